@@ -1,0 +1,1 @@
+//! The Docker adapter: one engine behind the runtime port, by its HTTP interface.

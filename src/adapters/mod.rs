@@ -1,0 +1,4 @@
+//! The outside systems behind the ports: real Docker engines, and the simulated fleet.
+
+pub mod docker;
+pub mod sim;

@@ -1,0 +1,6 @@
+//! The ground floor: time, ids, faults and untrusted text. Knows nothing of the product.
+
+pub mod clock;
+pub mod fault;
+pub mod ids;
+pub mod text;

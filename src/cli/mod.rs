@@ -1,0 +1,1 @@
+//! The command line: arguments in, the same words as the console out.

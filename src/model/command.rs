@@ -1,0 +1,282 @@
+//! What may be asked of the engine, and how it is refused.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::fault::{Fault, Kind};
+use crate::base::ids::{ClusterName, HostId, OpId, PoolId};
+use crate::model::host::HostConfig;
+use crate::model::pool::ClusterSpec;
+
+/// A request that changes what is wanted. It is acknowledged only after it is durable.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Command {
+    /// Bring the pools of a file up, or change them to it.
+    Up {
+        /// The file, read.
+        spec: Box<ClusterSpec>,
+        /// Take the file's numbers also for pools that people have scaled since (otherwise their number is kept).
+        reset_scale: bool,
+    },
+    /// Take a pool or a whole cluster away.
+    Down {
+        /// What.
+        target: Target,
+        /// The name typed, for protected pools.
+        confirm: Option<String>,
+    },
+    /// Change the number of a pool. Nothing else of the pool is touched.
+    SetReplicas {
+        /// The pool.
+        pool: PoolId,
+        /// How.
+        change: Change,
+        /// Refuse if the pool's version is not this any more.
+        expect: Option<u64>,
+        /// What to do if somebody else's operation runs on the pool.
+        busy: Busy,
+        /// The name typed, for zero and protected pools.
+        confirm: Option<String>,
+    },
+    /// Take back the last scale of a pool; refused if the pool has changed since.
+    Undo {
+        /// The pool.
+        pool: PoolId,
+    },
+    /// Take back an operation that is still queued.
+    Cancel {
+        /// The operation.
+        op: OpId,
+    },
+    /// Know a new host.
+    AddHost(HostConfig),
+    /// Forget a host. Refused while it holds containers of ours, unless forced.
+    RemoveHost {
+        /// The host.
+        host: HostId,
+        /// Forget it although containers of ours are (or may be) on it.
+        force: bool,
+    },
+}
+
+/// A pool or all pools of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// One pool.
+    Pool(PoolId),
+    /// A cluster.
+    Cluster(ClusterName),
+}
+
+impl Target {
+    /// True for a pool that is meant.
+    pub fn covers(&self, pool: &PoolId) -> bool {
+        match self {
+            Target::Pool(id) => id == pool,
+            Target::Cluster(name) => *name == pool.cluster,
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Pool(id) => id.fmt(f),
+            Target::Cluster(name) => name.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Target {
+    type Err = Fault;
+    fn from_str(text: &str) -> Result<Target, Fault> {
+        if text.contains('/') { text.parse().map(Target::Pool) } else { text.parse().map(Target::Cluster) }
+    }
+}
+
+/// A change of a number: `N`, `+N`, `-N` or `xF`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Change {
+    /// Exactly so many.
+    To(u32),
+    /// So many more, or fewer.
+    By(i64),
+    /// So many times as many, rounded up.
+    Times(f64),
+}
+
+impl Change {
+    /// The number after the change.
+    ///
+    /// # Errors
+    /// When the result is below zero or not a number of containers.
+    pub fn apply(self, from: u32) -> Result<u32, Fault> {
+        let result = match self {
+            Change::To(n) => i64::from(n),
+            Change::By(d) => i64::from(from).saturating_add(d),
+            #[expect(clippy::cast_possible_truncation, reason = "saturates, and the range is checked below")]
+            Change::Times(f) => (f64::from(from) * f - 1e-9).ceil() as i64,
+        };
+        u32::try_from(result).map_err(|_| {
+            Fault::new(Kind::Invalid, format!("{from} {self} would be {result}"))
+                .hint("a pool cannot have fewer than 0 containers")
+        })
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Change::To(n) => write!(f, "{n}"),
+            Change::By(d) => write!(f, "{d:+}"),
+            Change::Times(x) => write!(f, "x{x}"),
+        }
+    }
+}
+
+impl FromStr for Change {
+    type Err = Fault;
+    fn from_str(text: &str) -> Result<Change, Fault> {
+        let bad = || {
+            Fault::new(Kind::Invalid, format!("{text:?} is not a number of containers"))
+                .hint("write N for exactly N, +N for more, -N for fewer, xF for F times as many (x2, x1.5)")
+        };
+        let text = text.trim();
+        if let Some(factor) = text.strip_prefix(['x', 'X', '*']) {
+            let factor: f64 = factor.parse().map_err(|_| bad())?;
+            return if factor.is_finite() && (0.0..=1000.0).contains(&factor) {
+                Ok(Change::Times(factor))
+            } else {
+                Err(bad())
+            };
+        }
+        let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(bad());
+        }
+        let n: u32 = digits.parse().map_err(|_| bad())?;
+        Ok(match text.as_bytes().first() {
+            Some(b'+') => Change::By(i64::from(n)),
+            Some(b'-') => Change::By(-i64::from(n)),
+            _ => Change::To(n),
+        })
+    }
+}
+
+/// What to do with a scale when somebody else's operation runs on the pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Busy {
+    /// Refuse, and say who started it.
+    #[default]
+    Refuse,
+    /// Take its place: the newest number counts.
+    Replace,
+    /// Wait until it has ended.
+    Queue,
+}
+
+/// The answer to an accepted command. It is given only after the change is durable.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// The operation that was begun; `None` when there is nothing to do or the effect is immediate.
+    pub op: Option<OpId>,
+    /// What was accepted, in one sentence.
+    pub text: String,
+}
+
+/// A command that was not accepted: why, what to do, and what sort of refusal it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The part to branch on.
+    pub why: RefusalKind,
+    /// The reason, in one sentence.
+    pub text: String,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+/// The sort of a refusal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RefusalKind {
+    /// The named thing does not exist.
+    NotFound,
+    /// The session is read-only.
+    ReadOnly,
+    /// A limit of the pool.
+    Limit,
+    /// The name must be typed: this one.
+    NeedsName(String),
+    /// Somebody else's operation runs on it.
+    Busy {
+        /// Which.
+        op: OpId,
+        /// Whose.
+        by: String,
+    },
+    /// It has changed since the caller looked.
+    Changed,
+    /// The request makes no sense.
+    Invalid,
+    /// The queue is full, the disk is full, the engine is not there: nothing was done, it may work later.
+    Unavailable,
+    /// Another engine core took over meanwhile.
+    Fenced,
+}
+
+impl Refusal {
+    /// A refusal without a hint.
+    pub fn new(why: RefusalKind, text: impl Into<String>) -> Refusal {
+        Refusal { why, text: text.into(), hint: None }
+    }
+
+    /// The same with the next step.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Refusal {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Refusal {
+        let why = match fault.kind {
+            Kind::NotFound => RefusalKind::NotFound,
+            Kind::Conflict => RefusalKind::Changed,
+            Kind::Invalid | Kind::Refused => RefusalKind::Invalid,
+            Kind::Fenced => RefusalKind::Fenced,
+            Kind::Unreachable | Kind::Timeout | Kind::Exhausted | Kind::Bug => RefusalKind::Unavailable,
+        };
+        Refusal { why, text: fault.to_string(), hint: fault.hint }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&crate::base::text::safe(&self.text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_are_read_and_applied() {
+        let after = |text: &str, from| text.parse::<Change>().ok().and_then(|c| c.apply(from).ok());
+        assert_eq!(
+            [after("7", 3), after("+5", 3), after("-3", 3), after("x2", 3), after("x1.5", 3)],
+            [7, 8, 0, 6, 5].map(Some)
+        );
+        assert_eq!(after("-4", 3), None);
+        for bad in ["", "+", "x", "1e3", "x-1", "xNaN", "99999999999", "++1", "0x10", "five"] {
+            assert!(bad.parse::<Change>().is_err(), "{bad:?} passed");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! An instance: one slot of a pool, with the durable record of where it lives and how it has fared.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::clock::Millis;
+use crate::base::ids::{HostId, InstallId, OpId, PoolId, Slot};
+use crate::model::container::Tag;
+
+/// The record of one slot. It is written before an engine is asked for anything, so that a crash forgets nothing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Instance {
+    /// Its pool.
+    pub pool: PoolId,
+    /// Its number, from 1.
+    pub slot: Slot,
+    /// Which attempt at this slot, from 1.
+    pub generation: u32,
+    /// The host that it was given to.
+    pub host: HostId,
+    /// The pool's revision that it is made from.
+    pub revision: u32,
+    /// The operation that caused this generation.
+    pub op: OpId,
+    /// How far this generation came.
+    pub phase: Phase,
+    /// Failures in a row.
+    pub failures: u32,
+    /// No new attempt before this time.
+    pub retry_at: Option<Millis>,
+    /// Why the last attempt failed or the last container ended.
+    pub cause: Option<String>,
+    /// When this generation was recorded.
+    pub since: Millis,
+}
+
+/// How far one generation of an instance came, as far as we have seen it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Recorded; the engine may or may not have made the container.
+    Intended,
+    /// The container was started (or seen running).
+    Started,
+    /// It ended or failed and is not to be replaced (restart policy).
+    Finished,
+}
+
+impl Instance {
+    /// The labels' content of this generation's container.
+    pub fn tag(&self, install: &InstallId) -> Tag {
+        Tag {
+            install: install.clone(),
+            pool: self.pool.clone(),
+            slot: self.slot,
+            generation: self.generation,
+            revision: self.revision,
+            op: self.op,
+        }
+    }
+}

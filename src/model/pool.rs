@@ -1,0 +1,255 @@
+//! A pool: a number of equal containers that is kept, and the specification that they are made from.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::clock::Millis;
+use crate::base::ids::{HostId, OpId, PoolId};
+
+/// What a container of a pool is made from. Every field comes from a pool file; names follow the Compose Specification.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PoolSpec {
+    /// Image reference, as written.
+    pub image: String,
+    /// Arguments; replaces the image's own (`Cmd`).
+    pub command: Option<Vec<String>>,
+    /// Program; replaces the image's own (`Entrypoint`). An empty list clears it.
+    pub entrypoint: Option<Vec<String>>,
+    /// Environment, interpolated, with `env_file` merged in.
+    pub environment: BTreeMap<String, String>,
+    /// Published ports.
+    pub ports: Vec<Port>,
+    /// Volumes, bind mounts and tmpfs.
+    pub mounts: Vec<Mount>,
+    /// Networks to join, by their name on the engine; empty means the engine's default.
+    pub networks: Vec<Network>,
+    /// `network_mode`: `none`, `host`, `bridge`. Excludes `networks`.
+    pub network_mode: Option<String>,
+    /// Labels of the container (ours are added).
+    pub labels: BTreeMap<String, String>,
+    /// Labels of the pool itself (`deploy.labels`).
+    pub pool_labels: BTreeMap<String, String>,
+    /// User, `name|uid[:group|gid]`.
+    pub user: Option<String>,
+    /// Working directory.
+    pub working_dir: Option<String>,
+    /// How the engine checks that a container is healthy.
+    pub healthcheck: Option<HealthCheck>,
+    /// Signal that asks a container to end; the image's own or TERM when absent.
+    pub stop_signal: Option<String>,
+    /// How long a container may take to end before it is killed, in milliseconds.
+    pub stop_grace_ms: u64,
+    /// Reservations and limits.
+    pub resources: Resources,
+    /// What happens when a container ends by itself.
+    pub restart: RestartPolicy,
+    /// Number of containers that the file asks for (`deploy.replicas`, `scale`; 1 when absent).
+    pub replicas: u32,
+    /// Limits on scaling by people.
+    pub limits: Limits,
+    /// Zero and removal ask for the pool's name.
+    pub protect: bool,
+    /// Many pools depend on it.
+    pub core: bool,
+    /// How many old containers are replaced at a time when the specification changes (`update_config.parallelism`).
+    pub update_parallelism: u32,
+}
+
+/// Default of `stop_grace_period`: 10 s (Compose Specification).
+pub const STOP_GRACE_MS: u64 = 10_000;
+
+/// A published port (Compose `ports`).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Port {
+    /// Port inside the container.
+    pub target: u16,
+    /// Port on the host; `None` lets the engine choose.
+    pub published: Option<u16>,
+    /// Address on the host to bind; all when absent.
+    pub host_ip: Option<String>,
+    /// `tcp`, `udp` or `sctp`.
+    pub protocol: String,
+}
+
+/// A mount (Compose `volumes` and `tmpfs`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// What is mounted.
+    pub kind: MountKind,
+    /// Host path or the volume's name on the engine; empty for tmpfs and anonymous volumes.
+    pub source: String,
+    /// Path inside the container.
+    pub target: String,
+    /// Mounted read-only.
+    pub read_only: bool,
+}
+
+/// The sort of a mount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MountKind {
+    /// A directory or file of the host.
+    Bind,
+    /// A volume of the engine.
+    Volume,
+    /// Memory.
+    Tmpfs,
+}
+
+/// Membership of a network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// The network's name on the engine.
+    pub name: String,
+    /// Other names by which the containers are reached on it.
+    pub aliases: Vec<String>,
+    /// Made by somebody else: it must exist, we never create or remove it.
+    pub external: bool,
+}
+
+/// A health check (Compose `healthcheck`), durations in milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthCheck {
+    /// `["CMD", …]`, `["CMD-SHELL", "…"]` or `["NONE"]` (switched off).
+    pub test: Vec<String>,
+    /// Time between checks.
+    pub interval_ms: Option<u64>,
+    /// Longest time of one check.
+    pub timeout_ms: Option<u64>,
+    /// Failures in a row that make a container unhealthy.
+    pub retries: Option<u32>,
+    /// Failures in this time after the start do not count.
+    pub start_period_ms: Option<u64>,
+}
+
+impl HealthCheck {
+    /// True when the file switches the image's own check off.
+    pub fn is_off(&self) -> bool {
+        self.test.first().is_some_and(|t| t == "NONE")
+    }
+}
+
+/// Resource reservations and limits (Compose `deploy.resources`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Resources {
+    /// CPU limit in thousandths of a core.
+    pub cpu_limit_milli: Option<u64>,
+    /// Memory limit in bytes.
+    pub memory_limit: Option<u64>,
+    /// Limit of processes.
+    pub pids_limit: Option<i64>,
+    /// CPU reservation in thousandths of a core.
+    pub cpu_reserved_milli: Option<u64>,
+    /// Memory reservation in bytes.
+    pub memory_reserved: Option<u64>,
+}
+
+/// When a container that ended by itself is replaced (Compose `deploy.restart_policy`, `restart`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestartPolicy {
+    /// Which ends are followed by a new container.
+    pub condition: RestartCondition,
+    /// First wait before a new container, in milliseconds; it doubles with each failure in a row.
+    pub delay_ms: u64,
+    /// Give up after so many failures in a row; `None` never gives up.
+    pub max_attempts: Option<u32>,
+    /// How long a container must run before it counts as a success, in milliseconds.
+    pub window_ms: u64,
+}
+
+impl Default for RestartPolicy {
+    /// Swarm's defaults: any, 5 s; the window is ours (10 s).
+    fn default() -> RestartPolicy {
+        RestartPolicy {
+            condition: RestartCondition::Any,
+            delay_ms: 5_000,
+            max_attempts: None,
+            window_ms: 10_000,
+        }
+    }
+}
+
+/// The condition of a restart policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RestartCondition {
+    /// Never.
+    None,
+    /// Only when the exit status is not zero.
+    OnFailure,
+    /// Always.
+    Any,
+}
+
+/// Limits on what people may scale a pool to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// Fewest containers.
+    pub min: Option<u32>,
+    /// Most containers.
+    pub max: Option<u32>,
+    /// Largest change in one step.
+    pub step: Option<u32>,
+}
+
+/// Most containers that any pool may want: a guard against a slipped digit.
+pub const REPLICAS_MAX: u32 = 10_000;
+
+/// A pool as it is wanted: the durable half, written only by the engine's intake.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pool {
+    /// `cluster/pool`.
+    pub id: PoolId,
+    /// Number of its present specification, from 1.
+    pub revision: u32,
+    /// The present specification.
+    pub spec: PoolSpec,
+    /// Number of containers wanted.
+    pub want: u32,
+    /// Grows with every change of `want`, `spec` or `down`: what an undo or a staged change is checked against.
+    pub version: u64,
+    /// `longshore down` was said: nothing of it shall run, and it goes when its last container is gone.
+    pub down: bool,
+    /// Hosts it is pinned to; empty means any.
+    #[serde(default)]
+    pub hosts: Vec<HostId>,
+    /// The last change of `want`.
+    pub last_scale: Option<LastScale>,
+}
+
+/// Who changed the number of a pool last, and from what.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LastScale {
+    /// The operation that did it.
+    pub op: OpId,
+    /// Who asked.
+    pub by: String,
+    /// When.
+    pub at: Millis,
+    /// The number before.
+    pub from: u32,
+    /// The number after.
+    pub to: u32,
+}
+
+impl Pool {
+    /// How many containers shall run now.
+    pub fn target(&self) -> u32 {
+        if self.down { 0 } else { self.want }
+    }
+}
+
+/// A whole pool file, read: a cluster and its pools.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClusterSpec {
+    /// The cluster (`name:`).
+    pub name: crate::base::ids::ClusterName,
+    /// The pools by name, in the file's order.
+    pub pools: Vec<(crate::base::ids::PoolName, PoolSpec)>,
+    /// The file as it was read, kept with the revision.
+    pub source: String,
+}

@@ -1,0 +1,93 @@
+//! Questions to the engine that change nothing, and their answers.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::fault::Fault;
+use crate::base::ids::{ContainerId, HostId, OpId, PoolId};
+use crate::model::command::{Accepted, Change, Command, Refusal};
+use crate::model::journal::Entry;
+use crate::model::operation::Operation;
+use crate::model::pool::Pool;
+use crate::model::preview::Preview;
+
+/// A question.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Query {
+    /// The engine's own JSON of a container, byte for byte.
+    Inspect {
+        /// Its host.
+        host: HostId,
+        /// Its id.
+        container: ContainerId,
+    },
+    /// What a scale would do.
+    Preview {
+        /// The pool.
+        pool: PoolId,
+        /// The change.
+        change: Change,
+        /// The name typed, for zero and protected pools.
+        confirm: Option<String>,
+    },
+    /// Lines of the journal, newest first.
+    Journal {
+        /// Only lines before this number.
+        before: Option<u64>,
+        /// At most so many.
+        limit: u32,
+        /// Only lines about this pool.
+        pool: Option<PoolId>,
+        /// Only lines of this operation.
+        op: Option<OpId>,
+    },
+    /// Operations, newest first.
+    Operations {
+        /// At most so many.
+        limit: u32,
+    },
+    /// The whole record of a pool.
+    Pool {
+        /// Which.
+        pool: PoolId,
+    },
+    /// Somebody looks at the use of these pools' containers: sample them for a while. Sent again every few seconds.
+    Look {
+        /// The pools; empty means all.
+        pools: Vec<PoolId>,
+    },
+}
+
+/// Anything that can be sent to the engine for one answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Request {
+    /// A change.
+    Command(Command),
+    /// A question.
+    Query(Query),
+}
+
+/// The one answer to a [`Request`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reply {
+    /// A command was accepted and is durable.
+    Accepted(Accepted),
+    /// A command was refused; nothing was changed.
+    Refused(Refusal),
+    /// A question could not be answered.
+    Failed(Fault),
+    /// The JSON of [`Query::Inspect`].
+    Inspect(String),
+    /// The answer to [`Query::Preview`].
+    Preview(Box<Preview>),
+    /// The answer to [`Query::Journal`].
+    Journal(Vec<Entry>),
+    /// The answer to [`Query::Operations`].
+    Operations(Vec<Operation>),
+    /// The answer to [`Query::Pool`].
+    Pool(Box<Pool>),
+    /// Done, nothing to say.
+    Nothing,
+}

@@ -1,0 +1,1 @@
+//! Pure decisions: what to do next, given what is wanted and seen. No clock, no IO, no randomness.

@@ -1,0 +1,4 @@
+//! Narrow traits to everything outside, in our own nouns. Each has a contract that every adapter must keep.
+
+pub mod contract;
+pub mod runtime;

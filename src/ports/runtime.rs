@@ -1,0 +1,141 @@
+//! The port to one container engine: its life cycle, what is seen of it, and a closer look at one container.
+//!
+//! Every call has a deadline and caps of its own inside the adapter. A [`Kind::Timeout`](crate::base::fault::Kind) means
+//! **unknown**: the caller reads back by name before it tries again.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+
+use crate::base::clock::Millis;
+use crate::base::fault::Outcome;
+use crate::base::ids::ContainerId;
+use crate::base::text::Untrusted;
+use crate::model::container::{Container, Tag, Usage};
+use crate::model::exec::{ExecSession, ExecWanted};
+use crate::model::host::HostFacts;
+use crate::model::pool::PoolSpec;
+
+/// Making and unmaking containers. Every method is idempotent as stated.
+pub trait Lifecycle: Send + Sync {
+    /// Makes sure that the image is on the host, pulling it if it is not; reports thousandths done.
+    /// `NotFound` when no registry has it.
+    fn pull<'a>(
+        &'a self,
+        image: &'a str,
+        progress: &'a (dyn Fn(u16) + Send + Sync),
+    ) -> BoxFuture<'a, Outcome<()>>;
+
+    /// True when the image is on the host.
+    fn has_image<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Outcome<bool>>;
+
+    /// Makes a container, not started, with the tag's name and labels; also makes the networks it needs that are not
+    /// external. If a container of that name with the same tag exists, that one is returned. `Conflict` when the name is
+    /// taken by a stranger, `NotFound` when the image is not on the host.
+    fn create<'a>(&'a self, tag: &'a Tag, spec: &'a PoolSpec) -> BoxFuture<'a, Outcome<ContainerId>>;
+
+    /// Starts a container; succeeds if it runs already.
+    fn start<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Outcome<()>>;
+
+    /// Asks a container to end by its stop signal, kills it after the grace time. Succeeds if it has ended already.
+    /// `NotFound` when it is not there.
+    fn stop<'a>(&'a self, id: &'a ContainerId, grace_ms: u64) -> BoxFuture<'a, Outcome<()>>;
+
+    /// Removes a container with its anonymous volumes, by force. Succeeds if it is not there.
+    fn remove<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Outcome<()>>;
+
+    /// Removes a network that [`Lifecycle::create`] made. Succeeds if it is not there; `Conflict` while it is in use.
+    fn remove_network<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Outcome<()>>;
+}
+
+/// Seeing what is on a host.
+pub trait Observe: Send + Sync {
+    /// What the engine says about itself.
+    fn facts(&self) -> BoxFuture<'_, Outcome<HostFacts>>;
+
+    /// Every container on the host, complete, ours or not. An error is never an empty list.
+    fn list(&self) -> BoxFuture<'_, Outcome<Vec<Container>>>;
+
+    /// Changes from now on, as hints: the list is the truth. The stream ends or fails when the connection is lost.
+    fn events(&self) -> BoxFuture<'_, Outcome<BoxStream<'static, Outcome<EngineEvent>>>>;
+
+    /// How a container ended; `NotFound` when it is not there.
+    fn ending<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Outcome<Ending>>;
+
+    /// The use of these containers; those that are not running are left out. Cheap where the engine is on this machine
+    /// (control groups are read), one-shot samples where it is not.
+    fn usage<'a>(&'a self, ids: &'a [ContainerId]) -> BoxFuture<'a, Outcome<BTreeMap<ContainerId, Usage>>>;
+
+    /// True when [`Observe::usage`] costs the engine nothing, so that all containers may be sampled.
+    fn usage_is_free(&self) -> bool;
+}
+
+/// A closer look at one container.
+pub trait Peek: Send + Sync {
+    /// The engine's own JSON, byte for byte.
+    fn inspect<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Outcome<String>>;
+
+    /// Its log. The stream ends when `follow` is false or the container is gone.
+    fn logs<'a>(
+        &'a self,
+        id: &'a ContainerId,
+        wanted: &'a LogWanted,
+    ) -> BoxFuture<'a, Outcome<BoxStream<'static, Outcome<RawLine>>>>;
+
+    /// Runs a program in it.
+    fn exec<'a>(&'a self, id: &'a ContainerId, wanted: &'a ExecWanted)
+    -> BoxFuture<'a, Outcome<ExecSession>>;
+}
+
+/// One engine, whole.
+pub trait Runtime: Lifecycle + Observe + Peek {}
+impl<T: Lifecycle + Observe + Peek> Runtime for T {}
+
+/// A hint that something changed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EngineEvent {
+    /// The container, when it is about one.
+    pub container: Option<ContainerId>,
+    /// The engine's word: `start`, `die`, `health_status: unhealthy` …
+    pub action: Untrusted,
+    /// When, by the engine's clock.
+    pub at: Millis,
+}
+
+/// How a container ended.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Ending {
+    /// Exit status (128 + signal when it was killed by one).
+    pub exit: i64,
+    /// The kernel killed it for its memory limit.
+    pub oom: bool,
+    /// The engine's own error text (a program that could not be started).
+    pub error: Option<Untrusted>,
+    /// When it started last.
+    pub started: Option<Millis>,
+    /// When it ended.
+    pub finished: Option<Millis>,
+}
+
+/// Which part of a log.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LogWanted {
+    /// From this time on.
+    pub since: Option<Millis>,
+    /// At most so many of the last lines.
+    pub tail: Option<u32>,
+    /// Go on with new lines.
+    pub follow: bool,
+}
+
+/// One line of a log, at most [`LINE_MAX`](crate::model::logs::LINE_MAX) bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RawLine {
+    /// The engine's stamp.
+    pub at: Millis,
+    /// Standard error.
+    pub stderr: bool,
+    /// The text without the line end.
+    pub text: Untrusted,
+}

@@ -1,0 +1,1 @@
+//! Pool files: Compose in, pools out, every fault with its place.

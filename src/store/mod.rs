@@ -1,0 +1,1 @@
+//! The durable state: one SQLite database, one connection, one owner task.

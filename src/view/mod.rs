@@ -1,0 +1,1 @@
+//! From the world to rows, badges and sentences, shared by console and command line.
