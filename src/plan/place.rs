@@ -21,8 +21,13 @@ pub struct Room<'a> {
 impl<'a> Room<'a> {
     /// Counts what the instances on record take.
     pub fn new(desired: &Desired, hosts: &'a BTreeMap<HostId, Arc<HostView>>) -> Room<'a> {
-        let mut room =
-            Room { hosts, of_pool: BTreeMap::new(), of_all: BTreeMap::new(), memory: BTreeMap::new(), ports: BTreeSet::new() };
+        let mut room = Room {
+            hosts,
+            of_pool: BTreeMap::new(),
+            of_all: BTreeMap::new(),
+            memory: BTreeMap::new(),
+            ports: BTreeSet::new(),
+        };
         for (id, slots) in &desired.instances {
             let Some(pool) = desired.pools.get(id) else { continue };
             for instance in slots.values().filter(|i| i.phase != Phase::Finished) {
@@ -42,7 +47,10 @@ impl<'a> Room<'a> {
     }
 
     fn give_back(&mut self, host: &HostId, pool: &Pool) {
-        for counter in [self.of_pool.get_mut(&(host.clone(), pool.id.clone())), self.of_all.get_mut(host)].into_iter().flatten() {
+        for counter in [self.of_pool.get_mut(&(host.clone(), pool.id.clone())), self.of_all.get_mut(host)]
+            .into_iter()
+            .flatten()
+        {
             *counter = counter.saturating_sub(1);
         }
         if let Some(bytes) = self.memory.get_mut(host) {
@@ -62,7 +70,9 @@ impl<'a> Room<'a> {
         match &host.seen {
             Seen::At(_) => {}
             Seen::Never { why: None } => return Some("has not answered yet".into()),
-            Seen::Never { why: Some(why) } | Seen::Lost { why, .. } => return Some(format!("is not reachable: {why}")),
+            Seen::Never { why: Some(why) } | Seen::Lost { why, .. } => {
+                return Some(format!("is not reachable: {why}"));
+            }
         }
         for (protocol, port) in fixed_ports(&pool.spec) {
             if self.ports.contains(&(id.clone(), protocol.clone(), port)) {

@@ -70,7 +70,8 @@ fn add_places(
             }
         }
     }
-    preview.places = counts.into_iter().map(|(host, count)| PlaceOn { host, count, has_image: None }).collect();
+    preview.places =
+        counts.into_iter().map(|(host, count)| PlaceOn { host, count, has_image: None }).collect();
 }
 
 fn removals(
@@ -103,6 +104,7 @@ fn removals(
 
 /// One sentence about the containers that go: how many, how healthy.
 pub fn describe_removals(removals: &[Leaving]) -> String {
-    let healthy = removals.iter().filter(|r| r.state == State::Running && r.health != Health::Unhealthy).count();
+    let healthy =
+        removals.iter().filter(|r| r.state == State::Running && r.health != Health::Unhealthy).count();
     format!("{} go, {healthy} of them serving", crate::base::text::count(removals.len() as u64, "container"))
 }

@@ -37,12 +37,16 @@ pub fn of<'a>(
             match &slot.status {
                 SlotStatus::Running | SlotStatus::Checking | SlotStatus::Paused => {}
                 SlotStatus::Unhealthy => stuck = stuck.or_else(|| Some(named("unhealthy".into()))),
-                SlotStatus::Finished if slot.instance.as_ref().is_some_and(|i| i.failures > 0 && !ended_well(i)) => {
+                SlotStatus::Finished
+                    if slot.instance.as_ref().is_some_and(|i| i.failures > 0 && !ended_well(i)) =>
+                {
                     failed = failed.or_else(|| Some(named(cause())));
                 }
                 SlotStatus::Finished => {}
                 SlotStatus::Waiting(why) => stuck = stuck.or_else(|| Some(named(why.clone()))),
-                SlotStatus::HostLost => stuck = stuck.or_else(|| Some(named("its host does not answer".into()))),
+                SlotStatus::HostLost => {
+                    stuck = stuck.or_else(|| Some(named("its host does not answer".into())))
+                }
                 SlotStatus::CrashLoop(_) => stuck = stuck.or_else(|| Some(named(cause()))),
                 SlotStatus::BackOff(_) if slot.instance.as_ref().is_some_and(is_crash_loop) => {
                     stuck = stuck.or_else(|| Some(named(cause())));

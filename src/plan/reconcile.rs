@@ -92,7 +92,8 @@ fn plan_pool(input: &Input<'_>, pool: &Pool, seen: &Seen<'_>, room: &mut Room<'_
     let records = input.desired.instances.get(&pool.id);
     let op = input.desired.running_on(&pool.id).map_or_else(Default::default, |o| o.id);
     let scene = Scene { now: input.now, pool, op, hosts: input.hosts };
-    let mut view = PoolView { pool: pool.clone(), slots: Vec::new(), waits: Vec::new(), counts: Counts::default() };
+    let mut view =
+        PoolView { pool: pool.clone(), slots: Vec::new(), waits: Vec::new(), counts: Counts::default() };
     let mut budget = renewal_budget(input, pool, seen);
     let mut removals = Vec::new();
     for slot in 1..=pool.target() {
@@ -122,7 +123,8 @@ fn renewal_budget(input: &Input<'_>, pool: &Pool, seen: &Seen<'_>) -> u32 {
         let ours = seen.slots.get(slot).map_or(&[][..], Vec::as_slice);
         !input.busy.contains_key(&(pool.id.clone(), *slot))
             && ours.iter().any(|o| {
-                o.container.state == State::Running && matches!(o.container.health, Health::None | Health::Healthy)
+                o.container.state == State::Running
+                    && matches!(o.container.health, Health::None | Health::Healthy)
             })
     };
     let away = (1..=pool.target()).filter(|slot| !serving(slot)).count();
@@ -179,7 +181,8 @@ fn surplus<'a>(
             }
             continue;
         }
-        let status = if ours.is_empty() && (lost || !settled) { SlotStatus::HostLost } else { SlotStatus::Stopping };
+        let status =
+            if ours.is_empty() && (lost || !settled) { SlotStatus::HostLost } else { SlotStatus::Stopping };
         view.counts.leaving += 1;
         view.slots.push(SlotView {
             slot,
@@ -191,7 +194,12 @@ fn surplus<'a>(
     }
 }
 
-fn push_removals(input: &Input<'_>, pool: &Pool, mut removals: Vec<(Ours<'_>, &'static str)>, plan: &mut Plan) {
+fn push_removals(
+    input: &Input<'_>,
+    pool: &Pool,
+    mut removals: Vec<(Ours<'_>, &'static str)>,
+    plan: &mut Plan,
+) {
     removals.sort_by_key(|(ours, _)| removal_order(ours.container));
     for (ours, why) in removals {
         if input.leaving.contains(&(ours.host.clone(), ours.container.id.clone())) {
@@ -236,7 +244,9 @@ fn finish(input: &Input<'_>, pool: &Pool, seen: &Seen<'_>, mut view: PoolView, p
         if slot.status == SlotStatus::HostLost
             && let Some(host) = &slot.host
         {
-            *waits.entry(format!("{host} does not answer; its containers are not replaced meanwhile")).or_default() += 1;
+            *waits
+                .entry(format!("{host} does not answer; its containers are not replaced meanwhile"))
+                .or_default() += 1;
         }
         if slot.instance.as_ref().is_some_and(|i| i.revision < pool.revision) {
             counts.outdated += 1;

@@ -39,7 +39,13 @@ pub fn back_off_ms(policy: &RestartPolicy, failures: u32) -> u64 {
 }
 
 /// The instance's record after an attempt has ended.
-pub fn after(policy: &RestartPolicy, instance: &Instance, ended: &Ended, cause: String, now: Millis) -> Instance {
+pub fn after(
+    policy: &RestartPolicy,
+    instance: &Instance,
+    ended: &Ended,
+    cause: String,
+    now: Millis,
+) -> Instance {
     let ran_ms = match ended {
         Ended::Exit { ran_ms, .. } | Ended::Unhealthy { ran_ms } => *ran_ms,
         Ended::Removed | Ended::Failed => None,

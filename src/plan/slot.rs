@@ -136,7 +136,9 @@ fn working(activity: &Activity) -> SlotStatus {
         Activity::Creating => SlotStatus::Creating,
         Activity::Starting | Activity::Settling => SlotStatus::Starting,
         Activity::Burying => SlotStatus::Waiting("finding out how it ended".into()),
-        Activity::Unknown(why) => SlotStatus::Waiting(format!("outcome unknown, reading back by name: {why}")),
+        Activity::Unknown(why) => {
+            SlotStatus::Waiting(format!("outcome unknown, reading back by name: {why}"))
+        }
     }
 }
 
@@ -217,12 +219,17 @@ fn missing(scene: &Scene<'_>, instance: &Instance, ours: &[Ours<'_>], room: &mut
             let cause = "its container was removed outside of longshore".to_owned();
             let next = after(&scene.pool.spec.restart, instance, &Ended::Removed, cause.clone(), scene.now);
             let sentence = format!("{}.{}: {cause}", scene.pool.id, instance.slot);
-            Decision { update: Some((next, Some(sentence))), wake_at: Some(scene.now), ..Decision::just(SlotStatus::BackOff(scene.now)) }
+            Decision {
+                update: Some((next, Some(sentence))),
+                wake_at: Some(scene.now),
+                ..Decision::just(SlotStatus::BackOff(scene.now))
+            }
         }
         Phase::Intended => not_yet(scene, instance).unwrap_or_else(|| {
             if instance.failures > 0 {
                 let generation = next_generation(instance, ours);
-                let decision = place(scene, instance.slot, generation, Some(instance), "its last attempt failed", room);
+                let decision =
+                    place(scene, instance.slot, generation, Some(instance), "its last attempt failed", room);
                 keep_generation_on_same_host(decision, instance)
             } else {
                 again(scene, instance, ours, instance.generation, "it was intended and is not there")
@@ -267,7 +274,9 @@ fn present(
         State::Paused => Decision::just(SlotStatus::Paused),
         State::Restarting => Decision::just(SlotStatus::Starting),
         State::Removing => Decision::just(SlotStatus::Stopping),
-        State::Unknown => Decision::just(SlotStatus::Waiting("its engine reports a state that longshore does not know".into())),
+        State::Unknown => Decision::just(SlotStatus::Waiting(
+            "its engine reports a state that longshore does not know".into(),
+        )),
         State::Exited | State::Dead => match instance.phase {
             Phase::Intended | Phase::Started => {
                 let step = Step::Bury { instance: instance.clone(), container: one.container.id.clone() };
@@ -287,11 +296,17 @@ fn running(scene: &Scene<'_>, instance: &Instance, one: &Ours<'_>, renew: bool) 
     let outdated = instance.revision < scene.pool.revision;
     let record = |phase| Instance { phase, retry_at: None, since: scene.now, ..instance.clone() };
     match (instance.phase, one.container.health) {
-        (Phase::Intended, _) => Decision { update: Some((record(Phase::Started), None)), ..Decision::just(healthy) },
+        (Phase::Intended, _) => {
+            Decision { update: Some((record(Phase::Started), None)), ..Decision::just(healthy) }
+        }
         (Phase::Started | Phase::Finished, _) if outdated && renew => {
             let why = format!("revision {} replaces {}", scene.pool.revision, instance.revision);
             let next = Instance { retry_at: Some(scene.now), cause: Some(why), ..record(Phase::Ended) };
-            Decision { update: Some((next, None)), wake_at: Some(scene.now), ..Decision::just(SlotStatus::Stopping) }
+            Decision {
+                update: Some((next, None)),
+                wake_at: Some(scene.now),
+                ..Decision::just(SlotStatus::Stopping)
+            }
         }
         (Phase::Started, Health::Unhealthy) => {
             let ran_ms = scene.now.since(instance.since);
@@ -299,7 +314,11 @@ fn running(scene: &Scene<'_>, instance: &Instance, one: &Ours<'_>, renew: bool) 
             let ended = Ended::Unhealthy { ran_ms: Some(ran_ms) };
             let next = after(&scene.pool.spec.restart, instance, &ended, cause.clone(), scene.now);
             let sentence = format!("{}.{}: {cause}", scene.pool.id, instance.slot);
-            Decision { wake_at: next.retry_at, update: Some((next, Some(sentence))), ..Decision::just(healthy) }
+            Decision {
+                wake_at: next.retry_at,
+                update: Some((next, Some(sentence))),
+                ..Decision::just(healthy)
+            }
         }
         (Phase::Ended, health) => match instance.retry_at {
             Some(at) if at > scene.now && health != Health::Unhealthy && !outdated => {

@@ -55,7 +55,8 @@ pub fn of_slot<'a>(all: &[Ours<'a>], instance: &Instance, now: Millis) -> Vec<(O
     let mut out = Vec::new();
     let mut dead: Vec<Ours<'a>> = Vec::new();
     for one in all.iter().filter(|o| !is_current(o, instance)) {
-        if one.is_alive() || one.container.state == State::Created || one.tag.generation > instance.generation {
+        if one.is_alive() || one.container.state == State::Created || one.tag.generation > instance.generation
+        {
             out.push((*one, "it is not the wanted generation of its slot"));
         } else {
             dead.push(*one);
