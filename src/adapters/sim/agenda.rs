@@ -87,16 +87,12 @@ impl HostState {
 
     /// Tells one event, or lies about it.
     pub fn tell(&mut self, id: &ContainerId, action: &str, at: Ms) {
-        let event =
-            EngineEvent { container: Some(id.clone()), action: action.into(), at: self.stamp(at) };
+        let event = EngineEvent { container: Some(id.clone()), action: action.into(), at: self.stamp(at) };
         self.told += 1;
         let lies = self.condition.lies;
         let mut dice = chance(&[self.seed, 2, self.told]);
-        let (lost, twice, late) = (
-            happens(&mut dice, lies.lost),
-            happens(&mut dice, lies.twice),
-            happens(&mut dice, lies.late),
-        );
+        let (lost, twice, late) =
+            (happens(&mut dice, lies.lost), happens(&mut dice, lies.twice), happens(&mut dice, lies.late));
         if lost {
             return;
         }

@@ -242,7 +242,7 @@ async fn cut_short(host: &SimHost, id: &ContainerId, session: u64) -> ExecOutput
                 return ExecOutput::Exit(137);
             }
             let end = unit.and_then(|u| u.run(now)?.end.as_ref().map(|end| end.at));
-            let fault = state.timeline.first_key_value().map(|((at, _), _)| *at);
+            let fault = state.next_turn();
             end.filter(|at| *at > now).into_iter().chain(fault).min()
         };
         host.rest(wake, &mut changed).await;

@@ -27,6 +27,7 @@ pub struct Fleet {
 
 impl Fleet {
     /// A fleet that begins now. Stamps count from what the clock says now; waiting is done on tokio's time.
+    #[expect(clippy::needless_pass_by_value, reason = "a clock is handed in shared, as everywhere")]
     pub fn new(scenario: Scenario, clock: SharedClock) -> Arc<Fleet> {
         let (start, epoch) = (Instant::now(), clock.now());
         let scenario = Arc::new(scenario);

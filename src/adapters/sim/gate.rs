@@ -98,7 +98,7 @@ impl SimHost {
         let deadline = self.now() + ms(deadline_ms);
         let half = self.admit(kind)?.min(ms(deadline_ms) / 2);
         let _slot = self.slot(deadline).await?;
-        self.travel(self.now() + half, deadline).await?;
+        self.send(self.now() + half).await?;
         let done = self.perform(deadline, work).await??;
         self.travel(done.ready.max(self.now() + half), deadline).await?;
         Ok(done.value)
@@ -145,10 +145,25 @@ impl SimHost {
                 Link::Cut => return Err(self.unreachable()),
             }
         }
-        match timeout_at(self.instant(deadline), answered).await {
-            Ok(Ok(done)) => Ok(done),
-            Ok(Err(_)) => Err(self.unreachable()),
-            Err(_) => Err(self.unanswered()),
+        self.travel(Ms::MIN, deadline).await?;
+        answered.await.map_err(|_| self.unreachable())
+    }
+
+    /// Waits until a request has arrived. A stopped engine does not keep it from arriving.
+    async fn send(&self, until: Ms) -> Outcome<()> {
+        loop {
+            let mut changed = self.watch();
+            let wake = {
+                let (state, now) = self.state();
+                if state.condition.link == Link::Cut {
+                    return Err(self.unreachable());
+                }
+                if now >= until {
+                    return Ok(());
+                }
+                state.next_turn()
+            };
+            self.rest(Some(wake.unwrap_or(until).min(until)), &mut changed).await;
         }
     }
 
@@ -168,7 +183,7 @@ impl SimHost {
                 if now >= deadline {
                     return Err(self.unanswered());
                 }
-                (state.timeline.first_key_value().map(|((at, _), _)| *at), hung)
+                (state.next_turn(), hung)
             };
             let until = if hung { deadline } else { until.min(deadline) };
             self.rest(Some(wake.unwrap_or(until).min(until)), &mut changed).await;

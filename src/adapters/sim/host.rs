@@ -160,8 +160,13 @@ impl HostState {
             Trouble::DiskFull => self.condition.disk_full = true,
             Trouble::OutOfMemory { kills } => {
                 self.condition.no_memory = true;
-                let victims: Vec<_> =
-                    self.units.values().filter(|u| u.is_running(at)).take(*kills).map(|u| u.id.clone()).collect();
+                let victims: Vec<_> = self
+                    .units
+                    .values()
+                    .filter(|u| u.is_running(at))
+                    .take(*kills)
+                    .map(|u| u.id.clone())
+                    .collect();
                 for id in victims {
                     self.end(&id, End { at, exit: 137, oom: true, by_itself: true });
                 }
@@ -191,6 +196,11 @@ impl HostState {
     fn lose_connections(&mut self) {
         self.condition.link = Link::Cut;
         self.session += 1;
+    }
+
+    /// When its scenario changes its condition next.
+    pub fn next_turn(&self) -> Option<Ms> {
+        self.timeline.first_key_value().map(|((at, _), _)| *at)
     }
 
     /// The engine's stamp of a time.

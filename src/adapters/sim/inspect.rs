@@ -12,7 +12,8 @@ pub(super) fn inspect(state: &HostState, unit: &Unit, now: Ms) -> String {
     let run = unit.run(now);
     let end = run.and_then(|run| run.ended(now));
     let word = unit.state(now);
-    let stamp = |at: Option<Ms>| at.map_or_else(|| "0001-01-01T00:00:00Z".into(), |at| rfc3339(state.stamp(at).0));
+    let stamp =
+        |at: Option<Ms>| at.map_or_else(|| "0001-01-01T00:00:00Z".into(), |at| rfc3339(state.stamp(at).0));
     let spec = unit.spec.as_deref().cloned().unwrap_or_default();
     let env: Vec<String> = spec.environment.iter().map(|(k, v)| format!("{k}={v}")).collect();
     let ports: Map<String, Value> = unit

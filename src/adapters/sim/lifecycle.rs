@@ -115,8 +115,11 @@ impl HostState {
             if there.owner == owner {
                 return Ok(there.id.clone());
             }
-            return Err(Fault::new(Kind::Conflict, format!("the name {name} is taken by container {}", there.id.short()))
-                .hint("a container that longshore did not make has this name; rename or remove it by hand"));
+            return Err(Fault::new(
+                Kind::Conflict,
+                format!("the name {name} is taken by container {}", there.id.short()),
+            )
+            .hint("a container that longshore did not make has this name; rename or remove it by hand"));
         }
         let image = with_tag(&spec.image);
         if !self.images.contains(&image) {
@@ -143,8 +146,13 @@ impl HostState {
     }
 
     fn join_networks(&mut self, spec: &PoolSpec) -> Outcome<()> {
-        if let Some(missing) = spec.networks.iter().find(|n| n.external && !self.networks.contains_key(&n.name)) {
-            return Err(Fault::new(Kind::NotFound, format!("network {} not found on {}", missing.name, self.host)));
+        if let Some(missing) =
+            spec.networks.iter().find(|n| n.external && !self.networks.contains_key(&n.name))
+        {
+            return Err(Fault::new(
+                Kind::NotFound,
+                format!("network {} not found on {}", missing.name, self.host),
+            ));
         }
         for network in spec.networks.iter().filter(|n| !n.external) {
             self.networks.entry(network.name.clone()).or_insert(true);
@@ -211,7 +219,10 @@ impl HostState {
             let number = match port.published {
                 Some(number) if free(number) => number,
                 Some(number) => {
-                    return Err(Fault::new(Kind::Conflict, format!("port {number} is already taken on this host")));
+                    return Err(Fault::new(
+                        Kind::Conflict,
+                        format!("port {number} is already taken on this host"),
+                    ));
                 }
                 None => (FIRST_FREE_PORT..=60_999)
                     .find(|n| free(*n))

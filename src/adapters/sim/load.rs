@@ -8,8 +8,8 @@ use crate::model::container::Usage;
 
 /// The sine of each hour's angle in thousandths; the peak is at 14:00 UTC.
 const DAY: [i64; 25] = [
-    -866, -966, -1000, -966, -866, -707, -500, -259, 0, 259, 500, 707, 866, 966, 1000, 966, 866, 707, 500, 259, 0,
-    -259, -500, -707, -866,
+    -866, -966, -1000, -966, -866, -707, -500, -259, 0, 259, 500, 707, 866, 966, 1000, 966, 866, 707, 500,
+    259, 0, -259, -500, -707, -866,
 ];
 const HOUR_MS: i64 = 3_600_000;
 /// Noise changes so often, as often as people sample.

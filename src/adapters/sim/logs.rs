@@ -126,7 +126,13 @@ fn text_of(b: &Behaviour, n: u64, at: Millis, dice: &mut Seeded) -> (String, boo
     let words = if bad { pick(&WOES, dice) } else { pick(&WORK, dice) };
     match b.log_style {
         LogStyle::Web => {
-            let (status, took) = if luck < 8 { (503, took + 2000) } else if luck < 40 { (404, took) } else { (200, took) };
+            let (status, took) = if luck < 8 {
+                (503, took + 2000)
+            } else if luck < 40 {
+                (404, took)
+            } else {
+                (200, took)
+            };
             let size = 200 + dice.below(40_000);
             (format!("{ip} - - \"GET {path} HTTP/1.1\" {status} {size} {took}ms"), luck < 8)
         }
@@ -247,7 +253,7 @@ impl Tail {
         if state.session != self.session {
             return Err(host.unreachable());
         }
-        let fault = state.timeline.first_key_value().map(|((at, _), _)| *at);
+        let fault = state.next_turn();
         if state.condition.link == Link::Hung {
             return Ok(Some(fault));
         }

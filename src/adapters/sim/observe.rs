@@ -27,9 +27,7 @@ impl Observe for SimHost {
     }
 
     fn list(&self) -> BoxFuture<'_, Outcome<Vec<Container>>> {
-        Box::pin(
-            self.call(CallKind::List, CALL_DEADLINE_MS, |state, now| Ok(Done::now(state.listed(now)))),
-        )
+        Box::pin(self.call(CallKind::List, CALL_DEADLINE_MS, |state, now| Ok(Done::now(state.listed(now)))))
     }
 
     fn events(&self) -> BoxFuture<'_, Outcome<BoxStream<'static, Outcome<EngineEvent>>>> {
@@ -109,7 +107,7 @@ impl Feed {
                 let (state, _) = self.host.state();
                 let hung = state.condition.link == Link::Hung;
                 self.over = state.session != self.session;
-                let fault = state.timeline.first_key_value().map(|((at, _), _)| *at);
+                let fault = state.next_turn();
                 (hung, fault.into_iter().chain(state.agenda.next().filter(|_| !hung)).min())
             };
             if self.over {

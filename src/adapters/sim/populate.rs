@@ -22,7 +22,8 @@ pub(super) fn populate(state: &mut HostState, scenario: &Scenario, slots: &mut S
             continue;
         }
         state.images.insert(with_tag(&existing.image));
-        let checked = scenario.images.iter().any(|i| i.healthcheck && with_tag(&i.name) == with_tag(&existing.image));
+        let checked =
+            scenario.images.iter().any(|i| i.healthcheck && with_tag(&i.name) == with_tag(&existing.image));
         let mut behaviour = None;
         for number in 1..=existing.count {
             let slot = slots.entry(index).or_insert(0);

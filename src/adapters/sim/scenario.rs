@@ -215,7 +215,8 @@ impl Scenario {
         let scenario: Scenario = toml::from_str(text).map_err(|e| {
             let start = e.span().map_or(0, |span| span.start);
             let line = 1 + text.bytes().take(start).filter(|b| *b == b'\n').count();
-            Fault::new(Kind::Invalid, e.message().replace('\n', " ")).because(format!("scenario, line {line}"))
+            Fault::new(Kind::Invalid, e.message().replace('\n', " "))
+                .because(format!("scenario, line {line}"))
         })?;
         scenario.check()?;
         Ok(scenario)
@@ -233,7 +234,8 @@ impl Scenario {
                 return invalid(format!("host {} is there twice", host.name));
             }
         }
-        let named = self.images.iter().flat_map(|i| i.on.iter().map(move |h| (format!("image {}", i.name), h)));
+        let named =
+            self.images.iter().flat_map(|i| i.on.iter().map(move |h| (format!("image {}", i.name), h)));
         let named = named
             .chain(self.existing.iter().flat_map(|e| {
                 e.hosts.iter().map(move |h| (format!("existing containers of {}", e.image), h))
@@ -258,8 +260,13 @@ impl Scenario {
     /// None in practice: the names are valid.
     pub fn uniform(hosts: usize, image: &str) -> Outcome<Scenario> {
         let hosts = (1..=hosts).map(|i| Ok(HostPlan::new(HostId::new(&format!("h{i}"))?)));
-        let image =
-            ImagePlan { name: image.into(), size_mb: 80, on: Vec::new(), everywhere: true, healthcheck: false };
+        let image = ImagePlan {
+            name: image.into(),
+            size_mb: 80,
+            on: Vec::new(),
+            everywhere: true,
+            healthcheck: false,
+        };
         Ok(Scenario {
             about: "equal hosts".into(),
             seed: 1,

@@ -92,7 +92,9 @@ impl Shell {
             ("ps", _) => Ran::said("PID   USER     COMMAND\n    1 root     /app\n   42 root     ps\n"),
             ("env", _) => Ran::said(self.env.iter().map(|(k, v)| format!("{k}={v}\n")).collect::<String>()),
             ("cat", [file]) if file == "/etc/hostname" => Ran::said(format!("{}\n", self.hostname)),
-            ("cat", [file, ..]) => Ran::failed(1, format!("cat: can't open '{file}': No such file or directory\n")),
+            ("cat", [file, ..]) => {
+                Ran::failed(1, format!("cat: can't open '{file}': No such file or directory\n"))
+            }
             ("exit", rest) => {
                 let status = rest.first().map_or(Some(self.status), |n| n.parse().ok()).unwrap_or(2);
                 Ran { status, leave: true, ..Ran::default() }

@@ -140,9 +140,11 @@ impl Unit {
     /// The container as the engine lists it.
     pub fn listed(&self, now: Ms, stamp: impl Fn(Ms) -> Millis) -> Container {
         let running = self.is_running(now);
-        let ports = self.bound.iter().filter(|_| running).map(|p| {
-            Untrusted::from(format!("{}->{}/{}", p.published, p.target, p.protocol))
-        });
+        let ports = self
+            .bound
+            .iter()
+            .filter(|_| running)
+            .map(|p| Untrusted::from(format!("{}->{}/{}", p.published, p.target, p.protocol)));
         Container {
             id: self.id.clone(),
             name: self.name.as_str().into(),
