@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
 
 use crate::base::fault::{Fault, Kind};
 use crate::base::ids::{ContainerId, HostId, InstallId};
@@ -47,12 +48,20 @@ pub struct Executor {
     creates: BTreeMap<HostId, Arc<Semaphore>>,
     removals: BTreeMap<HostId, Arc<Semaphore>>,
     reports: mpsc::Sender<Report>,
+    /// Ends with the executor: a core that is fenced or dropped does nothing more.
+    tasks: JoinSet<()>,
 }
 
 impl Executor {
     /// An executor that reports to `reports`.
     pub fn new(install: InstallId, reports: mpsc::Sender<Report>) -> Executor {
-        Executor { install, creates: BTreeMap::new(), removals: BTreeMap::new(), reports }
+        Executor {
+            install,
+            creates: BTreeMap::new(),
+            removals: BTreeMap::new(),
+            reports,
+            tasks: JoinSet::new(),
+        }
     }
 
     /// Makes and starts the container of a record that is durable already. Setting `cancelled` before its turn has come
@@ -67,7 +76,7 @@ impl Executor {
         let turn = turns(&mut self.creates, &instance.host, CREATES_A_HOST);
         let tag = instance.tag(&self.install);
         let reports = self.reports.clone();
-        tokio::spawn(async move {
+        self.spawn(async move {
             let _turn = turn.acquire().await;
             let report = if cancelled.load(Ordering::SeqCst) {
                 Report::Cancelled(instance)
@@ -82,10 +91,15 @@ impl Executor {
         });
     }
 
+    fn spawn(&mut self, step: impl Future<Output = ()> + Send + 'static) {
+        while self.tasks.try_join_next().is_some() {}
+        self.tasks.spawn(step);
+    }
+
     /// Asks how a container ended.
-    pub fn bury(&self, runtime: Arc<dyn Runtime>, instance: Instance, container: ContainerId) {
+    pub fn bury(&mut self, runtime: Arc<dyn Runtime>, instance: Instance, container: ContainerId) {
         let reports = self.reports.clone();
-        tokio::spawn(async move {
+        self.spawn(async move {
             let ending = runtime.ending(&container).await;
             let _ = reports.send(Report::Buried(instance, ending)).await;
         });
@@ -95,7 +109,7 @@ impl Executor {
     pub fn remove(&mut self, runtime: Arc<dyn Runtime>, removal: Removal) {
         let turn = turns(&mut self.removals, &removal.host, REMOVALS_A_HOST);
         let reports = self.reports.clone();
-        tokio::spawn(async move {
+        self.spawn(async move {
             let _turn = turn.acquire().await;
             let result = unmake(&*runtime, &removal).await;
             let _ = reports.send(Report::Removed(removal, result)).await;

@@ -50,7 +50,7 @@ impl Core {
                 ));
             }
             Call::Exec { host, container, wanted, reply } => {
-                self.exec(host, container, wanted, &caller, reply).await
+                self.exec(host, container, wanted, &caller, reply).await;
             }
         }
     }

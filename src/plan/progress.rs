@@ -45,7 +45,7 @@ pub fn of<'a>(
                 SlotStatus::Finished => {}
                 SlotStatus::Waiting(why) => stuck = stuck.or_else(|| Some(named(why.clone()))),
                 SlotStatus::HostLost => {
-                    stuck = stuck.or_else(|| Some(named("its host does not answer".into())))
+                    stuck = stuck.or_else(|| Some(named("its host does not answer".into())));
                 }
                 SlotStatus::CrashLoop(_) => stuck = stuck.or_else(|| Some(named(cause()))),
                 SlotStatus::BackOff(_) if slot.instance.as_ref().is_some_and(is_crash_loop) => {
