@@ -1,6 +1,5 @@
 //! Log chunks as lines for a plain terminal or a pipe: each with its lane, what is missing said where it is missing.
 
-use crate::base::clock::Millis;
 use crate::base::stamp::rfc3339;
 use crate::base::text::{safe, width};
 use crate::model::logs::{LogChunk, LogLine};
@@ -77,6 +76,7 @@ impl LogLines {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::clock::Millis;
 
     #[test]
     fn lanes_line_up_and_losses_are_said() {

@@ -111,7 +111,7 @@ mod tests {
                 table.row([a, b]);
             }
             let lines = table.lines(columns);
-            let text = |line: &String| line.rfind(|c: char| c == ' ').map(|at| width(&line[..=at]));
+            let text = |line: &String| line.rfind(' ').map(|at| width(&line[..=at]));
             let at = text(&lines[0]);
             for line in &lines {
                 prop_assert!(!line.chars().any(is_hostile));
