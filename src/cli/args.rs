@@ -44,8 +44,8 @@ pub struct Global {
     /// Use just this engine (unix:///…, tcp://…, ssh://…); may be given several times
     #[arg(long = "host", global = true, value_name = "ADDRESS")]
     pub hosts: Vec<String>,
-    /// Colours
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    /// Colours: auto (on a terminal, unless NO_COLOR is set), always, never
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_possible_values = true)]
     pub color: Color,
 }
 
@@ -73,10 +73,10 @@ pub enum Verb {
     #[command(after_help = "Examples:\n  longshore down feed/web\n  longshore down feed --yes-name feed")]
     Down(DownArgs),
     /// Change the number of containers of a pool, and nothing else of it
-    #[command(after_help = "Examples:\n  longshore scale feed/web 45        exactly 45\n  \
-        longshore scale feed/web +5        five more\n  \
-        longshore scale feed/web -3        three fewer\n  \
-        longshore scale feed/web x1.5      one and a half times as many\n  \
+    #[command(after_help = "Examples:\n  longshore scale feed/web 45         exactly 45\n  \
+        longshore scale feed/web +5         five more\n  \
+        longshore scale feed/web -3         three fewer\n  \
+        longshore scale feed/web x1.5       one and a half times as many\n  \
         longshore scale feed/web +5 --plan  say what would happen, change nothing")]
     Scale(ScaleArgs),
     /// Take back the last scale of a pool
@@ -247,8 +247,8 @@ pub struct ScaleArgs {
     /// The pool's name once more, for zero and for protected pools
     #[arg(long, value_name = "NAME")]
     pub confirm: Option<String>,
-    /// What to do while another operation runs on the pool
-    #[arg(long, value_name = "WHAT", default_value = "refuse")]
+    /// While another operation runs on the pool: refuse, replace it, or queue behind it
+    #[arg(long, value_name = "WHAT", default_value = "refuse", hide_possible_values = true)]
     pub busy: BusyWord,
     /// When to return.
     #[command(flatten)]

@@ -169,8 +169,7 @@ impl<'a> Cx<'a> {
 
     /// The world once every host has answered or failed (5 s at most); says which hosts are unreachable.
     pub async fn settled(&mut self, engine: &Engine) -> Result<Arc<World>, Stop> {
-        let tried = |host: &Arc<HostView>| !matches!(host.seen, Seen::Never { why: None });
-        let world = self.world_when(engine, |world| world.hosts.values().all(tried)).await?;
+        let world = self.world_when(engine, all_tried).await?;
         let now = self.now();
         for (name, host) in &world.hosts {
             match &host.seen {
@@ -191,6 +190,17 @@ impl<'a> Cx<'a> {
             self.print.note("no host is known: add one with `longshore hosts add NAME ADDRESS`");
         }
         Ok(world)
+    }
+
+    /// Looks for something in the world until it is there, or every host has answered or failed (5 s at most): one
+    /// slow host does not hold up work on another.
+    pub async fn find<T>(
+        &self,
+        engine: &Engine,
+        look: impl Fn(&World) -> Result<T, Stop>,
+    ) -> Result<T, Stop> {
+        let world = self.world_when(engine, |world| all_tried(world) || look(world).is_ok()).await?;
+        look(&world)
     }
 
     async fn world_when(&self, engine: &Engine, enough: impl Fn(&World) -> bool) -> Result<Arc<World>, Stop> {
@@ -254,6 +264,12 @@ impl<'a> Cx<'a> {
             }
         }
     }
+}
+
+/// True when every host has answered or failed.
+fn all_tried(world: &World) -> bool {
+    let tried = |host: &Arc<HostView>| !matches!(host.seen, Seen::Never { why: None });
+    world.hosts.values().all(tried)
 }
 
 /// The exit status of a listing: failed when there are hosts, but none of them answers.

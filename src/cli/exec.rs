@@ -5,9 +5,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::base::text::safe_lines;
+use crate::cli::Purpose;
 use crate::cli::args::ExecArgs;
 use crate::cli::cx::{Cx, Done, Stop};
-use crate::cli::{Purpose, target};
+use crate::cli::target::Written;
 use crate::model::exec::{ExecInput, ExecOutput, ExecSession, ExecWanted};
 
 /// `longshore exec`
@@ -23,9 +24,9 @@ pub async fn run(cx: &mut Cx<'_>, args: ExecArgs) -> Done {
             return Err(Stop::said("-t needs a terminal on standard input and output").hint("leave out -t"));
         }
     };
+    let target = Written::read(&args.target)?;
     let engine = cx.open(Purpose::Look).await?;
-    let world = cx.settled(&engine).await?;
-    let (host, container) = target::one_container(target::read(&args.target, &world)?, &world)?;
+    let (host, container) = cx.find(&engine, |world| target.find_one(world)).await?;
     let wanted = ExecWanted { command: args.command, tty, stdin: args.interactive };
     let session = tokio::select! {
         session = engine.handle.exec(host, container, wanted) => session?,
@@ -149,16 +150,27 @@ struct Decoder {
 impl Decoder {
     fn safe(&mut self, bytes: &[u8]) -> String {
         self.rest.extend_from_slice(bytes);
-        let mut cut = match std::str::from_utf8(&self.rest) {
-            Err(e) if e.error_len().is_none() => e.valid_up_to(),
-            _ => self.rest.len(),
-        };
+        let mut cut = whole_characters(&self.rest);
         // A carriage return may be the first half of a line end.
         cut -= usize::from(self.rest[..cut].ends_with(b"\r"));
         let text = String::from_utf8_lossy(&self.rest[..cut]).replace("\r\n", "\n");
         self.rest.drain(..cut);
         let end = if text.ends_with('\n') { "\n" } else { "" };
         format!("{}{end}", safe_lines(&text))
+    }
+}
+
+/// How many bytes there are before a character that is cut off at the end.
+fn whole_characters(bytes: &[u8]) -> usize {
+    let mut from = 0;
+    loop {
+        match std::str::from_utf8(&bytes[from..]) {
+            Ok(_) => return bytes.len(),
+            Err(e) => match e.error_len() {
+                None => return from + e.valid_up_to(),
+                Some(bad) => from += e.valid_up_to() + bad,
+            },
+        }
     }
 }
 

@@ -2,14 +2,15 @@
 
 use crate::cli::cx::{Cx, Done, Stop};
 use crate::cli::print::escape_json;
-use crate::cli::{DONE, Purpose, target};
+use crate::cli::target::Written;
+use crate::cli::{DONE, Purpose};
 use crate::model::query::{Query, Reply, Request};
 
 /// `longshore inspect`
 pub async fn run(cx: &mut Cx<'_>, text: &str) -> Done {
+    let target = Written::read(text)?;
     let engine = cx.open(Purpose::Look).await?;
-    let world = cx.settled(&engine).await?;
-    let (host, container) = target::one_container(target::read(text, &world)?, &world)?;
+    let (host, container) = cx.find(&engine, |world| target.find_one(world)).await?;
     let question = Request::Query(Query::Inspect { host, container });
     let Reply::Inspect(json) = cx.ask(&engine, question).await? else { return Err(Stop::misfit()) };
     if cx.print.io.out_is_tty {

@@ -217,6 +217,8 @@ fn container_cells(host: &HostView, c: &Container, world: &World, now: Millis) -
     let (owner, owner_name) = owner_of(c, world);
     let state = match (c.state, c.exit) {
         (State::Exited, Some(status)) => format!("exited ({status})"),
+        // What a silent host said last is not what is.
+        (state, _) if !host.is_live() => format!("{}?", state.word()),
         (state, _) => state.word().to_owned(),
     };
     let none = || NONE.to_owned();

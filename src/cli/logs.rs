@@ -7,7 +7,7 @@ use crate::base::fault::{Fault, Kind};
 use crate::base::stamp::{parse_rfc3339, rfc3339};
 use crate::cli::args::LogsArgs;
 use crate::cli::cx::{Cx, Done, Stop, read_span};
-use crate::cli::target::{self, Named};
+use crate::cli::target::{Named, Written};
 use crate::cli::{DONE, Purpose};
 use crate::model::logs::{LogChunk, LogRequest, LogTarget};
 use crate::view::logs::{LogLines, LogRow};
@@ -19,9 +19,10 @@ const TAIL: u32 = 100;
 pub async fn run(cx: &mut Cx<'_>, args: LogsArgs) -> Done {
     let since = args.since.as_deref().map(|text| read_since(text, cx.now())).transpose()?;
     let tail = read_tail(args.tail.as_deref(), since.is_some())?;
+    let written = Written::read(&args.target)?;
     let engine = cx.open(Purpose::Look).await?;
-    let world = cx.settled(&engine).await?;
-    let target = match (target::read(&args.target, &world)?, args.previous) {
+    let named = cx.find(&engine, |world| written.find(world)).await?;
+    let target = match (named, args.previous) {
         (Named::Slot(pool, slot), true) => LogTarget::Previous(pool, slot),
         (_, true) => {
             let fault = Fault::new(Kind::Invalid, "--previous needs one slot of a pool");

@@ -1,9 +1,18 @@
 //! What a TARGET on the command line means: a pool, a slot of a pool, or any container of a host.
 
-use crate::base::fault::{Fault, Kind};
+use crate::base::fault::Fault;
 use crate::base::ids::{ContainerId, HostId, PoolId, Slot};
 use crate::cli::cx::Stop;
 use crate::model::world::World;
+
+/// A target as written: what it means depends on what there is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// `CLUSTER/POOL` or `CLUSTER/POOL.SLOT`.
+    Pool(PoolId),
+    /// `HOST:CONTAINER`, an id, the beginning of one, or a name.
+    Container(HostId, String),
+}
 
 /// What was named.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,37 +25,48 @@ pub enum Named {
     Container(HostId, ContainerId),
 }
 
-/// Reads a target. Pools may have dots in their names: a pool of the whole name goes before a slot.
-pub fn read(text: &str, world: &World) -> Result<Named, Stop> {
-    if let Some((host, container)) = text.split_once(':') {
-        let host: HostId = host.parse().map_err(|e| Stop::usage(&e))?;
-        return container_on(&host, container, world).map(|id| Named::Container(host, id));
-    }
-    let whole = text.parse::<PoolId>();
-    if let Ok(pool) = &whole
-        && world.pools.contains_key(pool)
-    {
-        return Ok(Named::Pool(pool.clone()));
-    }
-    if let Some((pool, slot)) = text.rsplit_once('.')
-        && let (Ok(pool), Ok(slot)) = (pool.parse::<PoolId>(), slot.parse::<Slot>())
-        && let Some(view) = world.pools.get(&pool)
-    {
-        return if view.slots.iter().any(|s| s.slot == slot) {
-            Ok(Named::Slot(pool, slot))
-        } else {
-            Err(Stop::said(format!("{pool} has no slot {slot} now"))
-                .hint(format!("`longshore ps {pool}` lists its containers")))
+impl Written {
+    /// Reads a target.
+    pub fn read(text: &str) -> Result<Written, Stop> {
+        let shape = |fault: Fault| {
+            Stop::usage(&fault.hint("write CLUSTER/POOL, CLUSTER/POOL.SLOT, or HOST:CONTAINER (id or name)"))
         };
-    }
-    match whole {
-        Ok(pool) => {
-            Err(Stop::said(format!("there is no pool {pool}")).hint("`longshore pools` lists the pools"))
+        match text.split_once(':') {
+            Some((host, container)) => {
+                host.parse().map(|host| Written::Container(host, container.to_owned())).map_err(shape)
+            }
+            // Names of pools may have dots, so a slot of a pool reads like a pool.
+            None => text.parse().map(Written::Pool).map_err(shape),
         }
-        Err(_) => Err(Stop::usage(
-            &Fault::new(Kind::Invalid, format!("{text:?} names neither a pool nor a container"))
-                .hint("write CLUSTER/POOL, CLUSTER/POOL.SLOT, or HOST:CONTAINER (id or name)"),
-        )),
+    }
+
+    /// What it means in this world. A pool of the whole name goes before a slot.
+    pub fn find(&self, world: &World) -> Result<Named, Stop> {
+        let pool = match self {
+            Written::Container(host, wanted) => {
+                return container_on(host, wanted, world).map(|id| Named::Container(host.clone(), id));
+            }
+            Written::Pool(pool) => pool,
+        };
+        if world.pools.contains_key(pool) {
+            return Ok(Named::Pool(pool.clone()));
+        }
+        let none =
+            || Stop::said(format!("there is no pool {pool}")).hint("`longshore pools` lists the pools");
+        let text = pool.to_string();
+        let (name, slot) = text.rsplit_once('.').ok_or_else(none)?;
+        let (Ok(pool), Ok(slot)) = (name.parse::<PoolId>(), slot.parse::<Slot>()) else { return Err(none()) };
+        let view = world.pools.get(&pool).ok_or_else(none)?;
+        if view.slots.iter().any(|s| s.slot == slot) {
+            return Ok(Named::Slot(pool, slot));
+        }
+        Err(Stop::said(format!("{pool} has no slot {slot} now"))
+            .hint(format!("`longshore ps {pool}` lists its containers")))
+    }
+
+    /// The one container that it means in this world.
+    pub fn find_one(&self, world: &World) -> Result<(HostId, ContainerId), Stop> {
+        one_container(self.find(world)?, world)
     }
 }
 
@@ -72,8 +92,7 @@ fn container_on(host: &HostId, wanted: &str, world: &World) -> Result<ContainerI
     }
 }
 
-/// The one container that is meant.
-pub fn one_container(named: Named, world: &World) -> Result<(HostId, ContainerId), Stop> {
+fn one_container(named: Named, world: &World) -> Result<(HostId, ContainerId), Stop> {
     let (pool, slot) = match named {
         Named::Container(host, id) => return Ok((host, id)),
         Named::Pool(pool) => {

@@ -64,7 +64,8 @@ pub struct ScaleRecord {
 }
 
 impl PoolRecord {
-    /// The record of a pool; CPU and memory are sums over those of its containers that have been sampled.
+    /// The record of a pool; CPU and memory are sums over those of its containers that are
+    /// sampled, on hosts that answer.
     pub fn of(view: &PoolView, world: &World) -> PoolRecord {
         let (pool, counts) = (&view.pool, &view.counts);
         let (cpu_milli, memory) = use_of(view, world);
@@ -106,7 +107,9 @@ fn use_of(view: &PoolView, world: &World) -> (Option<u64>, Option<u64>) {
     let mut sums: (Option<u64>, Option<u64>) = (None, None);
     for slot in &view.slots {
         let (Some(host), Some(id)) = (&slot.host, &slot.container) else { continue };
-        let Some(usage) = world.hosts.get(host).and_then(|h| h.usage.get(id)) else { continue };
+        let Some(usage) = world.hosts.get(host).filter(|h| h.is_live()).and_then(|h| h.usage.get(id)) else {
+            continue;
+        };
         sums.1 = Some(sums.1.unwrap_or(0) + usage.memory);
         if let Some(cpu) = usage.cpu_milli {
             sums.0 = Some(sums.0.unwrap_or(0) + cpu);
