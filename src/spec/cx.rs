@@ -1,12 +1,15 @@
 //! What every part of the reader uses: the collector of findings and the typed reading of single values.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use crate::spec::fault::{At, PoolFileFault, PoolFileFaults, Severity};
 use crate::spec::keys::{self, Rule, Table};
 use crate::spec::tree::{Entry, Node, Value};
 use crate::spec::units;
+
+/// Most findings that are kept: nobody reads more, and a hostile file could make millions.
+const FOUND_MAX: usize = 500;
 
 /// Where the reader gets what is not in the text. Closures, so that tests need no disk and no environment.
 pub struct Sources<'s> {
@@ -27,6 +30,10 @@ pub struct Cx<'s> {
     /// Variables of the `.env` file; the environment wins over them.
     pub dotenv: BTreeMap<String, String>,
     found: Vec<PoolFileFault>,
+    /// Findings that were too many to keep.
+    left_out: usize,
+    /// Places whose value could not be made out: what follows from that is not said again.
+    broken: HashSet<At>,
     said: HashSet<(String, At, String)>,
 }
 
@@ -76,8 +83,15 @@ pub fn join(path: &str, key: &str) -> String {
 impl<'s> Cx<'s> {
     /// A reader that has found nothing yet.
     pub fn new(file: &str, sources: &'s Sources<'s>) -> Cx<'s> {
-        let dotenv = BTreeMap::new();
-        Cx { file: file.to_owned(), sources, dotenv, found: Vec::new(), said: HashSet::new() }
+        Cx {
+            file: file.to_owned(),
+            sources,
+            dotenv: BTreeMap::new(),
+            found: Vec::new(),
+            left_out: 0,
+            broken: HashSet::new(),
+            said: HashSet::new(),
+        }
     }
 
     /// A variable: the environment's, else the `.env` file's.
@@ -90,6 +104,15 @@ impl<'s> Cx<'s> {
         self.record(fault, Severity::Error);
     }
 
+    /// Records an error that leaves the value at its place unknown: further errors there are not said.
+    pub fn break_at(&mut self, fault: PoolFileFault) {
+        let at = fault.at;
+        self.error(fault);
+        if at.line > 0 {
+            self.broken.insert(at);
+        }
+    }
+
     /// Records a warning.
     pub fn warn(&mut self, fault: PoolFileFault) {
         self.record(fault, Severity::Warning);
@@ -99,7 +122,14 @@ impl<'s> Cx<'s> {
     fn record(&mut self, mut fault: PoolFileFault, severity: Severity) {
         fault.severity = severity;
         if fault.file.is_empty() {
+            if self.broken.contains(&fault.at) {
+                return;
+            }
             fault.file.clone_from(&self.file);
+        }
+        if self.found.len() >= FOUND_MAX {
+            self.left_out += 1;
+            return;
         }
         if self.said.insert((fault.file.clone(), fault.at, fault.what.clone())) {
             self.found.push(fault);
@@ -112,6 +142,10 @@ impl<'s> Cx<'s> {
     /// All findings, when there is an error among them.
     pub fn finish<T>(mut self, result: Option<T>) -> Result<(T, Vec<PoolFileFault>), PoolFileFaults> {
         let own = self.file.clone();
+        if self.left_out > 0 {
+            let what = format!("{} more findings are not shown", self.left_out);
+            self.found.push(PoolFileFault::new(At::default(), "", what).in_file(own.as_str()));
+        }
         self.found.sort_by_key(|f| (f.file != own, f.file.clone(), f.at));
         let (mut faults, warnings): (Vec<_>, Vec<_>) =
             self.found.into_iter().partition(|f| f.severity == Severity::Error);
@@ -257,6 +291,7 @@ impl<'s> Cx<'s> {
     /// `KEY: VALUE` or a list of `KEY=VALUE`; `None` where only the key is given.
     pub fn pairs<'t>(&mut self, field: &Field<'t>) -> Vec<(String, Option<String>, Field<'t>)> {
         let mut pairs: Vec<(String, Option<String>, Field<'t>)> = Vec::new();
+        let mut seen = BTreeSet::new();
         if matches!(field.node.value, Value::List(_)) {
             for item in self.list(field) {
                 let Some(text) = self.text(&item) else { continue };
@@ -264,7 +299,7 @@ impl<'s> Cx<'s> {
                     Some((key, value)) => (key, Some(value.to_owned())),
                     None => (text, None),
                 };
-                if pairs.iter().any(|(k, ..)| k == key) {
+                if !seen.insert(key) {
                     let what = format!("{key:?} is given twice");
                     self.error(item.fault(what).hint("keep one of them"));
                 }

@@ -124,15 +124,11 @@ impl fmt::Display for PoolFileFaults {
 impl std::error::Error for PoolFileFaults {}
 
 impl From<PoolFileFaults> for Fault {
-    /// All findings as one [`Fault`] of the kind `Invalid`: a sentence, then each finding.
+    /// The first finding as a [`Fault`] of the kind `Invalid`, with the number of the others: for callers with one line.
     fn from(faults: PoolFileFaults) -> Fault {
         let first = faults.faults.first().map_or_else(String::new, ToString::to_string);
         let more = faults.faults.len().saturating_sub(1);
         let fault = Fault::new(Kind::Invalid, first).because("the pool file was refused");
-        if more == 0 {
-            fault
-        } else {
-            fault.hint(format!("and {more} more: `longshore check` lists them all"))
-        }
+        if more == 0 { fault } else { fault.hint(format!("and {more} more in this file")) }
     }
 }

@@ -41,7 +41,7 @@ pub fn read(cx: &mut Cx<'_>, text: &str) -> Option<ClusterSpec> {
     let (root, faults) = tree::parse(text.strip_prefix('\u{feff}').unwrap_or(text));
     let broken = root.is_none() && !faults.is_empty();
     for fault in faults {
-        cx.error(fault);
+        cx.break_at(fault);
     }
     let Some(Node { at, value: Value::Map(entries) }) = root else {
         if !broken {

@@ -209,7 +209,7 @@ pub const UPDATE_CONFIG: Table = Table {
         ("failure_action", Warn("an update that fails stops and says so")),
         ("max_failure_ratio", Warn("an update that fails stops and says so")),
         ("monitor", Warn("an update watches the health checks")),
-        ("order", Warn("the old container goes before the new one comes")),
+        ("order", Warn("updates go in longshore's own order")),
     ],
 };
 
@@ -391,6 +391,9 @@ pub const ALL: &[&Table] = &[
     &X_LIMITS,
 ];
 
+/// Most words that a mistyped one is compared with.
+const NEAR_MAX: usize = 200;
+
 /// The key of the table that a mistyped one most likely stands for.
 pub fn nearest(key: &str, table: &Table) -> Option<&'static str> {
     near(key, table.keys.iter().map(|(name, _)| *name))
@@ -403,11 +406,16 @@ pub fn near<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> Option<&'w 
         return None;
     }
     let plain = word.to_lowercase().replace('-', "_");
-    known
+    let known: Vec<&str> = known.take(NEAR_MAX).collect();
+    let by_edits = known
+        .iter()
         .map(|name| (distance(&plain, &name.to_lowercase().replace('-', "_")), name))
         .filter(|(far, _)| *far <= (length / 3).clamp(1, 3))
         .min_by_key(|(far, _)| *far)
-        .map(|(_, name)| name)
+        .map(|(_, name)| *name);
+    // `mem` for `memory`.
+    let begins = |name: &&&str| length >= 3 && name.to_lowercase().starts_with(&plain);
+    by_edits.or_else(|| known.iter().find(begins).copied())
 }
 
 /// Edits between two words; two swapped neighbours count as one (optimal string alignment).

@@ -8,6 +8,8 @@ use crate::spec::file::Cluster;
 use crate::spec::keys;
 use crate::spec::tree::Value;
 
+/// Most mounts of one service: a guard, far beyond real files.
+const MOUNTS_MAX: usize = 1_000;
 const TARGET_EXPECTED: &str = "an absolute path inside the container";
 
 /// The mounts of a service.
@@ -35,6 +37,10 @@ pub fn read(cx: &mut Cx<'_>, cluster: &Cluster, service: &Section<'_>) -> Vec<Mo
 
 fn add(cx: &mut Cx<'_>, mounts: &mut Vec<Mount>, item: &Field<'_>, mount: Option<Mount>) {
     let Some(mount) = mount else { return };
+    if mounts.len() >= MOUNTS_MAX {
+        cx.error(item.fault("there are too many mounts").expected(format!("at most {MOUNTS_MAX}")));
+        return;
+    }
     if !mount.target.starts_with('/') {
         let what = format!("{:?} is not an absolute path", mount.target);
         cx.error(item.fault(what).expected(TARGET_EXPECTED));

@@ -1,5 +1,7 @@
 //! `networks` and `network_mode` of a service.
 
+use std::collections::BTreeSet;
+
 use crate::model::pool::{Network, PoolSpec};
 use crate::spec::cx::{Cx, Field, Section};
 use crate::spec::file::Cluster;
@@ -86,11 +88,8 @@ fn join(
         cx.error(at.fault(format!("the network {:?} is joined twice", named.name)).hint("keep one of them"));
         return;
     }
-    let mut aliases = vec![service.to_owned()];
-    for alias in more {
-        if !aliases.contains(&alias) {
-            aliases.push(alias);
-        }
-    }
+    let mut seen = BTreeSet::from([service.to_owned()]);
+    let more = more.into_iter().filter(|alias| seen.insert(alias.clone()));
+    let aliases: Vec<String> = std::iter::once(service.to_owned()).chain(more.collect::<Vec<_>>()).collect();
     spec.networks.push(Network { name: named.name.clone(), aliases, external: named.external });
 }

@@ -27,6 +27,10 @@ pub fn read(cx: &mut Cx<'_>, service: &Section<'_>) -> Vec<Port> {
                 None => Vec::new(),
             },
         };
+        if ports.len() + read.len() > PORTS_MAX {
+            cx.error(field.fault("there are too many ports").expected(format!("at most {PORTS_MAX}")));
+            break;
+        }
         for port in read {
             if let Some(published) = clash(&ports, &port) {
                 let what = format!("the host port {published}/{} is published twice", port.protocol);
@@ -34,10 +38,6 @@ pub fn read(cx: &mut Cx<'_>, service: &Section<'_>) -> Vec<Port> {
             }
             ports.push(port);
         }
-    }
-    if ports.len() > PORTS_MAX {
-        let what = format!("there are {} ports", ports.len());
-        cx.error(field.fault(what).expected(format!("at most {PORTS_MAX}")));
     }
     ports
 }

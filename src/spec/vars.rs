@@ -78,6 +78,6 @@ pub fn value(cx: &mut Cx<'_>, text: &str, at: At, path: &str) -> Option<String> 
         }
         Err(Problem::TooLong) => PoolFileFault::new(at, path, "the value grows too long with its variables"),
     };
-    cx.error(fault);
+    cx.break_at(fault);
     None
 }
