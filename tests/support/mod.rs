@@ -2,7 +2,6 @@
 //!
 //! `LONGSHORE_TEST_DOCKER=/path/docker.sock` uses an engine that is there already (it must hold the image);
 //! `LONGSHORE_TEST_DOCKERD=1` (as root) starts one. With neither, [`Lab::start`] says why and gives `None`.
-#![allow(dead_code, reason = "each test program uses a part of this")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -27,6 +26,7 @@ impl Lab {
     }
 
     /// An engine of this test alone (it may be frozen or killed), with more arguments for `dockerd`.
+    #[expect(clippy::disallowed_methods, reason = "waits for a process outside, in real time")]
     pub fn start_own(more: &[&str]) -> Option<Lab> {
         if std::env::var("LONGSHORE_TEST_DOCKERD").as_deref() != Ok("1") {
             println!(
@@ -68,7 +68,8 @@ impl Lab {
             }
             std::thread::sleep(Duration::from_millis(100));
         }
-        let log = std::fs::read_to_string(lab.dir().expect("own").join("dockerd.log")).unwrap_or_default();
+        let log =
+            std::fs::read_to_string(lab.dir().expect("own").join("dockerd.log")).expect("the engine's log");
         panic!("dockerd did not answer within 60 s:\n{log}");
     }
 
