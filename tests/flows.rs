@@ -26,7 +26,7 @@ async fn up_scale_undo_down() {
     let flow = web(3, 4).await;
     assert_eq!(flow.running_slots("feed/web"), [1, 2, 3, 4]);
     let accepted = flow.scale("alice", "feed/web", "+5", Busy::Refuse).await.unwrap();
-    assert_eq!(accepted.text, "scale feed/web 4 → 9");
+    assert_eq!(accepted.text, "scale feed/web 4 -> 9");
     flow.until_serving("feed/web", 9).await;
     let by_host: Vec<usize> = ["h1", "h2", "h3"]
         .iter()

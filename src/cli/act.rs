@@ -67,7 +67,7 @@ pub async fn down(cx: &mut Cx<'_>, args: DownArgs) -> Done {
 pub async fn undo(cx: &mut Cx<'_>, pool: &str, wait: &WaitArgs) -> Done {
     let pool: PoolId = pool.parse().map_err(|e| Stop::usage(&e))?;
     let patience = Patience::read(wait)?;
-    run(cx, vec![Command::Undo { pool }], patience).await
+    run(cx, vec![Command::Undo { pool, op: None }], patience).await
 }
 
 /// `longshore cancel`

@@ -13,10 +13,28 @@ use crate::model::world::{PoolView, World};
 /// Reads a pool file: what it says, and warnings. The error is text of one or more lines, the first says what is wrong.
 pub fn read_pool_file(
     path: &Path,
-    _env_file: Option<&Path>,
-    _env: &BTreeMap<String, String>,
+    env_file: Option<&Path>,
+    env: &BTreeMap<String, String>,
 ) -> Result<(ClusterSpec, Vec<String>), String> {
-    Err(format!("{}: this version cannot read pool files yet", path.display()))
+    let more = match env_file {
+        Some(file) => read_env_file(file, env)?,
+        None => BTreeMap::new(),
+    };
+    let lookup = |name: &str| env.get(name).or_else(|| more.get(name)).cloned();
+    let read = crate::spec::read_file(path, &lookup).map_err(|faults| faults.to_string())?;
+    Ok((read.spec, read.warnings.iter().map(ToString::to_string).collect()))
+}
+
+/// Variables of `--env-file`; the process's own environment goes before them.
+fn read_env_file(path: &Path, env: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, String> {
+    let shown = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|e| format!("{shown}: cannot be read: {e}"))?;
+    let (pairs, faults) = crate::spec::dotenv::parse(&text, false, &|name| env.get(name).cloned());
+    if faults.is_empty() {
+        return Ok(pairs.into_iter().filter_map(|(key, value)| Some((key, value?))).collect());
+    }
+    let lines: Vec<String> = faults.into_iter().map(|f| f.in_file(shown.clone()).to_string()).collect();
+    Err(lines.join("\n"))
 }
 
 /// `longshore up`
@@ -82,7 +100,7 @@ impl PoolPlan {
         match self.what {
             "create" => format!("+ {}: made new, {} wanted{note}", self.pool, self.to),
             "change" => {
-                format!("~ {}: changed {}; {number}{note}", self.pool, self.changed.join(", "))
+                format!("~ {}: changed {}; {number}{note}", self.pool, self.changed.join("; "))
             }
             "scale" => format!("~ {}: {number}{note}", self.pool),
             "keep" => format!("= {}: nothing changes{note}", self.pool),
@@ -138,18 +156,10 @@ fn known_pool(id: String, spec: &PoolSpec, view: &PoolView, reset_scale: bool) -
     PoolPlan { pool: id, what, from: if pool.down { 0 } else { from }, to, changed, note }
 }
 
-/// The fields of a specification that differ, by name; the number is told apart.
+/// What differs between two specifications, in sentences; the number is told apart.
 fn changed_fields(old: &PoolSpec, new: &PoolSpec) -> Vec<String> {
-    let fields = |spec: &PoolSpec| match serde_json::to_value(spec) {
-        Ok(serde_json::Value::Object(fields)) => fields,
-        // A specification always is an object; with nothing to compare, nothing differs.
-        _ => serde_json::Map::new(),
-    };
-    let (old, new) = (fields(old), fields(new));
-    new.iter()
-        .filter(|(key, value)| *key != "replicas" && old.get(*key) != Some(*value))
-        .map(|(key, _)| key.clone())
-        .collect()
+    let old = PoolSpec { replicas: new.replicas, ..old.clone() };
+    crate::spec::diff::diff(&old, new)
 }
 
 #[cfg(test)]
@@ -205,7 +215,7 @@ mod tests {
         assert_eq!(
             words(false, false),
             [
-                "~ feed/web: changed image; 4 -> 5",
+                "~ feed/web: changed image web:1 -> web:2; 4 -> 5",
                 "+ feed/cache: made new, 5 wanted",
                 "  feed/db: not in the file, left alone"
             ]
@@ -216,8 +226,8 @@ mod tests {
     fn a_number_given_by_people_is_kept_unless_reset() {
         assert_eq!(
             words(true, false)[0],
-            "~ feed/web: changed image; 9 kept (scaled since: the file's 5 is not taken without --reset-scale)"
+            "~ feed/web: changed image web:1 -> web:2; 9 kept (scaled since: the file's 5 is not taken without --reset-scale)"
         );
-        assert_eq!(words(true, true)[0], "~ feed/web: changed image; 9 -> 5");
+        assert_eq!(words(true, true)[0], "~ feed/web: changed image web:1 -> web:2; 9 -> 5");
     }
 }

@@ -122,11 +122,11 @@ fn up(desired: &Desired, spec: &ClusterSpec, reset_scale: bool, caller: &Caller,
             Some(pool) if scaled_by_people && !reset_scale => pool.want,
             _ => wanted.replicas,
         };
-        let same_spec = old.is_some_and(|p| p.spec == *wanted);
-        if same_spec && old.is_some_and(|p| p.want == want && !p.down) {
+        if old.is_some_and(|p| p.spec == *wanted && p.want == want && !p.down) {
             continue;
         }
-        let revision = old.map_or(1, |p| if same_spec { p.revision } else { p.revision + 1 });
+        let same_containers = old.is_some_and(|p| p.spec.same_containers(wanted));
+        let revision = old.map_or(1, |p| if same_containers { p.revision } else { p.revision + 1 });
         let last_scale = if reset_scale { None } else { old.and_then(|p| p.last_scale.clone()) };
         let pool = Pool {
             id: id.clone(),
@@ -140,11 +140,11 @@ fn up(desired: &Desired, spec: &ClusterSpec, reset_scale: bool, caller: &Caller,
         };
         sentences.push(match old {
             None => format!("{id} {want}"),
-            Some(old) if !same_spec => format!("{id} revision {} → {revision}, {want}", old.revision),
-            Some(old) => format!("{id} {} → {want}", old.target()),
+            Some(old) if !same_containers => format!("{id} revision {} -> {revision}, {want}", old.revision),
+            Some(old) => format!("{id} {} -> {want}", old.target()),
         });
         writes.push(Write::PutPool(pool));
-        if !same_spec {
+        if !same_containers {
             let source = spec.source.clone();
             writes.push(Write::PutRevision { pool: id.clone(), revision, source, by: caller.who.clone() });
         }
@@ -298,13 +298,13 @@ fn scale(
     let last_scale = Some(LastScale { op: op.id, by: caller.who.clone(), at: now, from, to });
     writes.push(Write::PutPool(Pool { want: to, version: pool.version + 1, last_scale, ..pool.clone() }));
     let word = op.kind.word();
-    Ok(accepted(op, format!("{word} {id} {from} → {to}"), caller, writes))
+    Ok(accepted(op, format!("{word} {id} {from} -> {to}"), caller, writes))
 }
 
 fn changed(pool: &Pool, now: Millis) -> Refusal {
     let text = match &pool.last_scale {
         Some(s) => format!(
-            "{} has changed since you looked: {} {} → {}, {} ago",
+            "{} has changed since you looked: {} {} -> {}, {} ago",
             pool.id,
             s.by,
             s.from,
@@ -345,7 +345,7 @@ fn queue(
         ..operation(desired, kind, vec![id.clone()], caller, now)
     };
     let queued = QueuedCommand { command: command.clone(), by: caller.who.clone(), behind };
-    let text = format!("queued behind {behind}: scale {id} {from} → {to}");
+    let text = format!("queued behind {behind}: scale {id} {from} -> {to}");
     let queued = Write::PutQueued(op.id, Box::new(queued));
     let mut change = accepted(op, text, caller, Vec::new());
     // The queue refers to the operation, so the operation is written first.

@@ -39,7 +39,7 @@ pub fn preview(
     add_places(desired, hosts, pool, to, &mut preview);
     if let Some(scale) = &pool.last_scale {
         let ago = crate::base::text::age(now.since(scale.at));
-        preview.notes.push(format!("last scale: {} {} → {}, {ago} ago", scale.by, scale.from, scale.to));
+        preview.notes.push(format!("last scale: {} {} -> {}, {ago} ago", scale.by, scale.from, scale.to));
     }
     preview
 }

@@ -9,7 +9,7 @@ pub mod units;
 
 mod cx;
 mod deploy;
-mod dotenv;
+pub mod dotenv;
 mod environment;
 mod file;
 mod health;
