@@ -114,7 +114,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_cell_starts_in_its_column(cells in proptest::collection::vec((any::<String>(), "[a-z]{1,3}"), 1..6), columns in proptest::option::of(12usize..60)) {
+        fn every_cell_starts_in_its_column(
+            cells in proptest::collection::vec((any::<String>(), "[a-z]{1,3}"), 1..6),
+            columns in proptest::option::of(12usize..60),
+        ) {
             let mut table = Table::new(&[("A", Side::Cut), ("B", Side::Left)]);
             for (a, b) in &cells {
                 table.row([a, b]);

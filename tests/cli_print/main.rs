@@ -295,6 +295,18 @@ async fn inspect_is_byte_for_byte_for_programs_and_safe_for_terminals() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_slow_host_does_not_hold_up_work_on_another() {
+    let fake = Fake::new(answers).with(|w| {
+        let slow = host_view("slow-1", Seen::Never { why: None }, Vec::new());
+        w.hosts.insert(slow.config.id.clone(), slow);
+    });
+    let start = tokio::time::Instant::now();
+    let ran = run(&fake, "inspect feed/web.1").await;
+    assert_eq!((ran.status, ran.err.as_str()), (0, ""));
+    assert_eq!(start.elapsed().as_millis(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn logs_are_sanitised_and_targets_are_understood() {
     for (line, target) in [
         ("logs feed/web", LogTarget::Pool(pool_id())),
