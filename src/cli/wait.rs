@@ -32,7 +32,11 @@ pub async fn until_over(cx: &mut Cx<'_>, engine: &Engine, ops: &[OpId], patience
     let mut status = DONE;
     for op in ops {
         let ended = one(cx, engine, *op, limit).await?;
-        status = status.max(tell_end(cx, &ended)?);
+        // A failed operation does not end the waiting for the others.
+        status = status.max(match tell_end(cx, &ended) {
+            Err(stop @ Stop::Said { .. }) => cx.report(stop),
+            told => told?,
+        });
     }
     Ok(status)
 }
