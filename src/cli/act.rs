@@ -96,13 +96,21 @@ pub async fn run(cx: &mut Cx<'_>, commands: Vec<Command>, patience: Patience) ->
         );
     }
     let mut ops = Vec::new();
+    let mut status = DONE;
     for command in commands {
-        ops.extend(acknowledge(cx, &engine, command).await?);
+        match acknowledge(cx, &engine, command).await {
+            Ok(op) => ops.extend(op),
+            // What was acknowledged before is still waited for; what comes after is not sent.
+            Err(stop) => {
+                status = cx.report(stop);
+                break;
+            }
+        }
     }
-    if patience == Patience::Default && !engine.own {
-        return Ok(DONE);
+    if ops.is_empty() || (patience == Patience::Default && !engine.own) {
+        return Ok(status);
     }
-    wait::until_over(cx, &engine, &ops, patience).await
+    Ok(status.max(wait::until_over(cx, &engine, &ops, patience).await?))
 }
 
 #[derive(Serialize)]

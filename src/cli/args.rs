@@ -8,7 +8,7 @@ use crate::cli::Color;
 
 /// Pools of containers on many hosts: a console, and the same verbs for scripts.
 #[derive(Debug, Parser)]
-#[command(name = "longshore", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "longshore", version, max_term_width = 100)]
 #[command(
     after_help = "Without a command, the full-screen console opens. `longshore demo` is the place to practise.\n\
     Exit status: 0 done, 1 refused or failed, 2 the arguments make no sense."

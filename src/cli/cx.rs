@@ -247,8 +247,6 @@ impl<'a> Cx<'a> {
         match stop {
             Stop::BrokenPipe => DONE,
             Stop::Said { text, hint, status } => {
-                // What was printed before comes first; a second failure adds nothing.
-                let _ = self.print.flush();
                 self.print.failure(&text, hint.as_deref());
                 status
             }

@@ -75,8 +75,8 @@ async fn show(cx: &mut Cx<'_>) -> Done {
             ("CPUS", Side::Right),
             ("MEM", Side::Right),
             ("ENGINE", Side::Left),
-            ("ADDRESS", Side::Left),
-            ("WHY", Side::Left),
+            ("ADDRESS", Side::Cut),
+            ("WHY", Side::Cut),
         ]);
         let now = cx.now();
         let number = |n: Option<usize>| n.map_or_else(|| "?".to_owned(), |n| n.to_string());

@@ -74,7 +74,8 @@ pub async fn ops(cx: &mut Cx<'_>, limit: u32) -> Done {
         return Ok(DONE);
     }
     let heads = ["OP", "WHAT", "POOLS", "STATUS", "BY", "AGE", "TOOK", "WHY"];
-    let mut table = Table::new(&heads.map(|head| (head, Side::Left)));
+    let side = |head| if matches!(head, "POOLS" | "WHY") { Side::Cut } else { Side::Left };
+    let mut table = Table::new(&heads.map(|head| (head, side(head))));
     let now = cx.now();
     for op in &all {
         table.row([

@@ -59,7 +59,7 @@ fn no_such(target: &Target) -> Stop {
 }
 
 fn pool_table(views: &[&PoolView]) -> Table {
-    use Side::{Left, Right};
+    use Side::{Cut, Left, Right};
     let mut table = Table::new(&[
         ("POOL", Left),
         ("WANT", Right),
@@ -70,7 +70,7 @@ fn pool_table(views: &[&PoolView]) -> Table {
         ("LEAVING", Right),
         ("REV", Right),
         ("STATE", Left),
-        ("IMAGE", Left),
+        ("IMAGE", Cut),
     ]);
     for view in views {
         let (pool, c) = (&view.pool, &view.counts);
@@ -184,7 +184,7 @@ fn containers<'a>(
 }
 
 fn container_table(found: &[(&HostView, &Container)], world: &World, all: bool, now: Millis) -> Table {
-    use Side::{Left, Right};
+    use Side::{Cut, Left, Right};
     let mut heads = vec![
         ("INSTANCE", Left),
         ("HOST", Left),
@@ -196,10 +196,10 @@ fn container_table(found: &[(&HostView, &Container)], world: &World, all: bool, 
         ("CPU", Right),
         ("MEM", Right),
         ("REV", Right),
-        ("IMAGE", Left),
+        ("IMAGE", Cut),
     ];
     if all {
-        heads.push(("OWNER", Left));
+        heads.push(("OWNER", Cut));
     }
     let mut table = Table::new(&heads);
     for (host, c) in found {

@@ -89,8 +89,10 @@ impl<'a> Printer<'a> {
         self.put(line.as_bytes())
     }
 
-    /// One line on standard error.
+    /// One line on standard error, after all that was printed before it.
     pub fn note(&mut self, line: &str) {
+        // A fault of standard output is kept, and told by the next call that can.
+        drop(self.flush());
         self.clear_progress();
         let line = format!("{}\n", safe(line));
         self.complain(line.as_bytes());

@@ -142,7 +142,7 @@ fn new_pool(pool: String, spec: &PoolSpec) -> PoolPlan {
 fn known_pool(id: String, spec: &PoolSpec, view: &PoolView, reset_scale: bool) -> PoolPlan {
     let pool = &view.pool;
     let from = pool.want;
-    // The number that people gave it counts, unless it is to be reset, the file has another number than before, or it was taken down.
+    // The number that people gave it counts, unless it is to be reset or the pool was taken down.
     let scaled = pool.last_scale.is_some() && !pool.down && !reset_scale;
     let to = if scaled { from } else { spec.replicas };
     let note = (scaled && from != spec.replicas)

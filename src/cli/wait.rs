@@ -18,6 +18,8 @@ use crate::view::json::OpRecord;
 
 /// Shortest time between two progress lines where lines are not written over.
 const LINE_EVERY: Duration = Duration::from_secs(1);
+/// Shortest time between two progress lines that are written over.
+const REWRITE_EVERY: Duration = Duration::from_millis(100);
 /// Operations asked for when the world does not show ours any more.
 const LOOK_BACK: u32 = 200;
 
@@ -30,7 +32,11 @@ pub async fn until_over(cx: &mut Cx<'_>, engine: &Engine, ops: &[OpId], patience
     let mut status = DONE;
     for op in ops {
         let ended = one(cx, engine, *op, limit).await?;
-        status = status.max(tell_end(cx, &ended)?);
+        // A failed operation does not end the waiting for the others.
+        status = status.max(match tell_end(cx, &ended) {
+            Err(stop @ Stop::Said { .. }) => cx.report(stop),
+            told => told?,
+        });
     }
     Ok(status)
 }
@@ -86,7 +92,7 @@ async fn look_back(cx: &Cx<'_>, engine: &Engine, op: OpId) -> Result<Option<Oper
     }
 }
 
-/// The progress lines: each change, at most one a second where lines are not written over.
+/// The progress lines: each change, but not too often for a terminal or a log file.
 #[derive(Default)]
 struct Strip {
     shown: Option<(String, Instant)>,
@@ -97,7 +103,8 @@ impl Strip {
         let words = progress(op);
         let due = match &self.shown {
             None => true,
-            Some((before, at)) => cx.print.rewrites() || (*before != words && at.elapsed() >= LINE_EVERY),
+            Some((_, at)) if cx.print.rewrites() => at.elapsed() >= REWRITE_EVERY,
+            Some((before, at)) => *before != words && at.elapsed() >= LINE_EVERY,
         };
         if due {
             let eta = op.progress.eta_ms.map_or_else(String::new, |ms| format!(", eta {}", took(ms)));

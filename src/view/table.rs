@@ -10,8 +10,10 @@ const GAP: usize = 2;
 /// Which side a column's cells stand on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// Words.
+    /// Words that must be whole: names and states.
     Left,
+    /// Words that may be cut where the line is too long: images, addresses, sentences.
+    Cut,
     /// Numbers.
     Right,
 }
@@ -43,7 +45,8 @@ impl Table {
         self.rows.is_empty()
     }
 
-    /// The lines, header first. With `columns`, the widest columns are cut until a line fits (but none below 8).
+    /// The lines, header first. With `columns`, the widest of the columns that may be cut are cut until a line fits, but
+    /// none below 8: a line that is too long even so wraps, and no name is lost.
     pub fn lines(&self, columns: Option<usize>) -> Vec<String> {
         let widths = self.widths(columns);
         let heads = self.heads.iter().map(|(head, _)| (*head).to_owned()).collect();
@@ -58,7 +61,11 @@ impl Table {
         let gaps = GAP * widths.len().saturating_sub(1);
         let mut over = (widths.iter().sum::<usize>() + gaps).saturating_sub(columns);
         while over > 0 {
-            let Some(widest) = widths.iter_mut().filter(|w| **w > NARROWEST).max() else { break };
+            let cut = widths
+                .iter_mut()
+                .zip(&self.heads)
+                .filter(|(w, (_, side))| *side == Side::Cut && **w > NARROWEST);
+            let Some((widest, _)) = cut.max_by_key(|(w, _)| **w) else { break };
             *widest -= 1;
             over -= 1;
         }
@@ -71,7 +78,7 @@ impl Table {
             let cell = fit(cell, *wide);
             let fill = " ".repeat(wide.saturating_sub(width(&cell)));
             match side {
-                Side::Left => line.extend([&*cell, &fill]),
+                Side::Left | Side::Cut => line.extend([&*cell, &fill]),
                 Side::Right => line.extend([&*fill, &cell]),
             }
             line.push_str(&" ".repeat(GAP));
@@ -96,17 +103,22 @@ mod tests {
     }
 
     #[test]
-    fn a_width_cuts_the_widest_column_first() {
-        let mut table = Table::new(&[("NAME", Side::Left), ("IMAGE", Side::Left)]);
+    fn a_width_cuts_what_may_be_cut_and_no_name() {
+        let mut table = Table::new(&[("NAME", Side::Left), ("IMAGE", Side::Cut)]);
         table.row(["web", &"x".repeat(50)]);
         assert_eq!(table.lines(Some(20))[1], format!("web   {}…", "x".repeat(13)));
         assert_eq!(width(&table.lines(None)[1]), 56);
+        table.row([&"a-very-long-name".repeat(2), "x"]);
+        assert_eq!(table.lines(Some(20))[2], format!("{}  x", "a-very-long-name".repeat(2)));
     }
 
     proptest! {
         #[test]
-        fn every_cell_starts_in_its_column(cells in proptest::collection::vec((any::<String>(), "[a-z]{1,3}"), 1..6), columns in proptest::option::of(12usize..60)) {
-            let mut table = Table::new(&[("A", Side::Left), ("B", Side::Left)]);
+        fn every_cell_starts_in_its_column(
+            cells in proptest::collection::vec((any::<String>(), "[a-z]{1,3}"), 1..6),
+            columns in proptest::option::of(12usize..60),
+        ) {
+            let mut table = Table::new(&[("A", Side::Cut), ("B", Side::Left)]);
             for (a, b) in &cells {
                 table.row([a, b]);
             }

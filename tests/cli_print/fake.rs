@@ -95,9 +95,13 @@ impl Backend for Fake {
                         let _ = reply.send(Ok(ExecSession { input, output }));
                         let (exec, typed) = (exec.clone(), Arc::clone(&typed));
                         tokio::spawn(async move {
-                            // Ends when the input is closed, as `cat` does.
+                            // Ends when the input is closed, or at Ctrl-D, as `cat` does.
                             while let Some(key) = keys.recv().await {
+                                let end = key == ExecInput::Bytes(b"\x04".to_vec());
                                 typed.lock().unwrap().push(key);
+                                if end {
+                                    break;
+                                }
                             }
                             for some in exec {
                                 let _ = out.send(some).await;

@@ -152,6 +152,22 @@ async fn patience_ends_with_what_is_missing_and_why() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn on_a_terminal_progress_is_one_line_that_is_written_over() {
+    let fake = Fake::new(|_| accept());
+    let mut seen = Run::new();
+    (seen.io.err_is_tty, seen.io.width) = (true, 40);
+    let (ran, ()) = tokio::join!(seen.go(&fake, "scale feed/web 5 --wait"), async {
+        for status in [OpStatus::Running, OpStatus::Running, OpStatus::Done] {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            fake.world.send_modify(|w| Arc::make_mut(w).operations = Arc::new(vec![operation(status)]));
+        }
+    });
+    assert_eq!(ran.status, 0);
+    let strip = "\r\u{1b}[Kop-12 scale: placed 4/5, created 3, ru…";
+    assert_eq!(ran.err, format!("{strip}{strip}\r\u{1b}[K"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_read_only_session_changes_nothing() {
     for line in ["scale feed/web 5", "down feed", "undo feed/web", "cancel 3", "hosts remove bj-03"] {
         let fake = Fake::mute();
@@ -197,7 +213,10 @@ async fn listings_are_sanitised_and_as_documented() {
         let json = run(&fake_again(), &format!("{line} --json")).await;
         clean(&json);
         let value: serde_json::Value = serde_json::from_str(&json.out).unwrap();
-        assert!(value.is_array(), "{line}");
+        let docs = include_str!("../../docs/json.md");
+        for field in value[0].as_object().unwrap().keys() {
+            assert!(docs.contains(&format!("`{field}`")), "docs/json.md says nothing of {field} in {line}");
+        }
         insta::assert_snapshot!(name, format!("{}\n--- stderr\n{}", text.out, text.err));
         insta::assert_snapshot!(format!("{name}_json"), json.out);
         let expected = u8::from(name == "doctor");
@@ -273,6 +292,18 @@ async fn inspect_is_byte_for_byte_for_programs_and_safe_for_terminals() {
         assert_eq!(ran.status, 1);
         assert!(ran.err.contains(text), "{text}: {}", ran.err);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_slow_host_does_not_hold_up_work_on_another() {
+    let fake = Fake::new(answers).with(|w| {
+        let slow = host_view("slow-1", Seen::Never { why: None }, Vec::new());
+        w.hosts.insert(slow.config.id.clone(), slow);
+    });
+    let start = tokio::time::Instant::now();
+    let ran = run(&fake, "inspect feed/web.1").await;
+    assert_eq!((ran.status, ran.err.as_str()), (0, ""));
+    assert_eq!(start.elapsed().as_millis(), 0);
 }
 
 #[tokio::test(start_paused = true)]
