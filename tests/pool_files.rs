@@ -133,6 +133,28 @@ fn valid_files_come_back_from_their_canonical_text() {
 }
 
 #[test]
+fn line_ends_and_a_byte_order_mark_change_nothing() {
+    for (path, text) in fixtures("valid") {
+        let plain = read("plain.yml", &text).unwrap().spec;
+        let windows = format!("\u{feff}{}", text.replace('\n', "\r\n"));
+        let other = read("windows.yml", &windows).unwrap_or_else(|e| panic!("{}: {e}", path.display())).spec;
+        assert_eq!(other.pools, plain.pools, "{}", path.display());
+    }
+}
+
+#[test]
+fn findings_are_capped_and_counted() {
+    let keys: String = (0..2_000).map(|i| format!("k{i}: 1\n")).collect();
+    let faults = read("many.yml", &keys).unwrap_err();
+    assert_eq!(faults.faults.len(), 501);
+    assert!(faults.to_string().contains("1501 more findings are not shown"), "{}", faults.faults[500]);
+
+    let many: String = (0..900).map(|i| format!("  s{i}: {{image: a, container_name: x}}\n")).collect();
+    let read = read("warned.yml", &format!("services:\n{many}")).unwrap();
+    assert_eq!((read.spec.pools.len(), read.warnings.len()), (900, 501), "warnings never refuse a file");
+}
+
+#[test]
 fn a_file_is_read_from_the_disk_with_its_neighbours() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("compose.yml");

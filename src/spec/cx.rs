@@ -11,6 +11,9 @@ use crate::spec::units;
 /// Most findings that are kept: nobody reads more, and a hostile file could make millions.
 const FOUND_MAX: usize = 500;
 
+/// The variable that holds the cluster's name, as in Compose.
+pub const CLUSTER_VARIABLE: &str = "COMPOSE_PROJECT_NAME";
+
 /// Where the reader gets what is not in the text. Closures, so that tests need no disk and no environment.
 pub struct Sources<'s> {
     /// The folder of the pool file, absolute: relative paths start here, and its name is the default name of the cluster.
@@ -32,6 +35,8 @@ pub struct Cx<'s> {
     found: Vec<PoolFileFault>,
     /// Findings that were too many to keep.
     left_out: usize,
+    /// An error was among them.
+    left_out_error: bool,
     /// Places whose value could not be made out: what follows from that is not said again.
     broken: HashSet<At>,
     said: HashSet<(String, At, String)>,
@@ -89,14 +94,19 @@ impl<'s> Cx<'s> {
             dotenv: BTreeMap::new(),
             found: Vec::new(),
             left_out: 0,
+            left_out_error: false,
             broken: HashSet::new(),
             said: HashSet::new(),
         }
     }
 
-    /// A variable: the environment's, else the `.env` file's.
+    /// A variable: the environment's, else the `.env` file's. The cluster's name is what the file says, nothing else.
     pub fn lookup(&self, name: &str) -> Option<String> {
-        (self.sources.env)(name).or_else(|| self.dotenv.get(name).cloned())
+        let own = || self.dotenv.get(name).cloned();
+        if name == CLUSTER_VARIABLE {
+            return own();
+        }
+        (self.sources.env)(name).or_else(own)
     }
 
     /// Records an error.
@@ -129,6 +139,7 @@ impl<'s> Cx<'s> {
         }
         if self.found.len() >= FOUND_MAX {
             self.left_out += 1;
+            self.left_out_error |= severity == Severity::Error;
             return;
         }
         if self.said.insert((fault.file.clone(), fault.at, fault.what.clone())) {
@@ -142,11 +153,13 @@ impl<'s> Cx<'s> {
     /// All findings, when there is an error among them.
     pub fn finish<T>(mut self, result: Option<T>) -> Result<(T, Vec<PoolFileFault>), PoolFileFaults> {
         let own = self.file.clone();
+        self.found.sort_by_key(|f| (f.file != own, f.file.clone(), f.at));
         if self.left_out > 0 {
             let what = format!("{} more findings are not shown", self.left_out);
-            self.found.push(PoolFileFault::new(At::default(), "", what).in_file(own.as_str()));
+            let mut fault = PoolFileFault::new(At::default(), "", what).in_file(own.as_str());
+            fault.severity = if self.left_out_error { Severity::Error } else { Severity::Warning };
+            self.found.push(fault);
         }
-        self.found.sort_by_key(|f| (f.file != own, f.file.clone(), f.at));
         let (mut faults, warnings): (Vec<_>, Vec<_>) =
             self.found.into_iter().partition(|f| f.severity == Severity::Error);
         match result {
@@ -189,14 +202,27 @@ impl<'s> Cx<'s> {
                 None => {
                     let what = format!("`{}` is not a key of {}", entry.key, table.name);
                     let fault = PoolFileFault::new(entry.at, &path, what);
-                    self.error(match keys::nearest(&entry.key, table) {
-                        Some(near) => fault.hint(format!("did you mean `{near}`?")),
-                        None => fault,
-                    });
+                    let fault = self.meant(fault, &entry.key, table.keys.iter().map(|(name, _)| *name));
+                    self.error(fault);
                 }
             }
         }
         Section { path: field.path.clone(), entries: kept }
+    }
+
+    /// The fault with the word that was probably meant, when there is one.
+    pub fn meant<'w>(
+        &self,
+        fault: PoolFileFault,
+        word: &str,
+        known: impl Iterator<Item = &'w str>,
+    ) -> PoolFileFault {
+        // Comparing words is the slowest thing here: not for findings that are left out.
+        let near = if self.found.len() < FOUND_MAX { keys::near(word, known) } else { None };
+        match near {
+            Some(near) => fault.hint(format!("did you mean `{near}`?")),
+            None => fault,
+        }
     }
 
     /// The entries of a map whose keys people choose, each with its key, the key's place and its value.

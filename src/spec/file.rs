@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::base::fault::Fault;
 use crate::base::ids::{ClusterName, PoolName};
 use crate::model::pool::ClusterSpec;
-use crate::spec::cx::{Cx, Field, Section};
+use crate::spec::cx::{CLUSTER_VARIABLE, Cx, Field, Section};
 use crate::spec::fault::{At, PoolFileFault};
 use crate::spec::tree::{self, Node, Value};
 use crate::spec::{dotenv, keys, service, vars};
@@ -102,7 +102,7 @@ fn cluster_name(cx: &mut Cx<'_>, root: &Node) -> ClusterName {
     };
     match name {
         Ok(name) => {
-            cx.dotenv.insert("COMPOSE_PROJECT_NAME".to_owned(), name.to_string());
+            cx.dotenv.insert(CLUSTER_VARIABLE.to_owned(), name.to_string());
             name
         }
         Err(fault) => {

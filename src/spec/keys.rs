@@ -394,11 +394,6 @@ pub const ALL: &[&Table] = &[
 /// Most words that a mistyped one is compared with.
 const NEAR_MAX: usize = 200;
 
-/// The key of the table that a mistyped one most likely stands for.
-pub fn nearest(key: &str, table: &Table) -> Option<&'static str> {
-    near(key, table.keys.iter().map(|(name, _)| *name))
-}
-
 /// The word among `known` that `word` most likely stands for: at most a third of its letters differ.
 pub fn near<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> Option<&'w str> {
     let length = word.chars().count();
@@ -443,13 +438,14 @@ mod tests {
 
     #[test]
     fn near_keys_are_found_and_far_ones_are_not() {
+        let nearest = |word| near(word, SERVICE.keys.iter().map(|(name, _)| *name));
         let cases =
             [("enviroment", "environment"), ("port", "ports"), ("Image", "image"), ("env-file", "env_file")];
         for (typed, meant) in cases {
-            assert_eq!(nearest(typed, &SERVICE), Some(meant), "{typed}");
+            assert_eq!(nearest(typed), Some(meant), "{typed}");
         }
-        assert_eq!(nearest("hcaltehkceh", &SERVICE), None);
-        assert_eq!(nearest("", &SERVICE), None);
+        assert_eq!(nearest("hcaltehkceh"), None);
+        assert_eq!(nearest(""), None);
     }
 
     #[test]

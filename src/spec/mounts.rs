@@ -101,13 +101,11 @@ fn volume(cx: &mut Cx<'_>, cluster: &Cluster, at: &Field<'_>, key: &str) -> Opti
         return Some(named.name.clone());
     }
     let fault = at.fault(format!("the volume {key:?} is not declared"));
-    let near = keys::near(key, cluster.volumes.keys().map(String::as_str));
-    cx.error(match near {
-        Some(near) => fault.hint(format!("did you mean `{near}`?")),
-        None => fault.hint(format!(
-            "add it under `volumes:` at the top level, or write `./{key}` if it is a folder beside the file"
-        )),
-    });
+    let fault = fault.hint(format!(
+        "add it under `volumes:` at the top level, or write `./{key}` if it is a folder beside the file"
+    ));
+    let fault = cx.meant(fault, key, cluster.volumes.keys().map(String::as_str));
+    cx.error(fault);
     None
 }
 

@@ -77,11 +77,9 @@ fn join(
 ) {
     let Some(named) = cluster.networks.get(key) else {
         let fault = at.fault(format!("the network {key:?} is not declared"));
-        let near = keys::near(key, cluster.networks.keys().map(String::as_str));
-        cx.error(match near {
-            Some(near) => fault.hint(format!("did you mean `{near}`?")),
-            None => fault.hint("add it under `networks:` at the top level"),
-        });
+        let fault = fault.hint("add it under `networks:` at the top level");
+        let fault = cx.meant(fault, key, cluster.networks.keys().map(String::as_str));
+        cx.error(fault);
         return;
     };
     if spec.networks.iter().any(|n| n.name == named.name) {

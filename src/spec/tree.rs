@@ -307,7 +307,7 @@ fn too_deep(at: At) -> Box<PoolFileFault> {
 
 fn too_large(at: At) -> Box<PoolFileFault> {
     Box::new(
-        PoolFileFault::new(at, "", "the file grows too large when its aliases are copied in")
+        PoolFileFault::new(at, "", "the file has too many values, counting those that its aliases copy")
             .hint("use fewer anchors of anchors"),
     )
 }
@@ -352,7 +352,7 @@ mod tests {
             laughs.push_str(&format!("a{i}: &a{i} [{}]\n", [of.as_str(); 9].join(", ")));
         }
         let (root, faults) = parse(&laughs);
-        assert!(root.is_none() && faults[0].what.contains("too large"), "{faults:?}");
+        assert!(root.is_none() && faults[0].what.contains("too many values"), "{faults:?}");
         for deep in ["[", "- ", "? ", "{a: "] {
             let (root, faults) = parse(&deep.repeat(100_000));
             let why = &faults[0].what;
