@@ -92,6 +92,8 @@ struct Info {
     mem_total: u64,
     labels: Option<Vec<String>>,
     swarm: Option<Swarm>,
+    #[serde(default)]
+    system_time: String,
 }
 
 #[derive(Deserialize)]
@@ -119,5 +121,6 @@ pub(super) async fn facts(client: &Client) -> Outcome<HostFacts> {
         memory: info.mem_total,
         labels: info.labels.unwrap_or_default().into_iter().map(label).collect(),
         swarm: info.swarm.is_some_and(|s| s.local_node_state == "active"),
+        clock: stamp::millis(&info.system_time),
     })
 }

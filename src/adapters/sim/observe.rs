@@ -87,6 +87,7 @@ impl SimHost {
             memory: plan.memory_mb << 20,
             labels: labels.collect(),
             swarm: plan.swarm,
+            clock: None,
         }
     }
 }
