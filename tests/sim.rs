@@ -1,4 +1,5 @@
 //! The simulated fleet keeps the rules of real engines, repeats itself for a seed, and stays cheap when it is large.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -457,7 +458,7 @@ async fn usage_is_of_those_that_run() {
     let usage = runtime.usage(&[one.clone(), two.clone(), three]).await.unwrap();
     assert_eq!(usage.len(), 2);
     assert!((250..=800).contains(&usage[&one].cpu_milli.unwrap()));
-    assert_eq!(usage[&two].memory, 50 << 20);
+    assert_eq!(usage[&two].memory, (50 << 20) / 20 * 19);
     assert_eq!(usage[&two].memory_limit, Some(50 << 20));
 }
 
@@ -520,4 +521,41 @@ async fn the_demonstration_loses_a_host_and_gets_it_back() {
     assert_eq!(runtime.list().await.unwrap_err().kind, Kind::Unreachable);
     sleep(seconds(120)).await;
     assert!(!runtime.list().await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_storm_passes_over_all_hosts() {
+    let scenario = Scenario::parse(include_str!("../fixtures/scenarios/storm.toml")).unwrap();
+    let fleet = fleet(scenario);
+    let mut failed = std::collections::BTreeMap::new();
+    for _ in 0..60 {
+        for entry in fleet.hosts() {
+            let runtime = fleet.runtime(&entry.id).unwrap();
+            match tokio::time::timeout(seconds(1), async { runtime.list().await.map(|l| l.len()) }).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(fault)) => *failed.entry((entry.id.clone(), fault.kind.to_word())).or_insert(0) += 1,
+                Err(_) => *failed.entry((entry.id.clone(), "late")).or_insert(0) += 1,
+            }
+        }
+        sleep(seconds(4)).await;
+    }
+    let hosts: Vec<String> = failed.keys().map(|(host, word)| format!("{host} {word}")).collect();
+    assert_eq!(hosts, ["h1 unreachable", "h2 late", "h5 unreachable"]);
+    for entry in fleet.hosts() {
+        assert!(fleet.runtime(&entry.id).unwrap().list().await.is_ok(), "{} is well again", entry.id);
+    }
+}
+
+trait Word {
+    fn to_word(&self) -> &'static str;
+}
+
+impl Word for Kind {
+    fn to_word(&self) -> &'static str {
+        match self {
+            Kind::Unreachable => "unreachable",
+            Kind::Timeout => "timeout",
+            _ => "other",
+        }
+    }
 }

@@ -10,6 +10,7 @@ use tokio::time::{Duration, sleep};
 use super::gate::{CALL_DEADLINE_MS, CallKind, Done};
 use super::host::SimHost;
 use super::inspect::inspect;
+use super::play::statements;
 use super::shell::{Ran, Shell, is_shell};
 use super::trouble::Link;
 use crate::base::fault::{Fault, Kind, Outcome};
@@ -66,6 +67,7 @@ impl Peek for SimHost {
             };
             let (shell, session) = self.call(CallKind::Exec, CALL_DEADLINE_MS, find).await?;
             let (input, inward) = mpsc::channel(QUEUE);
+            let (inward, unread) = if wanted.stdin { (Some(inward), None) } else { (None, Some(inward)) };
             let (outward, output) = mpsc::channel(QUEUE);
             let job = Job {
                 shell,
@@ -73,11 +75,12 @@ impl Peek for SimHost {
                 id: id.clone(),
                 session,
                 tty: wanted.tty.is_some(),
-                inward: wanted.stdin.then_some(inward),
+                size: wanted.tty.unwrap_or((80, 24)),
+                inward,
                 outward,
                 typed: Vec::new(),
             };
-            tokio::spawn(job.run(wanted.command.clone()));
+            tokio::spawn(job.run(wanted.command.clone(), unread));
             Ok(ExecSession { input, output })
         })
     }
@@ -90,6 +93,8 @@ struct Job {
     id: ContainerId,
     session: u64,
     tty: bool,
+    /// Columns and rows of its terminal.
+    size: (u16, u16),
     inward: Option<mpsc::Receiver<ExecInput>>,
     outward: mpsc::Sender<ExecOutput>,
     typed: Vec<u8>,
@@ -99,13 +104,14 @@ struct Job {
 struct Over;
 
 impl Job {
-    async fn run(mut self, command: Vec<String>) {
+    async fn run(mut self, command: Vec<String>, unread: Option<mpsc::Receiver<ExecInput>>) {
         let outward = self.outward.clone();
         let (host, id, session) = (self.host.clone(), self.id.clone(), self.session);
         let last = tokio::select! {
             status = self.work(&command) => status.ok().map(ExecOutput::Exit),
             cut = cut_short(&host, &id, session) => Some(cut),
             () = outward.closed() => None,
+            never = ignore(unread) => match never {},
         };
         if let Some(last) = last {
             // A reader that has gone needs no status.
@@ -117,13 +123,45 @@ impl Job {
         let Some((program, rest)) = command.split_first() else { return Ok(126) };
         match (program.as_str(), rest) {
             (program, [] | [_]) if is_shell(program) => self.talk().await,
+            (program, [flag, script, ..]) if is_shell(program) && flag == "-c" => self.script(script).await,
+            _ => self.program(command).await,
+        }
+    }
+
+    /// Runs a script, statement by statement.
+    async fn script(&mut self, script: &str) -> Result<i64, Over> {
+        for statement in statements(script) {
+            let words: Vec<String> = statement.split_whitespace().map(str::to_string).collect();
+            if waits(&words) {
+                self.shell.status = self.program(&words).await?;
+                continue;
+            }
+            let ran = self.shell.script(&statement);
+            let leave = ran.leave;
+            self.say(ran).await?;
+            if leave {
+                break;
+            }
+        }
+        Ok(self.shell.status)
+    }
+
+    /// Runs one program.
+    async fn program(&mut self, words: &[String]) -> Result<i64, Over> {
+        let (program, rest) = words.split_first().map_or(("", words), |(p, rest)| (p.as_str(), rest));
+        match (program, rest) {
             ("cat", []) => self.copy().await,
+            ("stty", _) => {
+                let (columns, rows) = self.size;
+                let size = Ran { out: format!("{rows} {columns}\n"), ..Ran::default() };
+                self.say(size).await.map(|()| 0)
+            }
             ("sleep", [seconds]) => {
                 sleep(Duration::from_secs(seconds.parse().unwrap_or(0))).await;
                 Ok(0)
             }
             _ => {
-                let ran = self.shell.program(command);
+                let ran = self.shell.program(words);
                 let status = ran.status;
                 self.say(ran).await?;
                 Ok(status)
@@ -202,7 +240,7 @@ impl Job {
         loop {
             match self.inward.as_mut()?.recv().await? {
                 ExecInput::Bytes(bytes) => return Some(bytes),
-                ExecInput::Resize(..) => {}
+                ExecInput::Resize(columns, rows) => self.size = (columns, rows),
             }
         }
     }
@@ -226,6 +264,24 @@ impl Job {
     async fn put(&self, bytes: Vec<u8>) -> Result<(), Over> {
         self.outward.send(ExecOutput::Out(bytes)).await.map_err(|_| Over)
     }
+}
+
+/// True for the programs that take time or input: the shell alone cannot run them.
+fn waits(words: &[String]) -> bool {
+    match words.split_first() {
+        Some((program, rest)) => {
+            matches!(program.as_str(), "sleep" | "stty") || (program == "cat" && rest.is_empty())
+        }
+        None => false,
+    }
+}
+
+/// Takes what is sent to a program that reads nothing.
+async fn ignore(unread: Option<mpsc::Receiver<ExecInput>>) -> std::convert::Infallible {
+    if let Some(mut unread) = unread {
+        while unread.recv().await.is_some() {}
+    }
+    std::future::pending().await
 }
 
 /// Waits until the container has ended or the connection is lost.

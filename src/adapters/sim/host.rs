@@ -11,7 +11,7 @@ use super::chance::{chance, hex, number_of};
 use super::gate::Calls;
 use super::scenario::{HostPlan, Scenario};
 use super::trouble::{Condition, Link, Trouble};
-use super::unit::{Bound, End, Run, Unit};
+use super::unit::{Bound, End, Run, Unit, scripted};
 use super::{Ms, length, ms};
 use crate::base::clock::Millis;
 use crate::base::fault::{Fault, Kind, Outcome};
@@ -239,6 +239,7 @@ impl HostState {
             name: wanted.name.clone(),
             image: wanted.image,
             owner: wanted.owner,
+            play: scripted(wanted.spec.as_deref()),
             spec: wanted.spec,
             behaviour: wanted.behaviour,
             checked: wanted.checked,

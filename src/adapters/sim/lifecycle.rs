@@ -9,7 +9,7 @@ use super::gate::{CALL_DEADLINE_MS, CallKind, Done};
 use super::host::{HostState, NewUnit, SimHost, with_tag};
 use super::scenario::Scenario;
 use super::unit::{Bound, End, Unit};
-use super::{Behaviour, Ms, ms};
+use super::{Behaviour, Ms, length, ms};
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::ContainerId;
 use crate::model::container::{Owner, Tag};
@@ -179,7 +179,7 @@ impl HostState {
         if let Some(run) = unit.runs.last().filter(|run| run.ended(at).is_none()) {
             return Ok(run.start);
         }
-        if let Some(why) = unit.behaviour.broken.clone() {
+        if let Some(why) = unit.behaviour.broken.clone().or_else(|| no_program(unit)) {
             let fault = Fault::new(Kind::Refused, why.clone()).because("the container could not be started");
             if let Some(unit) = self.units.get_mut(id) {
                 unit.error = Some(why);
@@ -254,10 +254,15 @@ impl HostState {
         let (asked, behaviour) = (at.max(run.start), unit.behaviour.clone());
         let mut dice = chance(&[unit.seed, 7, unit.runs.len() as u64]);
         let own = behaviour.stop_ms.pick(&mut dice);
-        let killed = behaviour.ignores_term || own > grace_ms;
+        let (own, exit, ignores) = match unit.play.as_ref().map(|play| play.on_term) {
+            Some(Some((after, exit))) => (length(after), exit, false),
+            Some(None) => (0, 0, true),
+            None => (own, 0, behaviour.ignores_term),
+        };
+        let killed = ignores || own > grace_ms;
         let end = End {
             at: asked + ms(if killed { grace_ms } else { own }),
-            exit: if killed { 137 } else { 0 },
+            exit: if killed { 137 } else { exit },
             oom: false,
             by_itself: false,
         };
@@ -296,6 +301,12 @@ fn has_live_run(unit: &Unit, at: Ms) -> bool {
 
 fn reserved(unit: &Unit) -> u64 {
     unit.spec.as_ref().and_then(|s| s.resources.memory_reserved).unwrap_or(0)
+}
+
+/// A program whose name begins with `no-such-` is in no image.
+fn no_program(unit: &Unit) -> Option<String> {
+    let program = unit.spec.as_ref()?.command.as_ref()?.first()?;
+    program.starts_with("no-such-").then(|| format!("exec: {program:?}: executable file not found in $PATH"))
 }
 
 fn no_space(state: &HostState) -> Outcome<()> {

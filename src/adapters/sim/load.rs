@@ -30,7 +30,8 @@ pub(super) fn usage(unit: &Unit, now: Ms, stamp: Millis) -> Option<Usage> {
     let most = resources.and_then(|r| r.cpu_limit_milli).unwrap_or(u64::MAX);
     Some(Usage {
         cpu_milli: Some(cpu.min(most)),
-        memory: memory.min(limit.unwrap_or(u64::MAX)),
+        // Near its limit a container gives page cache back: it stays a little below.
+        memory: memory.min(limit.map_or(u64::MAX, |limit| limit / 20 * 19)),
         memory_limit: limit,
     })
 }

@@ -48,6 +48,9 @@ fn written(unit: &Unit, index: usize, run: &Run, now: Ms) -> u64 {
         return 0;
     }
     let until = run.ended(now).map_or(now, |end| end.at);
+    if let Some(play) = &unit.play {
+        return play.lines.partition_point(|(at, ..)| run.start + at <= until) as u64;
+    }
     let regular = match gap(&unit.behaviour) {
         None => 1,
         Some(gap) => {
@@ -65,6 +68,10 @@ fn last_word(run: &Run, now: Ms) -> Option<&super::unit::End> {
 /// One line, by its place.
 fn line_at(unit: &Unit, place: Place, total: u64, now: Ms, stamp: &dyn Fn(Ms) -> Millis) -> Option<RawLine> {
     let run = unit.runs.get(place.run)?;
+    if let Some(play) = &unit.play {
+        let (at, stderr, text) = play.lines.get(usize::try_from(place.line).ok()?)?;
+        return Some(RawLine { at: stamp(run.start + at), stderr: *stderr, text: text.as_str().into() });
+    }
     if let Some(end) = last_word(run, now).filter(|_| place.line + 1 == total) {
         let text = format!("FATAL unrecoverable error, exit status {}", end.exit);
         return Some(RawLine { at: stamp(end.at), stderr: true, text: text.into() });
@@ -282,6 +289,10 @@ impl Tail {
         }
         let run = unit.runs.get(self.place.run);
         let next = run.and_then(|run| {
+            if let Some(play) = &unit.play {
+                let (at, ..) = play.lines.get(usize::try_from(self.place.line).ok()?)?;
+                return Some((run.start + at).max(now + 1));
+            }
             let gap = gap(&unit.behaviour)?;
             Some(time_of(unit, self.place.run, run.start, self.place.line, gap).max(now + 1))
         });

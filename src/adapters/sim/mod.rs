@@ -16,6 +16,7 @@ mod lifecycle;
 mod load;
 mod logs;
 mod observe;
+mod play;
 mod populate;
 mod scenario;
 mod shell;

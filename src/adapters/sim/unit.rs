@@ -7,6 +7,7 @@ use super::Ms;
 use super::behaviour::Behaviour;
 use super::chance::{chance, happens};
 use super::ms;
+use super::play::{Play, play};
 use crate::base::clock::Millis;
 use crate::base::ids::ContainerId;
 use crate::base::text::Untrusted;
@@ -25,6 +26,8 @@ pub(super) struct Unit {
     /// What it was made from; absent for containers of others.
     pub spec: Option<Arc<PoolSpec>>,
     pub behaviour: Arc<Behaviour>,
+    /// What it does when its command is a small script; then the behaviour's chance does not count.
+    pub play: Option<Arc<Play>>,
     pub checked: bool,
     pub created: Ms,
     pub runs: Vec<Run>,
@@ -69,6 +72,9 @@ impl Run {
     /// A run that starts then, its future drawn from the container's seed. `base` is what times count from (the start,
     /// or the beginning of the fleet for what ran before).
     pub fn drawn(unit: &Unit, start: Ms, base: Ms) -> Run {
+        if let Some(play) = &unit.play {
+            return Run::played(unit, play, start);
+        }
         let b = &unit.behaviour;
         let mut dice = chance(&[unit.seed, 1, unit.runs.len() as u64]);
         let healthy_after = ms(b.healthy_ms.pick(&mut dice));
@@ -86,6 +92,21 @@ impl Run {
                 oom: b.oom,
                 by_itself: true,
             }),
+        }
+    }
+
+    /// A run of a script. Its check fails once a file is there that `test ! -e FILE` asks for.
+    fn played(unit: &Unit, play: &Play, start: Ms) -> Run {
+        let check = unit.spec.as_ref().and_then(|spec| spec.healthcheck.as_ref()).filter(|_| unit.checked);
+        let interval = ms(check.and_then(|c| c.interval_ms).unwrap_or(1_000));
+        let file = check.and_then(|c| c.test.last()?.strip_prefix("test ! -e "));
+        let touched = file.and_then(|file| play.touched.get(file));
+        let end = |(at, exit): (Ms, i64)| End { at: start + at, exit, oom: false, by_itself: true };
+        Run {
+            start,
+            healthy: check.map(|_| start + interval),
+            sick: touched.map(|at| start + at + interval),
+            end: play.end.map(end),
         }
     }
 
@@ -154,9 +175,14 @@ impl Unit {
             exit: self.run(now).and_then(|run| run.ended(now)).map(|end| end.exit),
             created: stamp(self.created),
             ports: ports.collect(),
-            address: running.then(|| self.address().into()),
+            address: (running && self.has_network()).then(|| self.address().into()),
             owner: self.owner.clone(),
         }
+    }
+
+    /// True unless it was made without one.
+    fn has_network(&self) -> bool {
+        !self.spec.as_ref().is_some_and(|s| matches!(s.network_mode.as_deref(), Some("none" | "host")))
     }
 
     /// Its address on the engine's network.
@@ -180,5 +206,15 @@ impl Unit {
             Owner::Nobody => {}
         }
         labels
+    }
+}
+
+/// What a specification's command does, when it is a script for a shell.
+pub(super) fn scripted(spec: Option<&PoolSpec>) -> Option<Arc<Play>> {
+    match spec?.command.as_deref()? {
+        [shell, flag, script] if super::shell::is_shell(shell) && flag == "-c" => {
+            Some(Arc::new(play(script)))
+        }
+        _ => None,
     }
 }
