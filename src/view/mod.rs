@@ -1,1 +1,7 @@
-//! From the world to rows, badges and sentences, shared by console and command line.
+//! The world in rows, badges and sentences, for the console and the command line alike. Pure: `&World` in, rows out.
+
+pub mod containers;
+pub mod hosts;
+pub mod ops;
+pub mod pools;
+pub mod units;
