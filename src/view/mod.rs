@@ -1,6 +1,7 @@
 //! The world in rows, badges and sentences, for the console and the command line alike. Pure: `&World` in, rows out.
 
 pub mod containers;
+pub mod describe;
 pub mod hosts;
 pub mod ops;
 pub mod pools;
