@@ -1,5 +1,11 @@
-//! From the world to rows, badges and sentences, shared by console and command line.
+//! The world in rows, badges and sentences, for the console and the command line alike. Pure: `&World` in, rows out.
 
+pub mod containers;
+pub mod describe;
+pub mod hosts;
 pub mod json;
 pub mod logs;
+pub mod ops;
+pub mod pools;
 pub mod table;
+pub mod units;

@@ -1,0 +1,201 @@
+//! A staged number: chosen with + and -, previewed, sent once after a pause or with Enter, dropped with Esc.
+
+use crate::base::clock::Millis;
+use crate::base::ids::PoolId;
+use crate::model::command::{Busy, Change, Command, Refusal, RefusalKind};
+use crate::model::pool::REPLICAS_MAX;
+use crate::model::preview::Preview;
+use crate::model::query::{Query, Request};
+use crate::tui::app::dialog::Dialog;
+use crate::tui::app::{App, Mode, Pending};
+use crate::tui::effect::Effect;
+use crate::tui::event::Ticket;
+
+/// A number that was chosen and has not been sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Staged {
+    /// The pool.
+    pub pool: PoolId,
+    /// The number before.
+    pub from: u32,
+    /// The number after.
+    pub to: u32,
+    /// The pool's version when it was staged.
+    pub expect: u64,
+    /// When it was last changed: the pause counts from here.
+    pub at: Millis,
+    /// It takes back the last scale.
+    pub undo: bool,
+    /// The question that is open.
+    pub asked: Ticket,
+    /// What it would do.
+    pub preview: Option<Preview>,
+    /// The preview cannot be had.
+    pub blind: Option<String>,
+}
+
+impl Staged {
+    /// Milliseconds until it is sent by itself; `None` while it waits for a person.
+    pub fn due_in(&self, now: Millis, pause_ms: u64) -> Option<u64> {
+        let fine = self.preview.as_ref().is_some_and(|p| p.unplaced == 0 && allows(p.refusal.as_ref()));
+        let ready = fine || self.blind.is_some();
+        ready.then(|| pause_ms.saturating_sub(now.since(self.at)))
+    }
+}
+
+/// Nothing stands in the way but a name that will be asked for.
+fn allows(refusal: Option<&Refusal>) -> bool {
+    refusal.is_none_or(|r| matches!(r.why, RefusalKind::NeedsName(_)))
+}
+
+/// A scale as it will be sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scale {
+    /// The pool.
+    pub pool: PoolId,
+    /// The number before.
+    pub from: u32,
+    /// The number after.
+    pub to: u32,
+    /// The pool's version that it is bound to.
+    pub expect: u64,
+    /// What to do with another operation on the pool.
+    pub busy: Busy,
+    /// The name typed.
+    pub confirm: Option<String>,
+}
+
+impl App {
+    /// Stages `by` more for the pool under the cursor.
+    pub(crate) fn stage_by(&mut self, by: i64) -> Vec<Effect> {
+        let Some((pool, want, _)) = self.chosen() else { return Vec::new() };
+        let base = match &self.staged {
+            Some(s) if s.pool == pool => s.to,
+            _ => want,
+        };
+        let to = (i64::from(base) + by).clamp(0, i64::from(REPLICAS_MAX));
+        self.stage_to(u32::try_from(to).unwrap_or(0), false)
+    }
+
+    /// Stages a number for the pool under the cursor.
+    pub(crate) fn stage_to(&mut self, to: u32, undo: bool) -> Vec<Effect> {
+        let Some((pool, want, version)) = self.chosen() else { return Vec::new() };
+        let (from, expect) = match &self.staged {
+            Some(s) if s.pool == pool => (s.from, s.expect),
+            _ => (want, version),
+        };
+        if to == from {
+            self.staged = None;
+            self.say(format!("{pool} stays at {from}: nothing to send"));
+            return Vec::new();
+        }
+        let query = Query::Preview { pool: pool.clone(), change: Change::To(to), confirm: None };
+        let (asked, effect) = self.ask(Request::Query(query), Pending::Preview);
+        let at = self.now;
+        self.staged = Some(Staged { pool, from, to, expect, at, undo, asked, preview: None, blind: None });
+        vec![effect]
+    }
+
+    /// The managed pool under the cursor: id, number wanted, version.
+    pub(crate) fn chosen(&self) -> Option<(PoolId, u32, u64)> {
+        let id = self.pool()?.clone();
+        let view = self.world.pool(&id)?;
+        Some((id, view.pool.target(), view.pool.version))
+    }
+
+    /// Takes the answer to a preview, if it still fits what is staged.
+    pub(crate) fn previewed(&mut self, ticket: Ticket, answer: Result<Preview, String>) {
+        let Some(staged) = self.staged.as_mut().filter(|s| s.asked == ticket) else { return };
+        match answer {
+            Ok(p) if p.pool == staged.pool && p.to == staged.to && p.version == staged.expect => {
+                staged.preview = Some(p);
+            }
+            Ok(_) => {}
+            Err(why) => staged.blind = Some(why),
+        }
+    }
+
+    /// Drops what is staged when its pool changed meanwhile or the cursor left it: nothing is ever sent to a surprise.
+    pub(crate) fn check_staged(&mut self) {
+        let Some(staged) = &self.staged else { return };
+        let (pool, from, to) = (staged.pool.clone(), staged.from, staged.to);
+        let Some(view) = self.world.pool(&pool) else {
+            self.staged = None;
+            self.warn(format!("{pool} is gone: {from}→{to} was not sent"), None);
+            return;
+        };
+        if view.pool.version != staged.expect {
+            let want = view.pool.target();
+            let by = view.pool.last_scale.as_ref().map_or("somebody", |l| l.by.as_str());
+            let by = crate::base::text::safe(by).into_owned();
+            self.staged = None;
+            let text = format!("{by} changed {pool} meanwhile (now {want}): {from}→{to} was not sent");
+            self.warn(text, Some("look at it again, then choose anew".to_owned()));
+        }
+    }
+
+    /// Sends what is staged when its pause is over.
+    pub(crate) fn staged_due(&mut self) -> Vec<Effect> {
+        let due = self.staged.as_ref().and_then(|s| s.due_in(self.now, self.settings.pause_ms));
+        if due == Some(0) && matches!(self.mode, Mode::Normal) { self.send_staged() } else { Vec::new() }
+    }
+
+    /// Sends what is staged, or asks for the pool's name first.
+    pub(crate) fn send_staged(&mut self) -> Vec<Effect> {
+        let Some(staged) = self.staged.take() else { return Vec::new() };
+        if staged.undo {
+            let pending = Pending::Undo(staged.pool.clone());
+            self.say(format!("sending: {} back to {}", staged.pool, staged.to));
+            return vec![self.ask(Request::Command(Command::Undo { pool: staged.pool }), pending).1];
+        }
+        let refusal = staged.preview.as_ref().and_then(|p| p.refusal.clone());
+        let protect = self.world.pool(&staged.pool).is_some_and(|v| v.pool.spec.protect);
+        let name = match refusal.map(|r| r.why) {
+            Some(RefusalKind::NeedsName(name)) => Some(name),
+            _ if staged.to == 0 || protect => Some(staged.pool.to_string()),
+            _ => None,
+        };
+        let Staged { pool, from, to, expect, .. } = staged;
+        let scale = Scale { pool, from, to, expect, busy: Busy::Refuse, confirm: None };
+        match name {
+            Some(name) => {
+                self.mode = Mode::Dialog(Dialog::name(scale, name, &self.settings.environment, self.now));
+                Vec::new()
+            }
+            None => self.send(scale),
+        }
+    }
+
+    /// Sends a scale: the number and nothing else.
+    pub(crate) fn send(&mut self, scale: Scale) -> Vec<Effect> {
+        self.say(format!("sending: {} {}→{}", scale.pool, scale.from, scale.to));
+        let command = Command::SetReplicas {
+            pool: scale.pool.clone(),
+            change: Change::To(scale.to),
+            expect: Some(scale.expect),
+            busy: scale.busy,
+            confirm: scale.confirm.clone(),
+        };
+        vec![self.ask(Request::Command(command), Pending::Scale(scale)).1]
+    }
+
+    /// Stages the number before the last scale.
+    pub(crate) fn undo(&mut self) -> Vec<Effect> {
+        let Some((pool, want, _)) = self.chosen() else { return Vec::new() };
+        let last = self.world.pool(&pool).and_then(|v| v.pool.last_scale.clone());
+        match last {
+            None => self.warn(format!("nothing to undo: nobody has scaled {pool}"), None),
+            Some(last) if last.to != want => {
+                self.warn(
+                    format!("{pool} changed since its last scale: there is nothing simple to undo"),
+                    None,
+                );
+            }
+            Some(last) => {
+                self.staged = None;
+                return self.stage_to(last.from, true);
+            }
+        }
+        Vec::new()
+    }
+}

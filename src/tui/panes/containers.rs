@@ -1,0 +1,96 @@
+//! Home, 2: the containers of the chosen pool or group.
+
+use crate::tui::kit::bars;
+use crate::tui::kit::table::{Column, Line, left, right};
+use crate::tui::panes::rows::{self, Cx, Listed, RowKey};
+use crate::tui::panes::{Pane, PaneId, STATES};
+use crate::tui::theme::Role;
+use crate::tui::verbs::{Act, Verb, When, verb};
+use crate::view::containers::ContainerRow;
+use crate::view::units;
+
+/// What the tables say of it.
+pub const PANE: Pane = Pane {
+    id: PaneId::Containers,
+    title: "Containers",
+    doc: "The containers of the chosen pool. Each has a number (its slot) that stays the same when the container is \
+          replaced. A slot that waits says what it waits for.",
+    verbs: VERBS,
+    columns: COLUMNS,
+    words: STATES,
+    home: true,
+};
+
+const VERBS: &[Verb] = &[
+    verb("open", &["Enter", "d"], When::OnContainer, Act::Describe, "all that is known of it"),
+    verb("logs", &["l"], When::OnContainer, Act::Logs, "its log, on the whole screen"),
+    verb(
+        "previous log",
+        &["p"],
+        When::OnContainer,
+        Act::Previous,
+        "the log of the container that it replaced",
+    ),
+    verb("inspect", &["i"], When::HasContainer, Act::Inspect, "the engine's own JSON"),
+    verb("shell", &["x"], When::EnterContainer, Act::Shell, "a shell inside it"),
+    verb(
+        "copy command",
+        &["y"],
+        When::OnContainer,
+        Act::Yank,
+        "show and copy the command line that does the same",
+    ),
+    verb("filter", &["/"], When::Always, Act::Filter, "only rows with this text; !text for those without"),
+];
+
+/// Its columns.
+pub const COLUMNS: &[Column] = &[
+    left("INSTANCE", 0, 0, "pool and slot"),
+    left("HOST", 10, 2, "where it runs"),
+    left("STATE", 11, 0, "what it does"),
+    right("AGE", 4, 3, "since its container was made"),
+    right("CPU", 4, 4, "cores in use"),
+    right("MEM", 5, 5, "memory in use"),
+];
+
+/// A row of the pane.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Item {
+    /// Its identity.
+    pub key: RowKey,
+    /// What it says.
+    pub row: ContainerRow,
+}
+
+impl Listed for Item {
+    fn key(&self) -> RowKey {
+        self.key.clone()
+    }
+
+    fn words(&self) -> String {
+        let host = self.row.host.as_ref().map_or("", |h| h.as_str());
+        format!("{} {host} {}", self.row.name, self.row.state)
+    }
+
+    fn line(&self, cx: &Cx<'_>, cursor: bool) -> Line {
+        let row = &self.row;
+        let plain = if row.live { Role::Text } else { Role::Lost };
+        let state = match &row.why {
+            Some(why) => format!("{}: {why}", row.state),
+            None => row.state.clone(),
+        };
+        let age = row.created.map_or_else(|| "-".to_owned(), |at| units::age(cx.now.since(at)));
+        let mut cells = vec![
+            (row.name.clone(), plain),
+            (row.host.as_ref().map_or("-", |h| h.as_str()).to_owned(), Role::Dim),
+            (state, rows::role(row.grade)),
+            (age, Role::Dim),
+            (row.cpu_milli.map_or_else(|| "-".to_owned(), units::cores), plain),
+            (row.memory.map_or_else(|| "-".to_owned(), units::memory), plain),
+        ];
+        if let Some(done) = row.pulled {
+            cells[3].0 = bars::progress(u32::from(done), 1000, 4);
+        }
+        Line::Row { mark: rows::mark(row.grade), cells, cursor, run: row.why.as_ref().map(|_| 2) }
+    }
+}

@@ -1,0 +1,87 @@
+//! The views of the console, one file each, and the table of them from which help, palette and tests are made.
+
+pub mod containers;
+pub mod hosts;
+pub mod journal;
+pub mod logs;
+pub mod operations;
+pub mod pools;
+pub mod rows;
+pub mod text;
+
+use crate::tui::kit::table::Column;
+use crate::tui::verbs::Verb;
+
+/// Which view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PaneId {
+    /// Home, 1.
+    Pools,
+    /// Home, 2.
+    Containers,
+    /// Home, 3.
+    Logs,
+    /// Home, 4.
+    Operations,
+    /// All hosts.
+    Hosts,
+    /// All operations.
+    AllOperations,
+    /// The journal.
+    Journal,
+    /// A log on the whole screen.
+    FullLogs,
+    /// Text: inspect and details.
+    Text,
+}
+
+/// A view, as tables tell of it.
+#[derive(Debug)]
+pub struct Pane {
+    /// Which.
+    pub id: PaneId,
+    /// Its title.
+    pub title: &'static str,
+    /// What it is for, for somebody who has never seen it.
+    pub doc: &'static str,
+    /// What can be done in it.
+    pub verbs: &'static [Verb],
+    /// Its columns.
+    pub columns: &'static [Column],
+    /// Its words: word and meaning.
+    pub words: &'static [(&'static str, &'static str)],
+    /// It is one of the four of the home screen.
+    pub home: bool,
+}
+
+/// Every view.
+pub const ALL: &[Pane] = &[
+    pools::PANE,
+    containers::PANE,
+    logs::HOME_PANE,
+    operations::HOME_PANE,
+    hosts::PANE,
+    operations::PANE,
+    journal::PANE,
+    logs::PANE,
+    text::PANE,
+];
+
+/// The view with this id.
+pub fn pane(id: PaneId) -> &'static Pane {
+    ALL.iter().find(|p| p.id == id).unwrap_or(&ALL[0])
+}
+
+/// Words that several views use.
+pub const STATES: &[(&str, &str)] = &[
+    ("waiting", "has no container yet; the sentence beside it says what it waits for"),
+    ("pulling", "the host fetches the image"),
+    ("checking", "runs, but its health check has not decided yet"),
+    ("running", "runs and has no health check"),
+    ("healthy", "runs and its health check passes"),
+    ("unhealthy", "runs, but its health check fails"),
+    ("crash loop", "ended again and again; the next attempt comes after a pause that doubles"),
+    ("back-off", "ended, and is replaced after a pause"),
+    ("finished", "ended for good, as its restart policy says"),
+    ("host lost", "last seen on a host that does not answer: it may well run on"),
+];

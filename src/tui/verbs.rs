@@ -1,0 +1,199 @@
+//! Verbs: everything that a key or the palette can do, as tables. Help and palette are made from them.
+
+use crate::tui::keys::Key;
+use crate::tui::panes::PaneId;
+
+/// One thing that can be done in a view.
+#[derive(Debug)]
+pub struct Verb {
+    /// Its name in the palette.
+    pub name: &'static str,
+    /// What it does, in one sentence.
+    pub doc: &'static str,
+    /// Its keys, as [`Key::parse`] reads them.
+    pub keys: &'static [&'static str],
+    /// When it applies.
+    pub when: When,
+    /// What happens.
+    pub act: Act,
+}
+
+impl Verb {
+    /// True when `key` is one of its keys.
+    pub fn has(&self, key: Key) -> bool {
+        self.keys.iter().any(|k| Key::parse(k) == Some(key))
+    }
+}
+
+/// A condition under which a verb applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Always.
+    Always,
+    /// A pool of this install is under the cursor.
+    OnPool,
+    /// A pool of this install is under the cursor and this console may change things.
+    ChangePool,
+    /// A container is under the cursor.
+    OnContainer,
+    /// A slot is under the cursor that has a container.
+    HasContainer,
+    /// A container is under the cursor and this console may change things.
+    EnterContainer,
+    /// An operation that is still queued is under the cursor, and this console may change things.
+    QueuedOp,
+    /// A number is staged.
+    Staged,
+}
+
+/// What a verb does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Move the cursor, or scroll, by so many lines.
+    Move(i32),
+    /// Move by so many half pages.
+    Half(i32),
+    /// Move by so many pages.
+    Page(i32),
+    /// To the first line.
+    Top,
+    /// To the last line; in logs: back to live.
+    Bottom,
+    /// To the next or the previous pane.
+    Focus(i32),
+    /// To this view.
+    Goto(PaneId),
+    /// Look into what is under the cursor.
+    Open,
+    /// Drop a filter, then go back.
+    Back,
+    /// Back; at the top: ask, then quit.
+    Quit,
+    /// Cancel; twice: quit.
+    Cancel,
+    /// Filter a list.
+    Filter,
+    /// Search in text.
+    Search,
+    /// Next or previous match.
+    Match(i32),
+    /// Only lines that match a regular expression.
+    Regex,
+    /// The command palette.
+    Palette,
+    /// Help about this view.
+    Help,
+    /// Stage one more, or one fewer.
+    Stage(i64),
+    /// Open "set to N".
+    SetTo,
+    /// Send the staged number.
+    Send,
+    /// Take back the last scale.
+    Undo,
+    /// Logs of what is under the cursor.
+    Logs,
+    /// The engine's JSON of the container under the cursor.
+    Inspect,
+    /// Details of what is under the cursor.
+    Describe,
+    /// A shell in the container under the cursor.
+    Shell,
+    /// Show and copy the command line that does the same.
+    Yank,
+    /// Show stopped containers and ended operations too, or not.
+    All,
+    /// Cancel the queued operation under the cursor.
+    CancelOp,
+    /// Ask again for what is shown.
+    Reload,
+    /// Capture the mouse or not.
+    Mouse,
+    /// Stamps in logs or not.
+    Stamps,
+    /// Long lines wrapped or not.
+    Wrap,
+    /// Logs from so many minutes ago on.
+    Since(u32),
+    /// The log of the container before this one.
+    Previous,
+    /// Follow or pause.
+    Follow,
+    /// Save what is shown to a file.
+    Save,
+    /// Stop the process (job control).
+    Suspend,
+    /// Draw the screen anew.
+    Redraw,
+}
+
+/// Shorthand for the tables.
+pub const fn verb(
+    name: &'static str,
+    keys: &'static [&'static str],
+    when: When,
+    act: Act,
+    doc: &'static str,
+) -> Verb {
+    Verb { name, doc, keys, when, act }
+}
+
+/// Verbs of every view.
+pub const GLOBAL: &[Verb] = &[
+    verb("down", &["j", "Down"], When::Always, Act::Move(1), "one line down"),
+    verb("up", &["k", "Up"], When::Always, Act::Move(-1), "one line up"),
+    verb("half page down", &["Ctrl-D"], When::Always, Act::Half(1), "half a page down"),
+    verb("half page up", &["Ctrl-U"], When::Always, Act::Half(-1), "half a page up"),
+    verb("page down", &["Ctrl-F", "PgDn"], When::Always, Act::Page(1), "a page down"),
+    verb("page up", &["Ctrl-B", "PgUp"], When::Always, Act::Page(-1), "a page up"),
+    verb("top", &["g", "Home"], When::Always, Act::Top, "to the first line"),
+    verb("bottom", &["G", "End"], When::Always, Act::Bottom, "to the last line; in logs: back to live"),
+    verb(
+        "back",
+        &["Esc", "h", "Left"],
+        When::Always,
+        Act::Back,
+        "drop the filter or what is staged, then go back",
+    ),
+    verb("quit", &["q"], When::Always, Act::Quit, "back; at the top it asks, then quits"),
+    verb("cancel", &["Ctrl-C"], When::Always, Act::Cancel, "cancel; twice quits at once"),
+    verb("command", &[":"], When::Always, Act::Palette, "all commands, with completion"),
+    verb("help", &["?", "F1"], When::Always, Act::Help, "explain this view, its columns and its words"),
+    verb("mouse", &["m"], When::Always, Act::Mouse, "wheel scrolls here (then hold Shift to select text)"),
+    verb("redraw", &["Ctrl-L"], When::Always, Act::Redraw, "draw the screen anew"),
+    verb("suspend", &["Ctrl-Z"], When::Always, Act::Suspend, "back to the shell; `fg` returns"),
+    verb("hosts", &[], When::Always, Act::Goto(PaneId::Hosts), "hosts: who answers, what they hold"),
+    verb(
+        "operations",
+        &[],
+        When::Always,
+        Act::Goto(PaneId::AllOperations),
+        "operations: what was asked, how far it is",
+    ),
+    verb(
+        "journal",
+        &[],
+        When::Always,
+        Act::Goto(PaneId::Journal),
+        "journal: who did what, and what became of it",
+    ),
+    verb("pools", &[], When::Always, Act::Goto(PaneId::Pools), "home: the pools"),
+];
+
+/// Verbs of the four panes of the home screen.
+pub const HOME: &[Verb] = &[
+    verb("next pane", &["Tab", "]"], When::Always, Act::Focus(1), "to the next pane"),
+    verb("previous pane", &["Shift-Tab", "["], When::Always, Act::Focus(-1), "to the previous pane"),
+    verb("pane 1", &["1"], When::Always, Act::Goto(PaneId::Pools), "to the pools"),
+    verb(
+        "pane 2",
+        &["2"],
+        When::Always,
+        Act::Goto(PaneId::Containers),
+        "to the containers of the chosen pool",
+    ),
+    verb("pane 3", &["3"], When::Always, Act::Goto(PaneId::Logs), "to the logs of the chosen pool"),
+    verb("pane 4", &["4"], When::Always, Act::Goto(PaneId::Operations), "to the operations"),
+    verb("view hosts", &["5"], When::Always, Act::Goto(PaneId::Hosts), "hosts view"),
+    verb("view journal", &["6"], When::Always, Act::Goto(PaneId::Journal), "journal view"),
+];

@@ -1,0 +1,158 @@
+//! All that is known of one object, as `key: value` lines, safe to show.
+
+use crate::base::clock::Millis;
+use crate::base::ids::{ContainerId, HostId, OpId, PoolId, Slot};
+use crate::base::text::{self, safe};
+use crate::model::container::Owner;
+use crate::model::world::World;
+use crate::view::{hosts, ops, pools, units};
+
+/// A pool.
+pub fn pool(world: &World, id: &PoolId, now: Millis) -> Vec<String> {
+    let Some(view) = world.pool(id) else { return vec![format!("{id} is gone")] };
+    let (pool, c) = (&view.pool, view.counts);
+    let mut out = vec![
+        format!("pool: {id}"),
+        format!("image: {}", safe(&pool.spec.image)),
+        format!("wanted: {}", pool.target()),
+        format!(
+            "running: {} ({} healthy, {} unhealthy, {} failing)",
+            c.running, c.healthy, c.unhealthy, c.failing
+        ),
+        format!("lost: {}", c.lost),
+        format!("leaving: {}", c.leaving),
+        format!("revision: r{} ({} containers are older)", pool.revision, c.outdated),
+    ];
+    let limits = &pool.spec.limits;
+    for (name, limit) in [("fewest", limits.min), ("most", limits.max), ("largest-step", limits.step)] {
+        out.extend(limit.map(|n| format!("{name}: {n}")));
+    }
+    if pool.spec.protect {
+        out.push("protected: yes, zero and removal ask for its name".to_owned());
+    }
+    if let Some(last) = &pool.last_scale {
+        let sentence = pools::change_sentence(&last.by, last.from, last.to, last.at, now);
+        out.push(format!("last-scale: {sentence} ({})", last.op));
+    }
+    out.extend(pools::trouble(view).map(|t| format!("trouble: {t}")));
+    out.push(String::new());
+    let spec = &pool.spec;
+    if let Some(command) = &spec.command {
+        out.push(format!("command: {}", safe(&command.join(" "))));
+    }
+    let port = |p: &crate::model::pool::Port| {
+        let published = p.published.map_or_else(|| "any".to_owned(), |n| n.to_string());
+        format!("port: {published} -> {}/{}", p.target, safe(&p.protocol))
+    };
+    out.extend(spec.ports.iter().map(port));
+    out.extend(spec.mounts.iter().map(|m| format!("mount: {} -> {}", safe(&m.source), safe(&m.target))));
+    out.extend(spec.networks.iter().map(|n| format!("network: {}", safe(&n.name))));
+    let secret = "(value hidden: it may be a secret)";
+    out.extend(spec.environment.keys().map(|k| format!("environment: {} = {secret}", safe(k))));
+    out.extend(spec.labels.iter().map(|(k, v)| format!("label: {} = {}", safe(k), safe(v))));
+    out
+}
+
+/// A slot of a pool, with its container.
+pub fn slot(world: &World, id: &PoolId, number: Slot, now: Millis) -> Vec<String> {
+    let found = world.pool(id).and_then(|p| p.slots.iter().find(|s| s.slot == number));
+    let Some(slot) = found else { return vec![format!("{id}.{number} is gone")] };
+    let mut out = vec![format!("instance: {id}.{number}"), format!("state: {}", slot.status.word())];
+    if let crate::model::world::SlotStatus::Waiting(why) = &slot.status {
+        out.push(format!("waits-for: {}", safe(why)));
+    }
+    if let Some(i) = &slot.instance {
+        out.push(format!("generation: {} (revision r{}, {})", i.generation, i.revision, i.op));
+        out.push(format!("failures-in-a-row: {}", i.failures));
+        out.extend(i.cause.as_ref().map(|c| format!("last-cause: {}", safe(c))));
+        out.extend(i.retry_at.map(|at| format!("next-attempt: {} UTC", units::clock_seconds(at.0))));
+    }
+    match (&slot.host, &slot.container) {
+        (Some(host), Some(id)) => out.extend(container(world, host, id, now)),
+        (Some(host), None) => out.push(format!("host: {host}, no container there yet")),
+        (None, _) => out.push("host: none yet".to_owned()),
+    }
+    out
+}
+
+/// A container.
+pub fn container(world: &World, host: &HostId, id: &ContainerId, now: Millis) -> Vec<String> {
+    let mut out = vec![format!("host: {host}")];
+    out.extend(world.hosts.get(host).map(|h| {
+        let (_, state, why) = hosts::seen(&h.seen, now);
+        format!("host-state: {state}{}", why.map(|w| format!(", {w}")).unwrap_or_default())
+    }));
+    let Some(c) = world.container(host, id) else {
+        out.push("container: gone since the list was made".to_owned());
+        return out;
+    };
+    out.push(format!("container: {}", c.name));
+    out.push(format!("id: {}", c.id));
+    out.push(format!("image: {}", c.image));
+    out.push(format!("engine-state: {}", c.state.word()));
+    out.extend(c.exit.map(|status| format!("exit-status: {status}")));
+    out.push(format!("made: {} ago", units::age(now.since(c.created))));
+    out.extend(c.address.as_ref().map(|a| format!("address: {a}")));
+    out.extend(c.ports.iter().map(|p| format!("port: {p}")));
+    out.push(match &c.owner {
+        Owner::Longshore(tag) => format!("owner: longshore {}, {tag}", safe(&tag.install.0)),
+        Owner::Compose { project, service } => {
+            format!("owner: compose {project}/{service} (not ours: never touched)")
+        }
+        Owner::Swarm { service } => format!("owner: swarm {service} (not ours: never touched)"),
+        Owner::Nobody => "owner: none (not ours: never touched)".to_owned(),
+    });
+    if let Some(usage) = world.hosts.get(host).and_then(|h| h.usage.get(id)) {
+        out.extend(usage.cpu_milli.map(|cpu| format!("cpu: {} cores", units::cores(cpu))));
+        let limit = usage.memory_limit.map(|l| format!(" of {}", text::bytes(l))).unwrap_or_default();
+        out.push(format!("memory: {}{limit}", units::memory(usage.memory)));
+    }
+    out
+}
+
+/// A host.
+pub fn host(world: &World, id: &HostId, now: Millis) -> Vec<String> {
+    let Some(h) = world.hosts.get(id) else { return vec![format!("{id} is gone")] };
+    let (_, state, why) = hosts::seen(&h.seen, now);
+    let mut out = vec![
+        format!("host: {id}"),
+        format!("address: {}", safe(&h.config.address)),
+        format!("state: {state}"),
+    ];
+    out.extend(why.map(|w| format!("why: {w}")));
+    let f = &h.facts;
+    out.push(format!("machine: {} ({}, {})", f.hostname, f.os, f.arch));
+    out.push(format!("engine: {} (API {}), identity {}", f.version, f.api, f.engine_id));
+    out.push(format!("cores: {}", f.cpus));
+    out.push(format!("memory: {}", text::bytes(f.memory)));
+    out.push(format!("containers: {}", h.containers.len()));
+    out.extend(f.swarm.then(|| "swarm: member".to_owned()));
+    out.extend(f.labels.iter().map(|(k, v)| format!("label: {} = {v}", safe(k))));
+    out
+}
+
+/// An operation.
+pub fn operation(world: &World, id: OpId, now: Millis) -> Vec<String> {
+    let Some(op) = world.operations.iter().find(|o| o.id == id) else {
+        return vec![format!("{id} is over for long: see the journal")];
+    };
+    let row = ops::row(op, now);
+    let p = &op.progress;
+    vec![
+        format!("operation: {id}"),
+        format!("what: {}", row.what),
+        format!("by: {}", row.by),
+        format!("acknowledged: {} UTC", units::clock_seconds(op.at.0)),
+        format!("status: {}", row.status),
+        format!("stands: {}", row.line),
+        String::new(),
+        format!("wanted: {}", p.target),
+        format!("placed: {}", p.placed),
+        format!("pulling: {}", p.pulling),
+        format!("created: {}", p.created),
+        format!("running: {}", p.running),
+        format!("healthy: {}", p.healthy),
+        format!("leaving: {}", p.leaving),
+        format!("failed: {}", p.failed),
+    ]
+}
