@@ -22,6 +22,7 @@ use crate::engine::core::Connector;
 use crate::engine::session::{self, Setup};
 use crate::model::command::Command;
 use crate::model::host::{HostConfig, HostSource};
+use crate::model::pool::ClusterSpec;
 use crate::model::query::Reply;
 use crate::wire::config::Config;
 
@@ -191,15 +192,19 @@ fn read_scenario(path: &Path) -> Outcome<Scenario> {
 
 /// Brings the demonstration's pools up before the screen opens, as somebody did before you came.
 async fn bring_up(setup: &Setup, files: &Files) -> Outcome<()> {
+    let specs = read_specs(setup, files)?;
     let session = session::open(Setup { read_only: false, ..setup.clone() }).await?;
-    for (name, text) in files {
-        let sources = crate::spec::Sources { folder: setup.dir.clone(), env: &|_| None, read: &|_| Ok(None) };
-        let read = crate::spec::read_text(name, text, &sources).map_err(|e| Fault::new(Kind::Bug, e.to_string()))?;
-        let up = Command::Up { spec: Box::new(read.spec), reset_scale: false };
+    for spec in specs {
+        let up = Command::Up { spec: Box::new(spec), reset_scale: false };
         if let Reply::Refused(refusal) = session.handle.command(up).await {
             return Err(Fault::new(Kind::Refused, refusal.text));
         }
     }
     session.close().await;
     Ok(())
+}
+
+fn read_specs(setup: &Setup, files: &Files) -> Outcome<Vec<ClusterSpec>> {
+    let sources = crate::spec::Sources { folder: setup.dir.clone(), env: &|_| None, read: &|_| Ok(None) };
+    files.iter().map(|(name, text)| Ok(crate::spec::read_text(name, text, &sources)?.spec)).collect()
 }

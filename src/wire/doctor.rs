@@ -7,7 +7,6 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::timeout;
 
-use crate::base::clock::Clock;
 use crate::base::fault::Fault;
 use crate::cli::{Check, Session, Verdict};
 use crate::engine::core::Connector;
