@@ -85,6 +85,13 @@ impl Console {
         self.take().into_iter().filter_map(wanted).collect()
     }
 
+    /// A console that has only the effects of this one: to look at them twice.
+    pub fn clone_effects(&self) -> Console {
+        let mut other = Console::new((40, 10), World::default());
+        other.effects = self.effects.clone();
+        other
+    }
+
     pub fn tail(&self) -> Option<TailId> {
         self.effects.iter().rev().find_map(|e| match e {
             Effect::OpenTail(id, _) => Some(*id),

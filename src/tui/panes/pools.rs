@@ -2,7 +2,7 @@
 
 use crate::base::clock::Millis;
 use crate::tui::kit::bars;
-use crate::tui::kit::table::{Column, Line, left, right};
+use crate::tui::kit::table::{Column, Line, left, rest, right};
 use crate::tui::panes::rows::{self, Cx, Listed, RowKey};
 use crate::tui::panes::{Pane, PaneId};
 use crate::tui::theme::Role;
@@ -46,7 +46,7 @@ const VERBS: &[Verb] = &[
 
 /// Its columns.
 pub const COLUMNS: &[Column] = &[
-    left("NAME", 0, 0, "cluster/pool"),
+    rest("NAME", 17, "cluster/pool"),
     right("WANT", 8, 0, "containers wanted; 40→45 while a change is staged"),
     right("HAVE", 4, 0, "containers running on hosts that answer"),
     left("HEALTH", 10, 3, "■ healthy  ◧ not decided yet  □ missing or failing"),
