@@ -1,8 +1,8 @@
 //! Prints screens of the console as text: `cargo run --example screens [COLUMNS ROWS] [KEYS]`.
-#![allow(
-    missing_docs,
+#![expect(
     clippy::print_stdout,
     clippy::unwrap_used,
+    clippy::panic,
     dead_code,
     reason = "a tool for the people who design the screens"
 )]

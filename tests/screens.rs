@@ -1,5 +1,5 @@
 //! The console, driven without a terminal: screens as snapshots, keys as effects, tables as rules, noise as properties.
-#![allow(dead_code, reason = "the harness is shared with an example")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
 #[path = "console/harness.rs"]
 mod harness;

@@ -91,7 +91,7 @@ impl Decoder {
         match held {
             [] => Some(None),
             [0x1b] => None,
-            [0x1b, b'['] | [0x1b, b'O'] => None,
+            [0x1b, b'[' | b'O'] => None,
             [0x1b, b'O', last] => Some(ss3(*last)),
             [0x1b, b'[', rest @ ..] => {
                 let last = *rest.last()?;
@@ -156,7 +156,7 @@ fn ss3(last: u8) -> Option<Input> {
 fn csi(body: &str, last: u8) -> Option<Input> {
     if let Some(report) = body.strip_prefix('?') {
         let state = report.strip_suffix('$')?.strip_prefix("2026;")?;
-        return (last == b'y').then(|| Input::Synchronized(matches!(state, "1" | "2" | "3")));
+        return (last == b'y').then_some(Input::Synchronized(matches!(state, "1" | "2" | "3")));
     }
     if let Some(mouse) = body.strip_prefix('<') {
         return match (mouse.split(';').next()?, last) {

@@ -76,7 +76,8 @@ pub fn container(world: &mut World, host: &str, name: &str, owner: Owner, cpu: u
 }
 
 /// A pool whose first `have` slots run, spread over the live hosts, and whose others have the status `rest`.
-pub fn pool(world: &mut World, id: &str, want: u32, have: u32, rest: SlotStatus) {
+pub fn pool(world: &mut World, id: &str, want: u32, have: u32, rest: impl Into<Option<SlotStatus>>) {
+    let rest = rest.into().unwrap_or(SlotStatus::Running);
     let id = pool_id(id);
     let hosts: Vec<HostId> =
         world.hosts.iter().filter(|(_, h)| h.is_live()).map(|(id, _)| id.clone()).collect();

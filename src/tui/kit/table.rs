@@ -62,7 +62,7 @@ pub enum Line {
 pub fn places(columns: &[Column], width: u16) -> Vec<(usize, u16, u16)> {
     let mut kept: Vec<usize> = (0..columns.len()).collect();
     let need = |kept: &[usize]| -> u16 { kept.iter().map(|i| columns[*i].width + 1).sum() };
-    while need(&kept) > width.saturating_sub(1) {
+    while need(&kept) > width.saturating_sub(2) {
         let Some(out) =
             kept.iter().copied().filter(|i| columns[*i].rank > 0).max_by_key(|i| columns[*i].rank)
         else {
@@ -70,8 +70,8 @@ pub fn places(columns: &[Column], width: u16) -> Vec<(usize, u16, u16)> {
         };
         kept.retain(|i| *i != out);
     }
-    let rest = width.saturating_sub(need(&kept) + 1);
-    let mut x = 2;
+    let rest = width.saturating_sub(need(&kept) + 2);
+    let mut x = 3;
     let mut out = Vec::new();
     for i in kept {
         let w = columns[i].width + if columns[i].grows { rest } else { 0 };
@@ -101,10 +101,10 @@ pub fn draw(
     for (y, at) in (1..area.height).zip(lines) {
         match line(at) {
             Line::Note(text, role) => {
-                paint::put(buf, area, 4, y, &text, theme.style(role));
+                paint::put(buf, area, 5, y, &text, theme.style(role));
             }
             Line::Row { mark, cells, cursor, run } => {
-                paint::put(buf, area, 0, y, &mark.0.to_string(), theme.style(mark.1));
+                paint::put(buf, area, 1, y, &mark.0.to_string(), theme.style(mark.1));
                 for (i, x, w) in &places {
                     let Some((text, role)) = cells.get(*i) else { continue };
                     if run == Some(*i) {
@@ -123,14 +123,11 @@ pub fn draw(
 
 /// Makes a row the cursor's: visible with and without colours, and told by a sign as well.
 pub fn cursor_row(buf: &mut Buffer, area: Rect, y: u16, focused: bool, theme: &Theme) {
+    let style = if focused { theme.style(Role::Cursor) } else { theme.style(Role::TitleFocus) };
     if focused {
-        paint::row_style(buf, area, y, theme.style(Role::Cursor));
+        paint::row_style(buf, area, y, style);
     }
-    let sign = buf.cell((area.x, area.y + y)).map_or(" ", |c| c.symbol()).to_owned();
-    if sign == " " {
-        let style = if focused { theme.style(Role::Cursor) } else { theme.style(Role::TitleFocus) };
-        paint::put(buf, area, 0, y, "▸", style);
-    }
+    paint::put(buf, area, 0, y, "▸", style);
 }
 
 fn cell(buf: &mut Buffer, area: Rect, x: u16, y: u16, width: u16, right: bool, line: &str, style: Style) {
@@ -149,8 +146,8 @@ mod tests {
     fn columns_give_way_by_rank() {
         let columns = [rest("A", 12, ""), left("B", 10, 1, ""), left("C", 10, 2, "")];
         let shown = |w| places(&columns, w).into_iter().map(|(i, _, w)| (i, w)).collect::<Vec<_>>();
-        assert_eq!(shown(60), [(0, 36), (1, 10), (2, 10)]);
-        assert_eq!(shown(30), [(0, 17), (1, 10)]);
+        assert_eq!(shown(60), [(0, 35), (1, 10), (2, 10)]);
+        assert_eq!(shown(30), [(0, 16), (1, 10)]);
         assert_eq!(shown(14), [(0, 12)]);
     }
 }

@@ -45,8 +45,8 @@ const VERBS: &[Verb] = &[
 
 /// Its columns.
 pub const COLUMNS: &[Column] = &[
-    rest("INSTANCE", 10, "pool and slot"),
-    left("HOST", 9, 2, "where it runs"),
+    rest("INSTANCE", 9, "pool and slot"),
+    left("HOST", 8, 2, "where it runs"),
     left("STATE", 11, 0, "what it does"),
     right("AGE", 4, 3, "since its container was made"),
     right("CPU", 4, 4, "cores in use"),
