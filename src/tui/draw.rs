@@ -36,7 +36,8 @@ pub fn draw(app: &App, buf: &mut Buffer) {
     header(app, buf, Rect { height: 1, ..area });
     let lines = foot::lines(app, usize::from(area.width).saturating_sub(2));
     let foot_height = u16::try_from(lines.len()).unwrap_or(1).min(area.height / 2);
-    let body = Rect { y: 1, height: area.height.saturating_sub(1 + foot_height), ..area };
+    // What the foot says beyond one line covers the body's last lines: nothing above it moves.
+    let body = Rect { y: 1, height: area.height.saturating_sub(2), ..area };
     match app.views.last() {
         None if first::applies(app) => first::draw(app, buf, body),
         None if app.is_wide() => quadrants(app, buf, body),

@@ -1,6 +1,7 @@
 //! The console: a pure state machine (`app`), its drawing (`draw`, `panes`, `kit`) and the loop around it (`run`).
 
 pub mod app;
+pub mod bytes;
 pub mod draw;
 pub mod effect;
 pub mod event;

@@ -90,13 +90,12 @@ pub fn line(op: &Operation, now: Millis) -> String {
 
 fn progress(op: &Operation) -> String {
     let p = &op.progress;
-    let mut parts = Vec::new();
+    let mut parts = vec![format!("{} of {} healthy", p.healthy, p.target)];
     if p.placed < p.target {
         parts.push(format!("{} of {} placed", p.placed, p.target));
     }
     let steps = [(p.pulling, "pulling"), (p.created.saturating_sub(p.running), "starting")];
     parts.extend(steps.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")));
-    parts.push(format!("{} of {} healthy", p.healthy, p.target));
     if p.leaving > 0 {
         parts.push(format!("{} leaving", p.leaving));
     }

@@ -38,7 +38,7 @@ impl App {
             Act::Stage(by) => return self.stage_by(by),
             Act::SetTo => {
                 if let Some((pool, want, _)) = self.chosen() {
-                    self.mode = Mode::Dialog(Dialog::set_to(pool, want, self.now));
+                    self.mode = Mode::Dialog(Dialog::set_to(&pool, want, self.now));
                 }
             }
             Act::Send => return self.send_staged(),

@@ -70,7 +70,7 @@ impl Dialog {
     }
 
     /// "Set to N".
-    pub fn set_to(pool: PoolId, want: u32, now: Millis) -> Dialog {
+    pub fn set_to(pool: &PoolId, want: u32, now: Millis) -> Dialog {
         let body = vec!["N for exactly N, +N for more, -N for fewer, xF for F times as many".to_owned()];
         let act = Then::Stage(pool.clone(), want);
         let mut dialog = Dialog::ask(
@@ -100,7 +100,7 @@ impl Dialog {
     }
 
     /// Somebody else's operation runs on the pool.
-    pub fn busy(scale: Scale, op: OpId, by: &str, text: &str, now: Millis) -> Dialog {
+    pub fn busy(scale: &Scale, op: OpId, by: &str, text: &str, now: Millis) -> Dialog {
         let by = crate::base::text::safe(by).into_owned();
         let with = |busy| Then::Send(Scale { busy, ..scale.clone() });
         let body = vec![
@@ -165,7 +165,7 @@ impl App {
             Then::Cancel => self.say("nothing was sent"),
             Then::Quit => return vec![Effect::Quit],
             Then::Stage(pool, want) => {
-                let to = typed.unwrap_or_else(String::new).parse::<Change>().and_then(|c| c.apply(want));
+                let to = typed.as_deref().unwrap_or("").parse::<Change>().and_then(|c| c.apply(want));
                 return match to {
                     Ok(to) if self.pool() == Some(&pool) => self.stage_to(to, false),
                     Ok(_) => {

@@ -24,7 +24,7 @@ impl App {
             (Pending::Scale(scale), Reply::Refused(refusal)) => match refusal.why.clone() {
                 RefusalKind::Busy { op, by } => {
                     self.foot = None;
-                    self.mode = Mode::Dialog(Dialog::busy(scale, op, &by, &refusal.text, self.now));
+                    self.mode = Mode::Dialog(Dialog::busy(&scale, op, &by, &refusal.text, self.now));
                 }
                 RefusalKind::NeedsName(name) if scale.confirm.is_none() => {
                     self.foot = None;

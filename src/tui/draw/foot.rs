@@ -2,6 +2,7 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::widgets::{Clear, Widget};
 
 use crate::base::text;
 use crate::model::preview::Preview;
@@ -47,6 +48,7 @@ pub fn lines(app: &App, columns: usize) -> Vec<(String, Role)> {
 
 /// Draws the lines; the empty one becomes the keys.
 pub fn draw(app: &App, buf: &mut Buffer, area: Rect, lines: &[(String, Role)]) {
+    Clear.render(area, buf);
     for (y, (line, role)) in (0..area.height).zip(lines) {
         if line.is_empty() && *role == Role::Dim {
             keys(app, buf, area, y);

@@ -59,8 +59,14 @@ mod tests {
         buf[(2, 0)].set_symbol("■");
         buf[(3, 0)].set_symbol("é");
         pass(&mut buf, false);
-        assert_eq!(buf.content.iter().map(|c| c.symbol()).collect::<Vec<_>>(), ["?", "?", "■", "é"]);
+        assert_eq!(
+            buf.content.iter().map(ratatui::buffer::Cell::symbol).collect::<Vec<_>>(),
+            ["?", "?", "■", "é"]
+        );
         pass(&mut buf, true);
-        assert_eq!(buf.content.iter().map(|c| c.symbol()).collect::<Vec<_>>(), ["?", "?", "#", "?"]);
+        assert_eq!(
+            buf.content.iter().map(ratatui::buffer::Cell::symbol).collect::<Vec<_>>(),
+            ["?", "?", "#", "?"]
+        );
     }
 }

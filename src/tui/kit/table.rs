@@ -15,8 +15,10 @@ pub struct Column {
     pub title: &'static str,
     /// What it says, for help.
     pub doc: &'static str,
-    /// Columns of the terminal that it wants; the one with 0 takes what is left.
+    /// Columns of the terminal that it wants.
     pub width: u16,
+    /// It takes what is left; its width is the least that it accepts.
+    pub grows: bool,
     /// Set to the right.
     pub right: bool,
     /// Who gives way first when it is too narrow: the highest; 0 never does.
@@ -25,12 +27,17 @@ pub struct Column {
 
 /// Shorthand for the tables of columns: set to the left.
 pub const fn left(title: &'static str, width: u16, rank: u8, doc: &'static str) -> Column {
-    Column { title, doc, width, right: false, rank }
+    Column { title, doc, width, grows: false, right: false, rank }
 }
 
 /// Shorthand: set to the right.
 pub const fn right(title: &'static str, width: u16, rank: u8, doc: &'static str) -> Column {
-    Column { title, doc, width, right: true, rank }
+    Column { title, doc, width, grows: false, right: true, rank }
+}
+
+/// Shorthand: takes what is left, and at least `width`; never gives way.
+pub const fn rest(title: &'static str, width: u16, doc: &'static str) -> Column {
+    Column { title, doc, width, grows: true, right: false, rank: 0 }
 }
 
 /// A line of a table.
@@ -51,16 +58,11 @@ pub enum Line {
     Note(String, Role),
 }
 
-/// Narrowest width of the column that takes what is left.
-const REST_MIN: u16 = 12;
-
 /// The columns that fit, as (index, x, width).
 pub fn places(columns: &[Column], width: u16) -> Vec<(usize, u16, u16)> {
     let mut kept: Vec<usize> = (0..columns.len()).collect();
-    let need = |kept: &[usize]| -> u16 {
-        kept.iter().map(|i| if columns[*i].width == 0 { REST_MIN } else { columns[*i].width } + 1).sum()
-    };
-    while need(&kept) > width.saturating_sub(1) {
+    let need = |kept: &[usize]| -> u16 { kept.iter().map(|i| columns[*i].width + 1).sum() };
+    while need(&kept) > width.saturating_sub(2) {
         let Some(out) =
             kept.iter().copied().filter(|i| columns[*i].rank > 0).max_by_key(|i| columns[*i].rank)
         else {
@@ -68,11 +70,11 @@ pub fn places(columns: &[Column], width: u16) -> Vec<(usize, u16, u16)> {
         };
         kept.retain(|i| *i != out);
     }
-    let rest = width.saturating_sub(need(&kept) + 1) + REST_MIN;
-    let mut x = 2;
+    let rest = width.saturating_sub(need(&kept) + 2);
+    let mut x = 3;
     let mut out = Vec::new();
     for i in kept {
-        let w = if columns[i].width == 0 { rest } else { columns[i].width };
+        let w = columns[i].width + if columns[i].grows { rest } else { 0 };
         out.push((i, x, w));
         x += w + 1;
     }
@@ -99,10 +101,10 @@ pub fn draw(
     for (y, at) in (1..area.height).zip(lines) {
         match line(at) {
             Line::Note(text, role) => {
-                paint::put(buf, area, 4, y, &text, theme.style(role));
+                paint::put(buf, area, 5, y, &text, theme.style(role));
             }
             Line::Row { mark, cells, cursor, run } => {
-                paint::put(buf, area, 0, y, &mark.0.to_string(), theme.style(mark.1));
+                paint::put(buf, area, 1, y, &mark.0.to_string(), theme.style(mark.1));
                 for (i, x, w) in &places {
                     let Some((text, role)) = cells.get(*i) else { continue };
                     if run == Some(*i) {
@@ -121,14 +123,11 @@ pub fn draw(
 
 /// Makes a row the cursor's: visible with and without colours, and told by a sign as well.
 pub fn cursor_row(buf: &mut Buffer, area: Rect, y: u16, focused: bool, theme: &Theme) {
+    let style = if focused { theme.style(Role::Cursor) } else { theme.style(Role::TitleFocus) };
     if focused {
-        paint::row_style(buf, area, y, theme.style(Role::Cursor));
+        paint::row_style(buf, area, y, style);
     }
-    let sign = buf.cell((area.x, area.y + y)).map_or(" ", |c| c.symbol()).to_owned();
-    if sign == " " {
-        let style = if focused { theme.style(Role::Cursor) } else { theme.style(Role::TitleFocus) };
-        paint::put(buf, area, 0, y, "▸", style);
-    }
+    paint::put(buf, area, 0, y, "▸", style);
 }
 
 fn cell(buf: &mut Buffer, area: Rect, x: u16, y: u16, width: u16, right: bool, line: &str, style: Style) {
@@ -145,10 +144,10 @@ mod tests {
 
     #[test]
     fn columns_give_way_by_rank() {
-        let columns = [left("A", 0, 0, ""), left("B", 10, 1, ""), left("C", 10, 2, "")];
+        let columns = [rest("A", 12, ""), left("B", 10, 1, ""), left("C", 10, 2, "")];
         let shown = |w| places(&columns, w).into_iter().map(|(i, _, w)| (i, w)).collect::<Vec<_>>();
-        assert_eq!(shown(60), [(0, 36), (1, 10), (2, 10)]);
-        assert_eq!(shown(30), [(0, 17), (1, 10)]);
+        assert_eq!(shown(60), [(0, 35), (1, 10), (2, 10)]);
+        assert_eq!(shown(30), [(0, 16), (1, 10)]);
         assert_eq!(shown(14), [(0, 12)]);
     }
 }

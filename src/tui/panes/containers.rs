@@ -1,7 +1,7 @@
 //! Home, 2: the containers of the chosen pool or group.
 
 use crate::tui::kit::bars;
-use crate::tui::kit::table::{Column, Line, left, right};
+use crate::tui::kit::table::{Column, Line, left, rest, right};
 use crate::tui::panes::rows::{self, Cx, Listed, RowKey};
 use crate::tui::panes::{Pane, PaneId, STATES};
 use crate::tui::theme::Role;
@@ -45,8 +45,8 @@ const VERBS: &[Verb] = &[
 
 /// Its columns.
 pub const COLUMNS: &[Column] = &[
-    left("INSTANCE", 0, 0, "pool and slot"),
-    left("HOST", 10, 2, "where it runs"),
+    rest("INSTANCE", 9, "pool and slot"),
+    left("HOST", 8, 2, "where it runs"),
     left("STATE", 11, 0, "what it does"),
     right("AGE", 4, 3, "since its container was made"),
     right("CPU", 4, 4, "cores in use"),

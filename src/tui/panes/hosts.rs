@@ -1,7 +1,7 @@
 //! All hosts: who answers, what they hold, what is used of them.
 
 use crate::base::clock::Millis;
-use crate::tui::kit::table::{Column, Line, left, right};
+use crate::tui::kit::table::{Column, Line, left, rest, right};
 use crate::tui::panes::rows::{self, Cx, Listed, RowKey};
 use crate::tui::panes::{Pane, PaneId};
 use crate::tui::theme::Role;
@@ -40,7 +40,7 @@ const VERBS: &[Verb] = &[
 
 /// Its columns.
 pub const COLUMNS: &[Column] = &[
-    left("HOST", 0, 0, "our name for it"),
+    rest("HOST", 12, "our name for it"),
     left("STATE", 11, 0, "whether it answers"),
     right("OURS", 5, 2, "containers of this install"),
     right("ALL", 5, 3, "all containers on it"),

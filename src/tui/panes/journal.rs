@@ -2,7 +2,7 @@
 
 use crate::base::text;
 use crate::model::journal::{Entry, What};
-use crate::tui::kit::table::{Column, Line, left, right};
+use crate::tui::kit::table::{Column, Line, left, rest, right};
 use crate::tui::panes::rows::{Cx, Listed, RowKey};
 use crate::tui::panes::{Pane, PaneId};
 use crate::tui::theme::Role;
@@ -45,7 +45,7 @@ pub const COLUMNS: &[Column] = &[
     left("WHAT", 8, 0, "what sort of line"),
     left("BY", 8, 3, "a person, or the engine"),
     left("ABOUT", 18, 5, "the pool, slot or host"),
-    left("TEXT", 0, 0, "the sentence"),
+    rest("TEXT", 20, "the sentence"),
 ];
 
 impl Listed for Entry {

@@ -2,7 +2,7 @@
 
 use crate::base::clock::Millis;
 use crate::tui::kit::bars;
-use crate::tui::kit::table::{Column, Line, left, right};
+use crate::tui::kit::table::{Column, Line, left, rest, right};
 use crate::tui::panes::rows::{self, Cx, Listed, RowKey};
 use crate::tui::panes::{Pane, PaneId};
 use crate::tui::theme::Role;
@@ -43,14 +43,14 @@ const VERBS: &[Verb] = &[
 
 /// The columns of the pane of the home screen.
 pub const HOME_COLUMNS: &[Column] = &[
-    left("OPERATION", 0, 0, "what was asked"),
+    rest("OPERATION", 22, "what was asked"),
     left("PROGRESS", 8, 1, "healthy of wanted"),
     left("STATUS", 9, 0, "where it stands"),
 ];
 
 /// The columns of the view of all.
 pub const COLUMNS: &[Column] = &[
-    left("OPERATION", 0, 0, "what was asked"),
+    rest("OPERATION", 22, "what was asked"),
     left("PROGRESS", 8, 3, "healthy of wanted"),
     left("STATUS", 10, 0, "where it stands"),
     left("NUMBER", 8, 4, "its number, for `longshore journal --op`"),

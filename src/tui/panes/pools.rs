@@ -2,7 +2,7 @@
 
 use crate::base::clock::Millis;
 use crate::tui::kit::bars;
-use crate::tui::kit::table::{Column, Line, left, right};
+use crate::tui::kit::table::{Column, Line, left, rest, right};
 use crate::tui::panes::rows::{self, Cx, Listed, RowKey};
 use crate::tui::panes::{Pane, PaneId};
 use crate::tui::theme::Role;
@@ -25,8 +25,8 @@ pub const PANE: Pane = Pane {
 };
 
 const VERBS: &[Verb] = &[
-    verb("one more", &["+", "="], When::ChangePool, Act::Stage(1), "stage one container more"),
-    verb("one fewer", &["-", "_"], When::ChangePool, Act::Stage(-1), "stage one container fewer"),
+    verb("more", &["+", "="], When::ChangePool, Act::Stage(1), "stage one container more"),
+    verb("fewer", &["-", "_"], When::ChangePool, Act::Stage(-1), "stage one container fewer"),
     verb("scale", &["s"], When::ChangePool, Act::SetTo, "set the number: 12, +5, -3 or x2"),
     verb("send", &[], When::Staged, Act::Send, "send the staged number now"),
     verb("undo", &["u"], When::ChangePool, Act::Undo, "take back the last scale of this pool"),
@@ -46,14 +46,14 @@ const VERBS: &[Verb] = &[
 
 /// Its columns.
 pub const COLUMNS: &[Column] = &[
-    left("NAME", 0, 0, "cluster/pool"),
-    right("WANT", 8, 0, "containers wanted; 40→45 while a change is staged"),
+    rest("NAME", 16, "cluster/pool"),
+    right("WANT", 7, 0, "containers wanted; 40→45 while a change is staged"),
     right("HAVE", 4, 0, "containers running on hosts that answer"),
     left("HEALTH", 10, 3, "■ healthy  ◧ not decided yet  □ missing or failing"),
-    left("REV", 4, 6, "revision of its pool file"),
+    left("REV", 4, 8, "revision of its pool file"),
     right("CPU", 4, 4, "share of its CPU limit; without a limit: cores in use"),
     right("MEM", 4, 5, "share of its memory limit; without a limit: bytes"),
-    left("LAST 15 MIN", 11, 7, "CPU of the last 15 minutes, 90 s a cell"),
+    left("LAST 15 MIN", 11, 6, "CPU of the last 15 minutes, 90 s a cell"),
 ];
 
 const WORDS: &[(&str, &str)] = &[

@@ -1,0 +1,169 @@
+//! The console, driven without a terminal: screens as snapshots, keys as effects, tables as rules, noise as properties.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
+
+#[path = "console/harness.rs"]
+mod harness;
+#[path = "console/keys.rs"]
+mod keys;
+#[path = "console/noise.rs"]
+mod noise;
+#[path = "console/tables.rs"]
+mod tables;
+#[path = "console/world.rs"]
+mod world;
+
+use harness::Console;
+use longshore::base::clock::Millis;
+use longshore::model::host::Seen;
+use longshore::model::journal::{Entry, What};
+use longshore::model::query::{Query, Reply, Request};
+use longshore::model::world::{SlotStatus, World};
+use longshore::tui::app::Settings;
+use longshore::tui::effect::Effect;
+use longshore::tui::event::Event;
+
+const SIZES: [(u16, u16); 3] = [(120, 40), (80, 24), (60, 15)];
+
+fn never(why: Option<&str>) -> World {
+    let mut w = world::empty();
+    world::host(&mut w, "local", Seen::Never { why: why.map(str::to_owned) });
+    w
+}
+
+fn hosts_only() -> World {
+    let mut w = world::empty();
+    world::live(&mut w, "bj-03");
+    w
+}
+
+fn lost() -> World {
+    let mut w = world::empty();
+    let last = Millis(world::NOW.0 - 400_000);
+    world::live(&mut w, "bj-03");
+    world::pool(&mut w, "feed/web", 4, 4, SlotStatus::Running);
+    let why = "connection refused".to_owned();
+    world::host(&mut w, "tc-01", Seen::Lost { last, since: last, why });
+    world::pool(&mut w, "feed/cache", 3, 1, SlotStatus::HostLost);
+    w
+}
+
+fn long_names() -> World {
+    let mut w = world::empty();
+    let name = "x".repeat(63);
+    world::live(&mut w, &name);
+    world::pool(&mut w, &format!("{name}/{name}"), 10_000 / 100, 99, SlotStatus::Waiting("y".repeat(300)));
+    world::scaled(&mut w, &format!("{name}/{name}"), &"bob".repeat(30), 9_999, 6_000);
+    w
+}
+
+fn wide() -> World {
+    let mut w = world::empty();
+    world::live(&mut w, "bj-03");
+    world::pool(
+        &mut w,
+        "feed/web",
+        2,
+        1,
+        SlotStatus::Waiting("没有主机有两个空闲的处理器，请稍候再试一次".into()),
+    );
+    world::scaled(&mut w, "feed/web", "王小明", 1, 6_000);
+    let owner = longshore::model::container::Owner::Compose {
+        project: "商店".into(),
+        service: "数据库服务器名称很长".into(),
+    };
+    world::container(&mut w, "bj-03", "商店-数据库-1", owner, 5);
+    w
+}
+
+#[test]
+fn screens_of_home() {
+    let worlds = [
+        ("no_core", World::default()),
+        ("connecting", never(None)),
+        ("no_engine", never(Some("/var/run/docker.sock: no such file"))),
+        ("no_pools", hosts_only()),
+        ("ordinary", world::feed()),
+        ("lost", lost()),
+        ("many", world::many(200, 3)),
+        ("long_names", long_names()),
+        ("wide", wide()),
+        ("hostile", world::hostile()),
+    ];
+    for (name, world) in worlds {
+        for (w, h) in SIZES {
+            let mut console = Console::new((w, h), world.clone());
+            console.rest();
+            if name == "ordinary" {
+                console.logs();
+            }
+            insta::assert_snapshot!(format!("home_{name}_{w}x{h}"), console.screen());
+        }
+    }
+}
+
+#[test]
+fn screens_of_other_panes_and_views() {
+    for (w, h) in SIZES {
+        let mut console = Console::new((w, h), world::feed());
+        console.keys("2");
+        insta::assert_snapshot!(format!("containers_{w}x{h}"), console.screen());
+        console.keys("4");
+        insta::assert_snapshot!(format!("operations_{w}x{h}"), console.screen());
+        console.keys("5");
+        insta::assert_snapshot!(format!("hosts_{w}x{h}"), console.screen());
+        console.keys("q 1 j d");
+        insta::assert_snapshot!(format!("describe_{w}x{h}"), console.screen());
+        console.keys("q l");
+        console.logs();
+        insta::assert_snapshot!(format!("logs_{w}x{h}"), console.screen());
+        console.keys("q ?");
+        insta::assert_snapshot!(format!("help_{w}x{h}"), console.screen());
+        console.keys("Esc :");
+        console.text("sc");
+        insta::assert_snapshot!(format!("palette_{w}x{h}"), console.screen());
+        console.keys("Esc 6");
+        let asked = console.take().into_iter().find_map(|e| match e {
+            Effect::Ask(ticket, Request::Query(Query::Journal { .. })) => Some(ticket),
+            _ => None,
+        });
+        let entry = |seq: u64, what| Entry {
+            seq,
+            at: world::NOW,
+            what,
+            by: "alice".into(),
+            op: None,
+            pool: Some(world::pool_id("feed/web")),
+            slot: Some(3),
+            host: None,
+            text: "create web.3 on bj-03".into(),
+        };
+        let entries = vec![entry(3, What::Failed), entry(2, What::Intent), entry(1, What::Accepted)];
+        console.event(Event::Replied(asked.unwrap(), Reply::Journal(entries)));
+        insta::assert_snapshot!(format!("journal_{w}x{h}"), console.screen());
+    }
+}
+
+#[test]
+fn screens_of_dialogs_and_staging() {
+    for (w, h) in SIZES {
+        let mut console = Console::new((w, h), world::feed());
+        console.keys("j + + + + +");
+        keys::answer_preview(&mut console, None);
+        insta::assert_snapshot!(format!("staged_{w}x{h}"), console.screen());
+        console.keys("Esc s");
+        insta::assert_snapshot!(format!("set_to_{w}x{h}"), console.screen());
+        console.text("0");
+        console.keys("Enter Enter");
+        insta::assert_snapshot!(format!("zero_{w}x{h}"), console.screen());
+    }
+}
+
+#[test]
+fn a_small_or_ascii_terminal_is_told_in_words() {
+    let console = Console::new((30, 5), world::feed());
+    insta::assert_snapshot!("too_small", console.screen());
+    let settings = Settings { ascii: true, read_only: true, user: "alice".into(), ..Settings::default() };
+    let console = Console::with((100, 30), world::feed(), settings);
+    assert!(console.screen().is_ascii());
+    insta::assert_snapshot!("ascii_100x30", console.screen());
+}
