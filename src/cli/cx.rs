@@ -266,7 +266,12 @@ impl<'a> Cx<'a> {
 
 /// True when every host has answered or failed.
 fn all_tried(world: &World) -> bool {
-    let tried = |host: &Arc<HostView>| !matches!(host.seen, Seen::Never { why: None });
+    let tried = |host: &Arc<HostView>| match &host.seen {
+        Seen::Never { why } => why.is_some(),
+        // The list comes first, what the engine says about itself a moment later.
+        Seen::At(_) => !host.facts.engine_id.raw().is_empty(),
+        Seen::Lost { .. } => true,
+    };
     world.hosts.values().all(tried)
 }
 

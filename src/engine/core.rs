@@ -165,6 +165,12 @@ impl Core {
         }
     }
 
+    /// Plans again after so many milliseconds at the latest.
+    pub(super) fn look_again_in(&mut self, ms: u64) {
+        let at = self.clock.now().plus(ms);
+        self.wake_at = Some(self.wake_at.map_or(at, |w| w.min(at)));
+    }
+
     /// Something has changed that leads to another plan.
     pub(super) fn replan(&mut self) {
         self.dirty = true;
@@ -317,23 +323,18 @@ impl Core {
         let now = self.clock.now();
         self.rest.retain(|_, at| *at > now);
         let leaving: BTreeSet<_> = self.leaving.keys().chain(self.rest.keys()).cloned().collect();
-        let hosts = self.trusted_hosts();
-        let input = Input { now, desired: &self.desired, hosts: &hosts, busy: &busy, leaving: &leaving };
+        let input = Input { now, desired: &self.desired, hosts: &self.hosts, busy: &busy, leaving: &leaving };
         let mut plan = reconcile(&input);
+        plan.steps.retain(|step| self.is_trusted(step.host()));
+        plan.removals.retain(|removal| self.is_trusted(&removal.host));
+        plan.updates.retain(|(instance, _)| self.is_trusted(&instance.host));
         plan.wake_at = plan.wake_at.into_iter().chain(self.rest.values().min().copied()).min();
         plan
     }
 
-    /// Hosts whose engine has not said who it is yet are shown, but nothing is decided from them.
-    pub(super) fn trusted_hosts(&self) -> BTreeMap<HostId, Arc<HostView>> {
-        let trusted = |view: &Arc<HostView>| {
-            if view.is_live() && view.facts.engine_id.raw().is_empty() {
-                Arc::new(HostView { seen: Seen::Never { why: None }, ..(**view).clone() })
-            } else {
-                view.clone()
-            }
-        };
-        self.hosts.iter().map(|(id, view)| (id.clone(), trusted(view))).collect()
+    /// A host whose engine has not said who it is yet is shown, but nothing is done there.
+    fn is_trusted(&self, host: &HostId) -> bool {
+        self.hosts.get(host).is_none_or(|view| !view.facts.engine_id.raw().is_empty())
     }
 
     /// Writes down what was planned, then hands it out. True when records have changed that lead to another plan.

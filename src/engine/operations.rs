@@ -10,7 +10,7 @@ use crate::engine::intake;
 use crate::model::desired::Write;
 use crate::model::instance::{Instance, Phase};
 use crate::model::journal::{Draft, What};
-use crate::model::operation::{OpKind, OpStatus, Operation, Progress, STALLED_AFTER_MS};
+use crate::model::operation::{OpKind, OpStatus, Operation, Progress, STALLED_AFTER_MS, STUCK_AFTER_MS};
 use crate::model::pool::RestartPolicy;
 use crate::plan::progress::{Standing, of};
 use crate::plan::restart::{Ended, after};
@@ -128,6 +128,7 @@ impl Core {
             self.desired.operations.values().filter(|o| !o.status.is_over()).cloned().collect();
         let now = self.clock.now();
         let mut writes = Vec::new();
+        let mut open_moves = false;
         for op in open.iter().filter(|o| !matches!(o.status, OpStatus::Queued { .. })) {
             let (progress, standing) = self.standing(op);
             let moved = self.moved.entry(op.id).or_insert((Progress::default(), now));
@@ -138,19 +139,24 @@ impl Core {
             let status = match standing {
                 Standing::Reached => OpStatus::Done,
                 Standing::Failed(why) => OpStatus::Failed { why },
-                Standing::Stuck(why) => OpStatus::Stalled { why },
+                Standing::Stuck(why) if quiet_ms >= STUCK_AFTER_MS => OpStatus::Stalled { why },
+                Standing::Stuck(_) => OpStatus::Running,
                 Standing::Moving if quiet_ms >= STALLED_AFTER_MS => OpStatus::Stalled {
                     why: format!("nothing has moved for {}", crate::base::text::took(quiet_ms)),
                 },
                 Standing::Moving => OpStatus::Running,
             };
             let next = Operation { status, progress, ..op.clone() };
+            open_moves |= next.status == OpStatus::Running;
             if next.status.is_over() && self.is_active() {
                 self.moved.remove(&op.id);
                 writes.extend(end(next, now));
             } else if next != *op {
                 self.desired.operations.insert(op.id, next);
             }
+        }
+        if open_moves {
+            self.look_again_in(STUCK_AFTER_MS);
         }
         self.write(writes).await?;
         if self.is_active() {

@@ -182,8 +182,8 @@ impl Core {
                     Ok(to) => (to, None),
                     Err(refusal) => (change.apply(pool.target()).unwrap_or(pool.target()), Some(refusal)),
                 };
-                let (hosts, now) = (self.trusted_hosts(), self.clock.now());
-                let worked_out = preview(&self.desired, &hosts, pool, to, refusal, now);
+                let now = self.clock.now();
+                let worked_out = preview(&self.desired, &self.hosts, pool, to, refusal, now);
                 self.add_images(worked_out, pool.spec.clone(), reply);
             }
             Query::Inspect { host, container } => match self.runtime(&host) {

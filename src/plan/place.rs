@@ -9,6 +9,9 @@ use crate::model::host::{HostView, Seen};
 use crate::model::instance::Phase;
 use crate::model::pool::{Pool, PoolSpec};
 
+/// The reason of a host whose engine has not said yet who it is.
+const NOT_YET: &str = "has not answered yet";
+
 /// What a placement counts, gathered once for many choices and kept up to date while choosing.
 pub struct Room<'a> {
     hosts: &'a BTreeMap<HostId, Arc<HostView>>,
@@ -68,8 +71,9 @@ impl<'a> Room<'a> {
             return Some("the pool is pinned to other hosts".into());
         }
         match &host.seen {
+            Seen::At(_) if host.facts.engine_id.raw().is_empty() => return Some(NOT_YET.into()),
             Seen::At(_) => {}
-            Seen::Never { why: None } => return Some("has not answered yet".into()),
+            Seen::Never { why: None } => return Some(NOT_YET.into()),
             Seen::Never { why: Some(why) } | Seen::Lost { why, .. } => {
                 return Some(format!("is not reachable: {why}"));
             }

@@ -51,6 +51,15 @@ pub enum Step {
     },
 }
 
+impl Step {
+    /// Where it happens.
+    pub fn host(&self) -> &HostId {
+        match self {
+            Step::Create { instance, .. } | Step::Bury { instance, .. } => &instance.host,
+        }
+    }
+}
+
 /// What was decided for one slot.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
