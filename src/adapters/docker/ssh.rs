@@ -133,6 +133,7 @@ impl Tunnel {
             "ServerAliveCountMax=3",
             "ExitOnForwardFailure=yes",
             "StreamLocalBindMask=0177",
+            // A shared master would take the forward over and let our child end.
             "ControlPath=none",
         ] {
             ssh.arg("-o").arg(option);
