@@ -34,7 +34,9 @@ pub(super) struct SshTarget {
 }
 
 /// One forwarded socket, started on demand and again when it has died.
-pub(super) struct Tunnel {
+pub(super) struct Tunnel(Arc<Shared>);
+
+struct Shared {
     target: SshTarget,
     running: tokio::sync::Mutex<Option<Running>>,
     complaint: Arc<Mutex<Option<String>>>,
@@ -54,16 +56,30 @@ impl Drop for Running {
 
 impl Tunnel {
     pub(super) fn new(target: SshTarget) -> Tunnel {
-        Tunnel { target, running: tokio::sync::Mutex::default(), complaint: Arc::default() }
+        let (running, complaint) = (tokio::sync::Mutex::default(), Arc::default());
+        Tunnel(Arc::new(Shared { target, running, complaint }))
     }
 
     /// The last line that ssh wrote to its standard error.
     pub(super) fn complaint(&self) -> Option<String> {
+        self.0.complaint()
+    }
+
+    /// A connection to the remote socket; logs in first when no login stands. The login goes on by itself when the caller
+    /// gives up: otherwise one that takes longer than a call's deadline would never succeed.
+    pub(super) async fn connect(&self) -> Outcome<UnixStream> {
+        let shared = self.0.clone();
+        let task = tokio::spawn(async move { shared.connect().await });
+        task.await.unwrap_or_else(|why| Err(Fault::new(Kind::Bug, why.to_string()).because("ssh")))
+    }
+}
+
+impl Shared {
+    fn complaint(&self) -> Option<String> {
         self.complaint.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// A connection to the remote socket; logs in first when no login stands.
-    pub(super) async fn connect(&self) -> Outcome<UnixStream> {
+    async fn connect(&self) -> Outcome<UnixStream> {
         let mut running = self.running.lock().await;
         if let Some(old) = running.as_mut()
             && matches!(old.child.try_wait(), Ok(None))
