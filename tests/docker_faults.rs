@@ -418,14 +418,12 @@ async fn ssh_carries_calls_and_comes_back_after_a_cut() {
     assert!(engine.list().await.is_ok(), "{:?}", engine.list().await);
     assert!(!engine.usage_is_free());
     // The tunnel is cut: the next call logs in again.
-    let children = || {
-        let found = Command::new("pgrep")
-            .args(["-P", &std::process::id().to_string(), "-x", "ssh"])
-            .output()
-            .unwrap();
+    let logins = || {
+        let forward = format!("ssh -F {}", config.display());
+        let found = Command::new("pgrep").args(["-f", &format!("^{forward}")]).output().unwrap();
         String::from_utf8_lossy(&found.stdout).split_whitespace().map(str::to_owned).collect::<Vec<_>>()
     };
-    let before = children();
+    let before = logins();
     assert_eq!(before.len(), 1);
     assert!(Command::new("kill").arg(&before[0]).status().unwrap().success());
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -441,5 +439,6 @@ async fn ssh_carries_calls_and_comes_back_after_a_cut() {
     assert!(fault.to_string().to_lowercase().contains("connection refused"), "{fault}");
     drop((engine, nothing, late));
     tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(logins(), [""; 0], "logins are left behind");
     assert_eq!(std::fs::read_dir(&runtime).unwrap().count(), 0, "private sockets are left behind");
 }

@@ -19,6 +19,18 @@ const LOOK: Duration = Duration::from_millis(25);
 /// ssh's own error lines are short; a remote banner may be long.
 const STDERR_LINE_MAX: u64 = 4096;
 
+/// Starts ssh and ends it when this program is gone, however that came about: then the pipe on standard input closes.
+/// (Linux's parent-death signal would need unsafe code.)
+const GUARD: &str = r#"exec 3<&0 </dev/null
+"$@" 3<&- &
+ssh=$!
+{ read -r _ <&3; kill "$ssh"; } 2>/dev/null &
+guard=$!
+wait "$ssh"
+status=$?
+kill "$guard" 2>/dev/null
+exit "$status""#;
+
 /// What is needed to start `ssh`.
 #[derive(Clone, Debug)]
 pub(super) struct SshTarget {
@@ -49,7 +61,7 @@ struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // The child itself is killed by its handle. A directory that cannot be removed harms nobody: it is private.
+        // The guard is killed by its handle, which closes the pipe that keeps ssh. A directory that cannot be removed harms nobody: it is private.
         let _gone = std::fs::remove_dir_all(&self.dir);
     }
 }
@@ -139,7 +151,8 @@ impl Shared {
 
     fn command(&self, dir: &std::path::Path) -> Command {
         let target = &self.target;
-        let mut ssh = Command::new("ssh");
+        let mut ssh = Command::new("sh");
+        ssh.args(["-c", GUARD, "longshore-ssh", "ssh"]);
         if let Some(config) = &target.config {
             ssh.arg("-F").arg(config);
         }
@@ -165,7 +178,7 @@ impl Shared {
             ssh.arg("-p").arg(port.to_string());
         }
         ssh.arg("--").arg(&target.host);
-        ssh.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        ssh.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
         // A Ctrl-C in the console's terminal is not meant for ssh.
         ssh.process_group(0);
         ssh
