@@ -176,6 +176,70 @@ async fn the_first_call_has_no_version_and_the_next_one_speaks_the_engines() {
     assert_eq!(*seen.lock().unwrap(), wanted);
 }
 
+/// An engine that has no image and answers a pull with these lines.
+fn puller(lines: &'static str, then_hold: bool) -> DockerEngine {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("tcp://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut text = String::new();
+            let mut byte = [0];
+            while !text.ends_with("\r\n\r\n") && stream.read(&mut byte).is_ok_and(|n| n > 0) {
+                text.push(char::from(byte[0]));
+            }
+            let pull = text.starts_with("POST /images/create?fromImage=lab%2Fa&tag=1 ");
+            let (status, body) = if pull {
+                ("200 OK", lines)
+            } else {
+                ("404 Not Found", r#"{"message":"No such image: lab/a:1"}"#)
+            };
+            let _cut = write!(stream, "HTTP/1.1 {status}\r\nConnection: close\r\n\r\n{body}");
+            if pull && then_hold {
+                std::thread::sleep(Duration::from_secs(3600));
+            }
+        }
+    });
+    plain(address)
+}
+
+#[tokio::test]
+async fn a_pull_tells_its_progress_and_its_end() {
+    let told = std::sync::Mutex::new(Vec::new());
+    let lines = concat!(
+        "{\"status\":\"Pulling from lab/a\",\"id\":\"1\"}\r\n",
+        "{\"status\":\"Downloading\",\"id\":\"a\",\"progressDetail\":{\"current\":1,\"total\":4}}\r\n",
+        "not json\r\n",
+        "{\"status\":\"Download complete\",\"id\":\"a\"}\r\n",
+    );
+    puller(lines, false).pull("lab/a:1", &|done| told.lock().unwrap().push(done)).await.unwrap();
+    assert_eq!(*told.lock().unwrap(), [250, 999, 1000]);
+    let error = "{\"errorDetail\":{},\"error\":\"manifest for lab/a:1 not found: manifest unknown\"}\r\n";
+    let fault = puller(error, false).pull("lab/a:1", &|_| ()).await.unwrap_err();
+    assert_eq!(fault.kind, Kind::NotFound);
+    assert_eq!(fault.to_string(), "cannot pull lab/a:1: the registry has no such image");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pull_that_does_not_move_is_given_up() {
+    let fault = puller("{\"status\":\"Waiting\",\"id\":\"a\"}\r\n", true).pull("lab/a:1", &|_| ()).await;
+    assert_eq!(fault.unwrap_err().kind, Kind::Timeout);
+}
+
+#[tokio::test]
+async fn the_event_stream_skips_nonsense_and_tells_its_cut() {
+    use futures_util::StreamExt;
+    let mut body = b"not json\n\xff\xfe\n{\"Action\":7}\n".to_vec();
+    body.extend(vec![b'x'; 200_000]);
+    body.extend(b"\n{\"Action\":\"die\",\"Actor\":{\"ID\":\"ab\"},\"time\":5}\n{\"Action\":");
+    let cut = plain(says("HTTP/1.1 200 OK\r\nContent-Length: 999999\r\n\r\n", body));
+    let events: Vec<_> = cut.events().await.unwrap().collect().await;
+    assert_eq!(events.len(), 2, "{events:?}");
+    let first = events[0].as_ref().unwrap();
+    assert_eq!((first.action.raw(), first.at.0), ("die", 5000));
+    assert_eq!(events[1].as_ref().unwrap_err().kind, Kind::Unreachable);
+}
+
 #[tokio::test]
 async fn plain_tcp_beyond_this_machine_is_refused() {
     let refused = connect("tcp://192.0.2.1:2375".to_owned(), None, Options::default()).err().unwrap();
@@ -204,6 +268,45 @@ async fn a_frozen_engine_times_out_and_the_others_go_on() {
     assert_eq!((fault.unwrap_err().kind, others), (Kind::Timeout, 20));
     lab.thaw();
     assert_eq!(frozen.list().await, Ok(vec![]), "after it woke up");
+}
+
+/// A small file system for an engine's data, unmounted at the end.
+struct Small(tempfile::TempDir);
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _gone = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_is_exhausted() {
+    let small = Small(tempfile::tempdir().unwrap());
+    let path = small.0.path().display().to_string();
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=48m", "tmpfs", &path]).status();
+    if !mounted.is_ok_and(|s| s.success()) {
+        println!("skipped: no tmpfs may be mounted here");
+        return;
+    }
+    let Some(lab) = Lab::start_own(&["--data-root", &path]) else { return };
+    let mut filler = std::fs::File::create(small.0.path().join("filler")).unwrap();
+    while filler.write_all(&[0; 4096]).is_ok() {}
+    let tag = longshore::model::container::Tag {
+        install: longshore::base::ids::InstallId("0a1b2c3d".to_owned()),
+        pool: longshore::base::ids::PoolId::new("full", "web").unwrap(),
+        slot: 1,
+        generation: 1,
+        revision: 1,
+        op: longshore::base::ids::OpId(1),
+    };
+    let spec = longshore::model::pool::PoolSpec {
+        image: lab.image(),
+        command: Some(vec!["true".to_owned()]),
+        ..Default::default()
+    };
+    let made = plain(lab.address()).create(&tag, &spec).await;
+    let fault = made.unwrap_err();
+    assert_eq!(fault.kind, Kind::Exhausted, "{fault}");
 }
 
 fn says_empty_list() -> String {
@@ -315,14 +418,12 @@ async fn ssh_carries_calls_and_comes_back_after_a_cut() {
     assert!(engine.list().await.is_ok(), "{:?}", engine.list().await);
     assert!(!engine.usage_is_free());
     // The tunnel is cut: the next call logs in again.
-    let children = || {
-        let found = Command::new("pgrep")
-            .args(["-P", &std::process::id().to_string(), "-x", "ssh"])
-            .output()
-            .unwrap();
+    let logins = || {
+        let forward = format!("ssh -F {}", config.display());
+        let found = Command::new("pgrep").args(["-f", &format!("^{forward}")]).output().unwrap();
         String::from_utf8_lossy(&found.stdout).split_whitespace().map(str::to_owned).collect::<Vec<_>>()
     };
-    let before = children();
+    let before = logins();
     assert_eq!(before.len(), 1);
     assert!(Command::new("kill").arg(&before[0]).status().unwrap().success());
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -338,5 +439,6 @@ async fn ssh_carries_calls_and_comes_back_after_a_cut() {
     assert!(fault.to_string().to_lowercase().contains("connection refused"), "{fault}");
     drop((engine, nothing, late));
     tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(logins(), [""; 0], "logins are left behind");
     assert_eq!(std::fs::read_dir(&runtime).unwrap().count(), 0, "private sockets are left behind");
 }

@@ -74,13 +74,7 @@ impl Client {
 
     /// `GET path`; an answer of 400 or more is a fault.
     pub(super) async fn get(&self, limits: Limits, path: &str) -> Outcome<Answer> {
-        // Reading again is harmless: a connection that the engine closed meanwhile is not worth an alarm.
-        match self.call(limits, Method::GET, path, Bytes::new()).await {
-            Err(fault) if fault.kind == Kind::Unreachable => {
-                self.call(limits, Method::GET, path, Bytes::new()).await
-            }
-            other => other,
-        }
+        self.call(limits, Method::GET, path, Bytes::new()).await
     }
 
     /// `POST path` with JSON.
@@ -136,7 +130,15 @@ impl Client {
         loop {
             let spoken = self.minor.load(Ordering::Relaxed);
             let request = self.request(method, path, body, headers, spoken)?;
-            let response = self.http.request(request).await.map_err(|why| self.lost(&why))?;
+            let response = match self.http.request(request).await {
+                Ok(response) => response,
+                // Reading again is harmless: a kept connection that the engine closed meanwhile is no alarm.
+                Err(why) if *method == Method::GET && !why.is_connect() && !retried => {
+                    retried = true;
+                    continue;
+                }
+                Err(why) => return Err(self.lost(&why)),
+            };
             let offered = api_minor(&response);
             if offered != 0 {
                 self.minor.store(offered, Ordering::Relaxed);

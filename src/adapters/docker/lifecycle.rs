@@ -87,7 +87,16 @@ async fn adopt(client: &Client, tag: &Tag, name: &str) -> Outcome<ContainerId> {
 
 /// Starts a container; one that runs already is answered with 304, which is no fault.
 pub(super) async fn start(client: &Client, id: &ContainerId) -> Outcome<()> {
-    client.post_empty(START, &format!("/containers/{id}/start")).await.map(drop)
+    match client.post_empty(START, &format!("/containers/{id}/start")).await {
+        Ok(_) => Ok(()),
+        // An engine also answers 404 when a network of the container is gone: the container itself is still there.
+        Err(fault)
+            if fault.kind == Kind::NotFound && fault.reasons.iter().any(|r| r.starts_with("network ")) =>
+        {
+            Err(Fault { kind: Kind::Refused, ..fault })
+        }
+        Err(fault) => Err(fault),
+    }
 }
 
 /// Asks a container to end.

@@ -36,6 +36,8 @@ pub(super) struct StateOf {
     #[serde(default)]
     pub(super) pid: i64,
     #[serde(default)]
+    running: bool,
+    #[serde(default)]
     exit_code: i64,
     #[serde(default, rename = "OOMKilled")]
     oom_killed: bool,
@@ -64,12 +66,14 @@ pub(super) async fn ending(client: &Client, id: &ContainerId) -> Outcome<Ending>
     let Some(state) = details(client, id.as_str()).await?.state else {
         return Err(Fault::new(Kind::Bug, "the engine tells no state of the container"));
     };
+    let (started, finished) = (stamp::millis(&state.started_at), stamp::millis(&state.finished_at));
     Ok(Ending {
         exit: state.exit_code,
         oom: state.oom_killed,
         error: (!state.error.is_empty()).then(|| Untrusted::from(state.error)),
-        started: stamp::millis(&state.started_at),
-        finished: stamp::millis(&state.finished_at),
+        started,
+        // An engine stamps a program that ends at once up to some milliseconds before its own note of the start.
+        finished: if state.running { finished } else { finished.map(|at| at.max(started.unwrap_or(at))) },
     })
 }
 

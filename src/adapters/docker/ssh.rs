@@ -19,6 +19,18 @@ const LOOK: Duration = Duration::from_millis(25);
 /// ssh's own error lines are short; a remote banner may be long.
 const STDERR_LINE_MAX: u64 = 4096;
 
+/// Starts ssh and ends it when this program is gone, however that came about: then the pipe on standard input closes.
+/// (Linux's parent-death signal would need unsafe code.)
+const GUARD: &str = r#"exec 3<&0 </dev/null
+"$@" 3<&- &
+ssh=$!
+{ read -r _ <&3; kill "$ssh"; } 2>/dev/null &
+guard=$!
+wait "$ssh"
+status=$?
+kill "$guard" 2>/dev/null
+exit "$status""#;
+
 /// What is needed to start `ssh`.
 #[derive(Clone, Debug)]
 pub(super) struct SshTarget {
@@ -34,7 +46,9 @@ pub(super) struct SshTarget {
 }
 
 /// One forwarded socket, started on demand and again when it has died.
-pub(super) struct Tunnel {
+pub(super) struct Tunnel(Arc<Shared>);
+
+struct Shared {
     target: SshTarget,
     running: tokio::sync::Mutex<Option<Running>>,
     complaint: Arc<Mutex<Option<String>>>,
@@ -47,23 +61,37 @@ struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // The child itself is killed by its handle. A directory that cannot be removed harms nobody: it is private.
+        // The guard is killed by its handle, which closes the pipe that keeps ssh. A directory that cannot be removed harms nobody: it is private.
         let _gone = std::fs::remove_dir_all(&self.dir);
     }
 }
 
 impl Tunnel {
     pub(super) fn new(target: SshTarget) -> Tunnel {
-        Tunnel { target, running: tokio::sync::Mutex::default(), complaint: Arc::default() }
+        let (running, complaint) = (tokio::sync::Mutex::default(), Arc::default());
+        Tunnel(Arc::new(Shared { target, running, complaint }))
     }
 
     /// The last line that ssh wrote to its standard error.
     pub(super) fn complaint(&self) -> Option<String> {
+        self.0.complaint()
+    }
+
+    /// A connection to the remote socket; logs in first when no login stands. The login goes on by itself when the caller
+    /// gives up: otherwise one that takes longer than a call's deadline would never succeed.
+    pub(super) async fn connect(&self) -> Outcome<UnixStream> {
+        let shared = self.0.clone();
+        let task = tokio::spawn(async move { shared.connect().await });
+        task.await.unwrap_or_else(|why| Err(Fault::new(Kind::Bug, why.to_string()).because("ssh")))
+    }
+}
+
+impl Shared {
+    fn complaint(&self) -> Option<String> {
         self.complaint.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// A connection to the remote socket; logs in first when no login stands.
-    pub(super) async fn connect(&self) -> Outcome<UnixStream> {
+    async fn connect(&self) -> Outcome<UnixStream> {
         let mut running = self.running.lock().await;
         if let Some(old) = running.as_mut()
             && matches!(old.child.try_wait(), Ok(None))
@@ -123,7 +151,8 @@ impl Tunnel {
 
     fn command(&self, dir: &std::path::Path) -> Command {
         let target = &self.target;
-        let mut ssh = Command::new("ssh");
+        let mut ssh = Command::new("sh");
+        ssh.args(["-c", GUARD, "longshore-ssh", "ssh"]);
         if let Some(config) = &target.config {
             ssh.arg("-F").arg(config);
         }
@@ -133,6 +162,7 @@ impl Tunnel {
             "ServerAliveCountMax=3",
             "ExitOnForwardFailure=yes",
             "StreamLocalBindMask=0177",
+            // A shared master would take the forward over and let our child end.
             "ControlPath=none",
         ] {
             ssh.arg("-o").arg(option);
@@ -148,7 +178,7 @@ impl Tunnel {
             ssh.arg("-p").arg(port.to_string());
         }
         ssh.arg("--").arg(&target.host);
-        ssh.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        ssh.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
         // A Ctrl-C in the console's terminal is not meant for ssh.
         ssh.process_group(0);
         ssh

@@ -21,6 +21,8 @@ use crate::model::container::Usage;
 
 /// A container without a control group is looked for again after so long: it may run by then.
 const ABSENT: Duration = Duration::from_secs(30);
+/// What was not measured for so long is forgotten when there is too much to remember.
+const FORGET: Duration = Duration::from_secs(300);
 /// How many containers are asked about before the way of measuring is decided: most that are asked for do run.
 const TRIES: usize = 8;
 
@@ -42,6 +44,8 @@ pub(super) struct Meter {
 struct Known {
     files: Option<Files>,
     absent_since: Option<Instant>,
+    /// When it was measured last, by our own timer.
+    touched: Option<Instant>,
     /// When the previous sample was taken and the CPU time then, both in nanoseconds.
     before: Option<(u64, u64)>,
 }
@@ -49,6 +53,7 @@ struct Known {
 impl Known {
     /// The use since the previous sample, which this one replaces.
     fn usage(&mut self, at: u64, sample: Sample, machine: u64) -> Usage {
+        self.touched = Some(Instant::now());
         let before = self.before.replace((at, sample.cpu_nanos));
         let cpu_milli = before.and_then(|(then, cpu)| {
             let (passed, used) = (at.checked_sub(then)?, sample.cpu_nanos.checked_sub(cpu)?);
@@ -234,10 +239,10 @@ fn nanos(start: Instant) -> u64 {
     u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Containers come and go for months: what was not measured lately is forgotten once it is the larger part.
+/// Containers come and go for months: see [`FORGET`].
 fn forget(seen: &mut HashMap<ContainerId, Known>, live: usize) {
     if seen.len() > 2 * live + 1024 {
-        seen.retain(|_, known| known.files.is_some());
+        seen.retain(|_, known| known.touched.is_some_and(|at| at.elapsed() < FORGET));
     }
 }
 

@@ -4,3 +4,4 @@ pub mod runtime;
 mod runtime_kit;
 mod runtime_life;
 mod runtime_look;
+pub mod scripts;

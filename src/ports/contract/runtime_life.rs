@@ -10,12 +10,13 @@ use crate::model::container::{Owner, State};
 use crate::model::pool::{Network, PoolSpec, Port};
 use crate::ports::contract::runtime::ContractEnv;
 use crate::ports::contract::runtime_kit::{Kept, OrBroken, ensure, fails, same};
+use crate::ports::contract::scripts;
 
 /// An id that no engine has.
 const ABSENT: &str = "00000000000000000000000000000000000000000000000000000000000000ff";
 
 pub(super) async fn create_is_idempotent_by_name(env: &ContractEnv) -> Kept {
-    let (tag, spec) = (env.tag()?, env.script("sleep 600"));
+    let (tag, spec) = (env.tag()?, env.script(scripts::IDLE));
     let first = env.runtime.create(&tag, &spec).await.or_broken("create")?;
     let kept = async {
         let again = env.runtime.create(&tag, &spec).await.or_broken("the second create")?;
@@ -31,7 +32,7 @@ pub(super) async fn create_is_idempotent_by_name(env: &ContractEnv) -> Kept {
 }
 
 pub(super) async fn create_racing_makes_one(env: &ContractEnv) -> Kept {
-    let (tag, spec) = (env.tag()?, env.script("sleep 600"));
+    let (tag, spec) = (env.tag()?, env.script(scripts::IDLE));
     let made = join_all((0..8).map(|_| env.runtime.create(&tag, &spec))).await;
     let mut ids = Vec::new();
     let mut kept = Ok(());
@@ -48,7 +49,7 @@ pub(super) async fn create_racing_makes_one(env: &ContractEnv) -> Kept {
 }
 
 pub(super) async fn name_taken_by_stranger_is_conflict(env: &ContractEnv) -> Kept {
-    let (tag, spec) = (env.tag()?, env.script("sleep 600"));
+    let (tag, spec) = (env.tag()?, env.script(scripts::IDLE));
     let name = tag.container_name();
     (env.make_stranger)(name.clone()).await?;
     let result = env.runtime.create(&tag, &spec).await;
@@ -61,7 +62,7 @@ pub(super) async fn name_taken_by_stranger_is_conflict(env: &ContractEnv) -> Kep
 }
 
 pub(super) async fn list_after_start_shows_running_with_tag(env: &ContractEnv) -> Kept {
-    let (tag, spec) = (env.tag()?, env.script("sleep 600"));
+    let (tag, spec) = (env.tag()?, env.script(scripts::IDLE));
     let id = env.runtime.create(&tag, &spec).await.or_broken("create")?;
     let kept = async {
         let Some(made) = env.listed(&id).await? else { return Err("it is not listed once made".to_owned()) };
@@ -91,12 +92,12 @@ pub(super) async fn start_is_idempotent(env: &ContractEnv) -> Kept {
         )?;
         Ok(())
     };
-    env.with_running(&env.script("sleep 600"), check).await
+    env.with_running(&env.script(scripts::IDLE), check).await
 }
 
 pub(super) async fn stop_is_idempotent_and_honours_grace(env: &ContractEnv) -> Kept {
     // It ends by itself with 7 when it is asked to, so a 7 proves that it was asked and was given the time.
-    let polite = env.script("trap 'sleep 1; exit 7' TERM; while true; do sleep 0.1; done");
+    let polite = env.script(scripts::POLITE);
     let check = |id: ContainerId| async move {
         tokio::time::sleep(Duration::from_millis(500)).await;
         env.runtime.stop(&id, 10_000).await.or_broken("stop")?;
@@ -108,7 +109,7 @@ pub(super) async fn stop_is_idempotent_and_honours_grace(env: &ContractEnv) -> K
         env.runtime.stop(&id, 10_000).await.or_broken("the second stop")
     };
     env.with_running(&polite, check).await?;
-    let stubborn = env.script("trap '' TERM; while true; do sleep 0.1; done");
+    let stubborn = env.script(scripts::STUBBORN);
     let check = |id: ContainerId| async move {
         tokio::time::sleep(Duration::from_millis(500)).await;
         env.runtime.stop(&id, 1000).await.or_broken("stop")?;
@@ -127,7 +128,7 @@ pub(super) async fn stop_of_absent_is_not_found(env: &ContractEnv) -> Kept {
 
 pub(super) async fn remove_is_idempotent(env: &ContractEnv) -> Kept {
     let tag = env.tag()?;
-    let id = env.runtime.create(&tag, &env.script("sleep 600")).await.or_broken("create")?;
+    let id = env.runtime.create(&tag, &env.script(scripts::IDLE)).await.or_broken("create")?;
     env.runtime.start(&id).await.or_broken("start")?;
     let both = join_all([env.runtime.remove(&id), env.runtime.remove(&id)]).await;
     for result in both {
@@ -139,7 +140,7 @@ pub(super) async fn remove_is_idempotent(env: &ContractEnv) -> Kept {
 
 pub(super) async fn missing_image_is_not_found(env: &ContractEnv) -> Kept {
     let image = "lab/there-is-no-such-image:1";
-    let spec = PoolSpec { image: image.to_owned(), ..env.script("true") };
+    let spec = PoolSpec { image: image.to_owned(), ..env.script(scripts::IDLE) };
     same("has_image of a missing one", &env.runtime.has_image(image).await.or_broken("has_image")?, &false)?;
     same("has_image of the test's", &env.runtime.has_image(&env.image).await.or_broken("has_image")?, &true)?;
     fails("the create", env.runtime.create(&env.tag()?, &spec).await, Kind::NotFound)?;
@@ -148,10 +149,10 @@ pub(super) async fn missing_image_is_not_found(env: &ContractEnv) -> Kept {
 
 pub(super) async fn bad_command_is_refused_with_reason(env: &ContractEnv) -> Kept {
     let tag = env.tag()?;
-    let id = env.runtime.create(&tag, &env.command(&["no-such-program"])).await.or_broken("create")?;
+    let id = env.runtime.create(&tag, &env.command(&[scripts::NO_PROGRAM])).await.or_broken("create")?;
     let kept = match fails("the start", env.runtime.start(&id).await, Kind::Refused) {
         Ok(said) => {
-            ensure(said.contains("no-such-program"), || format!("the reason does not name it: {said}"))
+            ensure(said.contains(scripts::NO_PROGRAM), || format!("the reason does not name it: {said}"))
         }
         Err(why) => Err(why),
     };
@@ -165,7 +166,7 @@ pub(super) async fn port_conflict_is_conflict(env: &ContractEnv) -> Kept {
         network_mode: None,
         networks: vec![Network { name: name.clone(), aliases: vec![], external: false }],
         ports: vec![port],
-        ..env.script("sleep 600")
+        ..env.script(scripts::IDLE)
     };
     let first = env.runtime.create(&env.tag()?, &spec).await.or_broken("the first create")?;
     let second = env.runtime.create(&env.tag()?, &spec).await.or_broken("the second create")?;
@@ -185,7 +186,7 @@ pub(super) async fn port_conflict_is_conflict(env: &ContractEnv) -> Kept {
 
 pub(super) async fn labels_survive(env: &ContractEnv) -> Kept {
     let hostile = "\u{1b}]0;x\u{7}\u{9b}\u{202e}é\n";
-    let mut spec = env.script("sleep 600");
+    let mut spec = env.script(scripts::IDLE);
     spec.labels.insert("com.docker.compose.project".to_owned(), hostile.to_owned());
     let tag = env.tag()?;
     let id = env.runtime.create(&tag, &spec).await.or_broken("create")?;
@@ -207,7 +208,7 @@ pub(super) async fn networks_are_made_and_removed(env: &ContractEnv) -> Kept {
         aliases: vec!["web".to_owned()],
         external,
     };
-    let on = |networks: Vec<Network>| PoolSpec { network_mode: None, networks, ..env.script("sleep 600") };
+    let on = |networks: Vec<Network>| PoolSpec { network_mode: None, networks, ..env.script(scripts::IDLE) };
     let missing = env.runtime.create(&env.tag()?, &on(vec![network("none", true)])).await;
     fails("a create on an external network that is not there", missing, Kind::NotFound)?;
     let (one, two) = (network("one", false), network("two", false));

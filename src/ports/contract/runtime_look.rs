@@ -12,6 +12,7 @@ use crate::model::exec::{ExecInput, ExecOutput, ExecSession, ExecWanted};
 use crate::model::pool::{HealthCheck, PoolSpec};
 use crate::ports::contract::runtime::ContractEnv;
 use crate::ports::contract::runtime_kit::{Kept, OrBroken, ensure, fails, in_time, same};
+use crate::ports::contract::scripts;
 use crate::ports::runtime::{LogWanted, RawLine};
 
 /// An id that no engine has.
@@ -28,7 +29,7 @@ pub(super) async fn ending_tells_exit_status(env: &ContractEnv) -> Kept {
         };
         ensure(started.0 > 0 && started <= finished, || format!("it ended before it started: {ending:?}"))
     };
-    env.with_running(&env.script("exit 3"), check).await?;
+    env.with_running(&env.script(scripts::FAILS), check).await?;
     let absent = env.runtime.ending(&ContainerId::new(ABSENT)).await;
     fails("the ending of an absent one", absent, Kind::NotFound).map(drop)
 }
@@ -39,7 +40,7 @@ pub(super) async fn inspect_is_json_with_the_id(env: &ContractEnv) -> Kept {
         let json: serde_json::Value = serde_json::from_str(&json).map_err(|why| why.to_string())?;
         same("the id", &json.get("Id").and_then(|v| v.as_str()), &Some(id.as_str()))
     };
-    env.with_running(&env.script("sleep 600"), check).await
+    env.with_running(&env.script(scripts::IDLE), check).await
 }
 
 pub(super) async fn inspect_of_absent_is_not_found(env: &ContractEnv) -> Kept {
@@ -66,17 +67,16 @@ fn texts(lines: &[RawLine]) -> Vec<&str> {
 }
 
 pub(super) async fn logs_come_in_order_with_stamps(env: &ContractEnv) -> Kept {
-    let script =
-        "for i in 1 2 3; do echo out$i; done; sleep 0.3; echo err1 >&2; sleep 0.3; echo last; sleep 600";
     let check = |id: ContainerId| async move {
-        let read = lines(env, &id, LogWanted { follow: true, ..LogWanted::default() }, 5).await?;
-        same("the log", &texts(&read), &vec!["out1", "out2", "out3", "err1", "last"])?;
-        let stderr: Vec<bool> = read.iter().map(|l| l.stderr).collect();
-        same("standard error", &stderr, &vec![false, false, false, true, false])?;
+        let read =
+            lines(env, &id, LogWanted { follow: true, ..LogWanted::default() }, scripts::TALKS_LINES.len())
+                .await?;
+        let found: Vec<(&str, bool)> = read.iter().map(|l| (l.text.raw(), l.stderr)).collect();
+        same("the log", &found.as_slice(), &scripts::TALKS_LINES)?;
         ensure(read.is_sorted_by_key(|l| l.at), || format!("the stamps are out of order: {read:?}"))?;
         ensure(read.iter().all(|l| l.at.0 > 0), || format!("a stamp is missing: {read:?}"))
     };
-    env.with_running(&env.script(script), check).await
+    env.with_running(&env.script(scripts::TALKS), check).await
 }
 
 pub(super) async fn logs_tail_and_since(env: &ContractEnv) -> Kept {
@@ -90,18 +90,16 @@ pub(super) async fn logs_tail_and_since(env: &ContractEnv) -> Kept {
         let later = lines(env, &id, LogWanted { since, ..LogWanted::default() }, 99).await?;
         same("the lines since the third", &texts(&later), &vec!["c", "d"])
     };
-    env.with_running(&env.script("echo a; echo b; sleep 0.5; echo c; echo d"), check).await
+    env.with_running(&env.script(scripts::SPELLS), check).await
 }
 
 pub(super) async fn hostile_log_lines_arrive_unchanged(env: &ContractEnv) -> Kept {
-    let script = r"printf '\033]52;c;eA==\007\033[2J\302\233\342\200\256x\n'; printf 'bad\377utf\r\n'; printf 'no end'";
     let check = |id: ContainerId| async move {
         env.wait_for(&id, "exited", |c| c.state == State::Exited).await?;
         let read = lines(env, &id, LogWanted::default(), 99).await?;
-        let wanted = vec!["\u{1b}]52;c;eA==\u{7}\u{1b}[2J\u{9b}\u{202e}x", "bad\u{fffd}utf", "no end"];
-        same("the log", &texts(&read), &wanted)
+        same("the log", &texts(&read).as_slice(), &scripts::HOSTILE_LINES)
     };
-    env.with_running(&env.script(script), check).await
+    env.with_running(&env.script(scripts::HOSTILE), check).await
 }
 
 pub(super) async fn events_hint_at_start_and_die(env: &ContractEnv) -> Kept {
@@ -124,13 +122,13 @@ pub(super) async fn events_hint_at_start_and_die(env: &ContractEnv) -> Kept {
         };
         in_time("the events", both).await?
     };
-    env.with_running(&env.script("sleep 600"), check).await
+    env.with_running(&env.script(scripts::IDLE), check).await
 }
 
 pub(super) async fn usage_of_running_only(env: &ContractEnv) -> Kept {
-    let idle = env.runtime.create(&env.tag()?, &env.script("sleep 600")).await.or_broken("create")?;
+    let idle = env.runtime.create(&env.tag()?, &env.script(scripts::IDLE)).await.or_broken("create")?;
     let stopped = idle.clone();
-    let mut busy = env.script("while true; do :; done");
+    let mut busy = env.script(scripts::BUSY);
     busy.resources.memory_limit = Some(64 << 20);
     let check = |id: ContainerId| async move {
         let ids = [id.clone(), stopped.clone()];
@@ -153,14 +151,13 @@ pub(super) async fn usage_of_running_only(env: &ContractEnv) -> Kept {
 
 pub(super) async fn health_turns_healthy_and_unhealthy(env: &ContractEnv) -> Kept {
     let health = HealthCheck {
-        test: vec!["CMD-SHELL".to_owned(), "test ! -e /tmp/sick".to_owned()],
+        test: vec!["CMD-SHELL".to_owned(), scripts::SICKENS_CHECK.to_owned()],
         interval_ms: Some(1000),
         timeout_ms: Some(5000),
         retries: Some(1),
         start_period_ms: None,
     };
-    let script = "sleep 4; touch /tmp/sick; sleep 600";
-    let spec = PoolSpec { healthcheck: Some(health), ..env.script(script) };
+    let spec = PoolSpec { healthcheck: Some(health), ..env.script(scripts::SICKENS) };
     let check = |id: ContainerId| async move {
         env.wait_for(&id, "healthy", |c| c.health == Health::Healthy).await?;
         env.wait_for(&id, "unhealthy", |c| c.health == Health::Unhealthy && c.state == State::Running).await
@@ -172,7 +169,7 @@ pub(super) async fn health_turns_healthy_and_unhealthy(env: &ContractEnv) -> Kep
         })
         .await
     };
-    env.with_running(&env.script("sleep 600"), check).await
+    env.with_running(&env.script(scripts::IDLE), check).await
 }
 
 /// Reads a session to its end: output, error output, last word.
@@ -201,26 +198,26 @@ fn program(words: &[&str]) -> ExecWanted {
 
 pub(super) async fn exec_runs_and_tells_status(env: &ContractEnv) -> Kept {
     let check = |id: ContainerId| async move {
-        let plain = program(&["sh", "-c", "echo out; echo err >&2; exit 5"]);
+        let plain = program(&["sh", "-c", scripts::EXEC_TALKS]);
         let session = env.runtime.exec(&id, &plain).await.or_broken("exec")?;
         let (out, err, last) = read_all(session).await?;
         same("the output", &(out.as_str(), err.as_str(), last), &("out\n", "err\n", ExecOutput::Exit(5)))?;
         // Told its size twice: the first may come before the program has its terminal.
-        let tty = ExecWanted { tty: Some((99, 33)), ..program(&["sh", "-c", "sleep 1; stty size"]) };
+        let tty = ExecWanted { tty: Some((99, 33)), ..program(&["sh", "-c", scripts::EXEC_SIZE]) };
         let session = env.runtime.exec(&id, &tty).await.or_broken("exec with a terminal")?;
         let resized = session.input.send(ExecInput::Resize(99, 33)).await;
         ensure(resized.is_ok(), || "the session takes no input".to_owned())?;
         let (out, _, last) = read_all(session).await?;
         same("the terminal's size", &(out.trim(), last), &("33 99", ExecOutput::Exit(0)))
     };
-    env.with_running(&env.script("sleep 600"), check).await?;
+    env.with_running(&env.script(scripts::IDLE), check).await?;
     let absent = env.runtime.exec(&ContainerId::new(ABSENT), &program(&["true"])).await;
     fails("exec in an absent one", absent, Kind::NotFound).map(drop)
 }
 
 pub(super) async fn exec_feeds_stdin(env: &ContractEnv) -> Kept {
     let check = |id: ContainerId| async move {
-        let wanted = ExecWanted { stdin: true, ..program(&["sh", "-c", "cat; echo end"]) };
+        let wanted = ExecWanted { stdin: true, ..program(&["sh", "-c", scripts::EXEC_REPEATS]) };
         let session = env.runtime.exec(&id, &wanted).await.or_broken("exec")?;
         for text in ["one\n", "two\n"] {
             let sent = session.input.send(ExecInput::Bytes(text.as_bytes().to_vec())).await;
@@ -229,5 +226,5 @@ pub(super) async fn exec_feeds_stdin(env: &ContractEnv) -> Kept {
         let (out, err, last) = read_all(session).await?;
         same("the output", &(out.as_str(), err.as_str(), last), &("one\ntwo\nend\n", "", ExecOutput::Exit(0)))
     };
-    env.with_running(&env.script("sleep 600"), check).await
+    env.with_running(&env.script(scripts::IDLE), check).await
 }
