@@ -58,7 +58,8 @@ impl Wire {
             return Ok(dir.clone());
         }
         let dirs = directories::ProjectDirs::from("", "", "longshore").ok_or_else(|| {
-            Fault::new(Kind::Invalid, "there is no home directory to keep the state in").hint("give a directory with --state DIR")
+            Fault::new(Kind::Invalid, "there is no home directory to keep the state in")
+                .hint("give a directory with --state DIR")
         })?;
         Ok(dirs.state_dir().unwrap_or_else(|| dirs.data_local_dir()).to_owned())
     }
@@ -66,7 +67,12 @@ impl Wire {
     /// The engines to look at: just those that were named, else those of the configuration and the environment.
     fn hosts(&self, session: &Session, config: &Config) -> Outcome<Vec<HostConfig>> {
         if !session.hosts.is_empty() {
-            return session.hosts.iter().enumerate().map(|(i, address)| config::named_by_address(i, address)).collect();
+            return session
+                .hosts
+                .iter()
+                .enumerate()
+                .map(|(i, address)| config::named_by_address(i, address))
+                .collect();
         }
         let mut hosts = config.hosts.clone();
         let wants_local = config.local.unwrap_or(hosts.is_empty() || env("DOCKER_HOST").is_some());
@@ -146,7 +152,9 @@ impl Backend for Wire {
     fn engine(&self, session: Session) -> BoxFuture<'_, Outcome<()>> {
         async move {
             if session.read_only {
-                return Err(Fault::new(Kind::Invalid, "an engine cannot be read-only").hint("leave out --read-only"));
+                return Err(
+                    Fault::new(Kind::Invalid, "an engine cannot be read-only").hint("leave out --read-only")
+                );
             }
             let session = session::open(self.setup(&session, false)?).await?;
             console::until_signal().await?;
@@ -185,8 +193,9 @@ fn scenario(practice: &Practice) -> Outcome<(Scenario, Files)> {
 }
 
 fn read_scenario(path: &Path) -> Outcome<Scenario> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|e| Fault::new(Kind::NotFound, format!("the scenario {} cannot be read: {e}", path.display())))?;
+    let text = std::fs::read_to_string(path).map_err(|e| {
+        Fault::new(Kind::NotFound, format!("the scenario {} cannot be read: {e}", path.display()))
+    })?;
     Scenario::parse(&text).map_err(|fault| fault.because(path.display().to_string()))
 }
 

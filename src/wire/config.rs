@@ -50,7 +50,8 @@ impl Config {
     pub fn path() -> Option<PathBuf> {
         let named = std::env::var_os("LONGSHORE_CONFIG").filter(|p| !p.is_empty()).map(PathBuf::from);
         named.or_else(|| {
-            directories::ProjectDirs::from("", "", "longshore").map(|dirs| dirs.config_dir().join("config.toml"))
+            directories::ProjectDirs::from("", "", "longshore")
+                .map(|dirs| dirs.config_dir().join("config.toml"))
         })
     }
 
@@ -89,9 +90,14 @@ impl Config {
                 .hint("the keys are: hosts (name, address, tls-dir), local, allow-plain-tcp, theme, environment")
         })?;
         for (i, host) in file.hosts.iter().enumerate() {
-            if let Some(twin) = file.hosts.iter().take(i).find(|h| h.name == host.name || h.address == host.address) {
-                let text = format!("{name}: hosts {} and {} have the same name or address", twin.name, host.name);
-                return Err(Fault::new(Kind::Invalid, text).hint("one engine is one host: remove one of the two"));
+            if let Some(twin) =
+                file.hosts.iter().take(i).find(|h| h.name == host.name || h.address == host.address)
+            {
+                let text =
+                    format!("{name}: hosts {} and {} have the same name or address", twin.name, host.name);
+                return Err(
+                    Fault::new(Kind::Invalid, text).hint("one engine is one host: remove one of the two")
+                );
             }
         }
         let hosts = file.hosts.into_iter().map(|h| HostConfig {
@@ -136,13 +142,20 @@ mod tests {
         let text = "theme = \"dark\"\n[[hosts]]\nname = \"bj-01\"\nadress = \"tcp://bj-01:2376\"\n";
         let fault = Config::parse("config.toml", text).unwrap_err();
         assert!(fault.to_string().starts_with("config.toml:4:1: unknown field `adress`"), "{fault}");
-        let name = Config::parse("config.toml", "[[hosts]]\nname = \"BJ 01\"\naddress = \"x\"\n").unwrap_err();
-        assert!(name.to_string().contains("config.toml:2:") && name.to_string().contains("not valid"), "{name}");
+        let name =
+            Config::parse("config.toml", "[[hosts]]\nname = \"BJ 01\"\naddress = \"x\"\n").unwrap_err();
+        assert!(
+            name.to_string().contains("config.toml:2:") && name.to_string().contains("not valid"),
+            "{name}"
+        );
     }
 
     #[test]
     fn addresses_name_hosts() {
         let name = |address| named_by_address(0, address).unwrap().id.to_string();
-        assert_eq!([name("ssh://ops@bj-01:22"), name("tcp://10.0.0.1:2376"), name("unix:///run/x.sock")], ["bj-01", "10.0.0.1", "host1"]);
+        assert_eq!(
+            [name("ssh://ops@bj-01:22"), name("tcp://10.0.0.1:2376"), name("unix:///run/x.sock")],
+            ["bj-01", "10.0.0.1", "host1"]
+        );
     }
 }

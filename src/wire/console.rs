@@ -41,7 +41,8 @@ pub async fn run(setup: Setup, options: &ConsoleOptions, config: &Config) -> Out
 
 /// Waits for the signal that ends the headless engine.
 pub async fn until_signal() -> Outcome<()> {
-    let system = |e: std::io::Error| Fault::new(Kind::Exhausted, format!("signals cannot be waited for: {e}"));
+    let system =
+        |e: std::io::Error| Fault::new(Kind::Exhausted, format!("signals cannot be waited for: {e}"));
     let mut term = signal(SignalKind::terminate()).map_err(system)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(system)?;

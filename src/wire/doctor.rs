@@ -35,7 +35,9 @@ pub async fn examine(wire: &Wire, session: Session) -> Vec<Check> {
             let known = added_hosts(wire, &session).await;
             let connector = connect::Docker::new(&config, wire.home.as_deref());
             let all: Vec<HostConfig> = hosts.into_iter().chain(known).collect();
-            checks.extend(join_all(all.iter().map(|host| engine(wire, &connector, host))).await.into_iter().flatten());
+            checks.extend(
+                join_all(all.iter().map(|host| engine(wire, &connector, host))).await.into_iter().flatten(),
+            );
         }
         Err(fault) => checks.push(failed("engine", &fault)),
     }
@@ -53,7 +55,9 @@ fn failed(name: &str, fault: &Fault) -> Check {
 fn configuration() -> Check {
     let shown = Config::path().map_or_else(|| "none".to_owned(), |p| p.display().to_string());
     match Config::load() {
-        Ok(config) if config.hosts.is_empty() => check("configuration", Verdict::Ok, format!("{shown}: no hosts in it"), None),
+        Ok(config) if config.hosts.is_empty() => {
+            check("configuration", Verdict::Ok, format!("{shown}: no hosts in it"), None)
+        }
         Ok(config) => {
             let hosts = crate::base::text::count(config.hosts.len() as u64, "host");
             check("configuration", Verdict::Ok, format!("{shown}: {hosts}"), None)
@@ -70,11 +74,19 @@ fn terminal() -> Check {
     }
     let term = env("TERM").unwrap_or_default();
     if term.is_empty() || term == "dumb" {
-        return check(name, Verdict::Fail, format!("TERM is {term:?}"), Some("set TERM to your terminal's name, such as xterm-256color"));
+        return check(
+            name,
+            Verdict::Fail,
+            format!("TERM is {term:?}"),
+            Some("set TERM to your terminal's name, such as xterm-256color"),
+        );
     }
     let (columns, rows) = crossterm_size();
     if columns < SMALLEST.0 || rows < SMALLEST.1 {
-        let advice = format!("make it at least {} columns by {} rows; 120 by 40 shows everything at once", SMALLEST.0, SMALLEST.1);
+        let advice = format!(
+            "make it at least {} columns by {} rows; 120 by 40 shows everything at once",
+            SMALLEST.0, SMALLEST.1
+        );
         return check(name, Verdict::Warn, format!("{term}, {columns}x{rows}"), Some(&advice));
     }
     let colours = match env("COLORTERM").as_deref() {
@@ -90,9 +102,12 @@ fn crossterm_size() -> (u16, u16) {
 }
 
 fn locale() -> Check {
-    let value = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(|name| env(name).filter(|v| !v.is_empty()));
+    let value =
+        ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(|name| env(name).filter(|v| !v.is_empty()));
     match value {
-        Some(value) if value.to_lowercase().replace('-', "").contains("utf8") => check("locale", Verdict::Ok, value, None),
+        Some(value) if value.to_lowercase().replace('-', "").contains("utf8") => {
+            check("locale", Verdict::Ok, value, None)
+        }
         other => check(
             "locale",
             Verdict::Warn,
@@ -117,10 +132,14 @@ async fn state(wire: &Wire, dir: &Path) -> Vec<Check> {
             checks.push(check("engine lock", Verdict::Warn, text, advice));
         }
         Ok(Err(holder)) => {
-            let who = holder.map_or_else(|| "another process".to_owned(), |h| format!("{} (pid {})", h.user, h.pid));
-            let answers = timeout(ANSWER_WITHIN, crate::engine::link::client::connect(&lock::socket(dir), true)).await;
+            let who = holder
+                .map_or_else(|| "another process".to_owned(), |h| format!("{} (pid {})", h.user, h.pid));
+            let answers =
+                timeout(ANSWER_WITHIN, crate::engine::link::client::connect(&lock::socket(dir), true)).await;
             checks.push(match answers {
-                Ok(Ok(_)) => check("engine lock", Verdict::Ok, format!("the engine of {who} is running"), None),
+                Ok(Ok(_)) => {
+                    check("engine lock", Verdict::Ok, format!("the engine of {who} is running"), None)
+                }
                 _ => check(
                     "engine lock",
                     Verdict::Fail,
@@ -135,7 +154,12 @@ async fn state(wire: &Wire, dir: &Path) -> Vec<Check> {
         Ok(Some((_, desired))) => {
             let (pools, hosts) = (desired.pools.len() as u64, desired.hosts.len() as u64);
             let count = crate::base::text::count;
-            let text = format!("install {}, {}, {} added", desired.install, count(pools, "pool"), count(hosts, "host"));
+            let text = format!(
+                "install {}, {}, {} added",
+                desired.install,
+                count(pools, "pool"),
+                count(hosts, "host")
+            );
             check("state", Verdict::Ok, text, None)
         }
         Err(fault) => failed("state", &fault),
@@ -149,12 +173,22 @@ const FREE_MIB: u64 = 64;
 fn disk(dir: &Path) -> Check {
     let shown = dir.display();
     let Ok(stat) = nix::sys::statvfs::statvfs(dir) else {
-        return check("state directory", Verdict::Warn, format!("{shown}: its free space cannot be told"), None);
+        return check(
+            "state directory",
+            Verdict::Warn,
+            format!("{shown}: its free space cannot be told"),
+            None,
+        );
     };
     let free = stat.blocks_available().saturating_mul(stat.fragment_size());
     let text = format!("{shown}, {} free", crate::base::text::bytes(free));
     if free < FREE_MIB << 20 {
-        return check("state directory", Verdict::Fail, text, Some("free some space: changes are refused when the disk is full"));
+        return check(
+            "state directory",
+            Verdict::Fail,
+            text,
+            Some("free some space: changes are refused when the disk is full"),
+        );
     }
     check("state directory", Verdict::Ok, text, None)
 }
@@ -178,8 +212,17 @@ async fn engine(wire: &Wire, connector: &dyn Connector, host: &HostConfig) -> Ve
         Ok(Ok(facts)) => facts,
         Ok(Err(fault)) => return vec![unreachable(&name, host, &fault)],
         Err(_) => {
-            let text = format!("{}: connects, but does not answer within {} s", host.address, ANSWER_WITHIN.as_secs());
-            return vec![check(&name, Verdict::Fail, text, Some("look at the engine on its host: it hangs or is stopped"))];
+            let text = format!(
+                "{}: connects, but does not answer within {} s",
+                host.address,
+                ANSWER_WITHIN.as_secs()
+            );
+            return vec![check(
+                &name,
+                Verdict::Fail,
+                text,
+                Some("look at the engine on its host: it hangs or is stopped"),
+            )];
         }
     };
     let text = format!(
@@ -213,5 +256,10 @@ fn clock(wire: &Wire, host: &HostConfig, facts: &HostFacts) -> Option<Check> {
         return Some(check(&name, Verdict::Ok, format!("{} apart", crate::base::text::took(apart)), None));
     }
     let text = format!("{} apart from this machine's", crate::base::text::took(apart));
-    Some(check(&name, Verdict::Warn, text, Some("set both by NTP: ages and the order of log lines are wrong otherwise")))
+    Some(check(
+        &name,
+        Verdict::Warn,
+        text,
+        Some("set both by NTP: ages and the order of log lines are wrong otherwise"),
+    ))
 }
