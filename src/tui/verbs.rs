@@ -105,6 +105,8 @@ pub enum Act {
     All,
     /// Cancel the queued operation under the cursor.
     CancelOp,
+    /// Another order of the rows.
+    Order,
     /// Ask again for what is shown.
     Reload,
     /// Capture the mouse or not.

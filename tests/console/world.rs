@@ -98,6 +98,10 @@ pub fn pool(world: &mut World, id: &str, want: u32, have: u32, rest: impl Into<O
             let made = container(world, host.as_str(), &tag.container_name(), Owner::Longshore(tag), cpu);
             view = SlotView { host: Some(host), container: Some(made), status: SlotStatus::Running, ..view };
         }
+        if matches!(view.status, SlotStatus::HostLost) {
+            let gone = world.hosts.iter().find(|(_, h)| !h.is_live());
+            view.host = gone.map(|(id, _)| id.clone());
+        }
         slots.push(view);
     }
     let waits = match &rest {

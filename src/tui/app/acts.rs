@@ -17,6 +17,11 @@ use crate::view::{describe, ops, units};
 impl App {
     /// Does what a verb says. Whether it applies was asked before.
     pub(crate) fn act(&mut self, act: Act) -> Vec<Effect> {
+        if let (PaneId::Logs, Act::Move(..0) | Act::Half(..0) | Act::Page(..0) | Act::Top) = (self.top(), act)
+        {
+            // The pane on the home screen is always live; scrolling up means to read.
+            return self.logs(false);
+        }
         match act {
             Act::Move(by) => self.step(i64::from(by)),
             Act::Half(by) => self.step(i64::from(by) * (self.page() / 2).max(1)),
@@ -50,6 +55,12 @@ impl App {
             Act::Yank => return self.yank(),
             Act::All => return self.goto(PaneId::AllOperations),
             Act::CancelOp => self.ask_cancel_op(),
+            Act::Order => {
+                let (order, name) = self.order.next();
+                self.order = order;
+                self.refresh();
+                self.say(format!("pools {name}"));
+            }
             Act::Reload => return self.reload(),
             Act::Mouse => {
                 self.mouse = !self.mouse;
