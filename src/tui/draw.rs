@@ -138,7 +138,7 @@ fn tabs(app: &App, buf: &mut Buffer, area: Rect) {
         x += paint::put(buf, area, x, 0, &format!(" {} {} ", i + 1, pane.title), app.theme.style(role)) + 1;
     }
     let about = match app.focus {
-        PaneId::Pools => String::new(),
+        PaneId::Pools | PaneId::Operations => String::new(),
         _ => home_title(app, app.focus).trim_start_matches(|c: char| c.is_ascii_digit()).trim().to_owned(),
     };
     let room = Rect { x: area.x + x, width: area.width.saturating_sub(x), ..area };

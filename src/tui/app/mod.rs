@@ -33,6 +33,7 @@ use crate::tui::panes::{PaneId, containers, pools as pools_pane};
 use crate::tui::theme::{Depth, Role, Theme};
 use crate::view::hosts::HostRow;
 use crate::view::ops::OpRow;
+use crate::view::units::Grade;
 use crate::view::{containers as container_rows, hosts, ops, pools};
 
 /// A staged number is sent after this pause, unless the settings say otherwise.
@@ -321,7 +322,10 @@ impl App {
                     let slot = row.slot.unwrap_or_default();
                     containers::Item { key: RowKey::Slot(id.clone(), slot), row }
                 };
-                container_rows::of_pool(&self.world, &p.id).into_iter().map(item).collect()
+                // What is not as it should be comes first: it must not hide below forty healthy ones.
+                let mut rows = container_rows::of_pool(&self.world, &p.id);
+                rows.sort_by_key(|r| matches!(r.grade, Grade::Ok | Grade::Off));
+                rows.into_iter().map(item).collect()
             }
             Some(pools_pane::Item::Group(g)) => {
                 let item = |row: container_rows::ContainerRow| {

@@ -18,9 +18,9 @@ impl App {
     pub(crate) fn replied(&mut self, ticket: Ticket, reply: Reply) -> Vec<Effect> {
         let Some(pending) = self.pending.remove(&ticket) else { return Vec::new() };
         match (pending, reply) {
-            (Pending::Preview, Reply::Preview(preview)) => self.previewed(ticket, Ok(*preview)),
-            (Pending::Preview, Reply::Refused(r)) => self.previewed(ticket, Err(r.to_string())),
-            (Pending::Preview, Reply::Failed(f)) => self.previewed(ticket, Err(f.to_string())),
+            (Pending::Preview, Reply::Preview(preview)) => return self.previewed(ticket, Ok(*preview)),
+            (Pending::Preview, Reply::Refused(r)) => return self.previewed(ticket, Err(r.to_string())),
+            (Pending::Preview, Reply::Failed(f)) => return self.previewed(ticket, Err(f.to_string())),
             (Pending::Scale(scale), Reply::Refused(refusal)) => match refusal.why.clone() {
                 RefusalKind::Busy { op, by } => {
                     self.foot = None;
