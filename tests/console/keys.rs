@@ -16,15 +16,15 @@ use crate::harness::Console;
 use crate::world;
 
 /// Answers previews until the staged number has its own.
-pub fn answer_preview(console: &mut Console, refusal: Option<Refusal>) {
+pub fn answer_preview(console: &mut Console, refusal: Option<&Refusal>) {
     for _ in 0..3 {
-        answer_once(console, refusal.clone());
+        answer_once(console, refusal);
     }
     assert!(console.app.staged.as_ref().unwrap().preview.is_some());
 }
 
 /// Answers the last preview that was asked for.
-fn answer_once(console: &mut Console, refusal: Option<Refusal>) {
+fn answer_once(console: &mut Console, refusal: Option<&Refusal>) {
     let asked = console.effects.iter().rev().find_map(|e| match e {
         Effect::Ask(t, Request::Query(Query::Preview { pool, change: Change::To(n), .. })) => {
             Some((*t, pool.clone(), *n))
@@ -48,7 +48,7 @@ fn answer_once(console: &mut Console, refusal: Option<Refusal>) {
         unplaced: 0,
         eta_ms: Some(40_000),
         notes: vec!["the host bj-03 must pull the image first".into()],
-        refusal,
+        refusal: refusal.cloned(),
     };
     console.event(Event::Replied(ticket, Reply::Preview(Box::new(preview))));
 }
@@ -117,7 +117,7 @@ fn enter_sends_at_once_and_esc_drops() {
 fn a_preview_that_refuses_or_is_late_is_not_sent_by_itself() {
     let mut console = on_web();
     console.key("+");
-    answer_preview(&mut console, Some(Refusal::new(RefusalKind::Limit, "at most 40")));
+    answer_preview(&mut console, Some(&Refusal::new(RefusalKind::Limit, "at most 40")));
     console.pass(3_000);
     assert_eq!(sent(&mut console), []);
     assert!(console.screen().contains("at most 40"));
