@@ -175,7 +175,7 @@ fn home_pane(app: &App, pane: PaneId, buf: &mut Buffer, area: Rect) {
         PaneId::Containers => app.containers.draw(buf, area, columns, focused, &cx),
         PaneId::Operations => app.operations.draw(buf, area, columns, focused, &cx),
         _ => {
-            let looks = Looks { bottom: None, stamps: area.width >= 70, wrap: false, search: "" };
+            let looks = Looks { bottom: None, stamps: area.width >= 70, wrap: false, json: true, search: "" };
             logs::draw(&app.tail.buf, looks, buf, area, &app.theme);
         }
     }
@@ -216,8 +216,13 @@ fn whole(app: &App, view: &View, buf: &mut Buffer, area: Rect) {
         View::Journal => app.journal.draw(buf, inner, columns, true, &cx),
         View::Text(view) => view.draw(buf, inner, &app.theme),
         View::Logs(view) => {
-            let looks =
-                Looks { bottom: view.bottom, stamps: view.stamps, wrap: view.wrap, search: &view.search };
+            let looks = Looks {
+                bottom: view.bottom,
+                stamps: view.stamps,
+                wrap: view.wrap,
+                json: view.json,
+                search: &view.search,
+            };
             logs::draw(&view.buf, looks, buf, inner, &app.theme);
         }
     }

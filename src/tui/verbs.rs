@@ -113,6 +113,8 @@ pub enum Act {
     Mouse,
     /// Stamps in logs or not.
     Stamps,
+    /// JSON lines laid out or not.
+    Json,
     /// Long lines wrapped or not.
     Wrap,
     /// Logs from so many minutes ago on.

@@ -66,7 +66,7 @@ impl App {
                 self.mouse = !self.mouse;
                 return vec![Effect::Mouse(self.mouse)];
             }
-            Act::Stamps | Act::Wrap | Act::Follow => self.log_switch(act),
+            Act::Stamps | Act::Wrap | Act::Json | Act::Follow => self.log_switch(act),
             Act::Since(minutes) => return self.since(minutes),
             Act::Save => return self.save(),
             Act::Suspend => return vec![Effect::Suspend],
@@ -346,6 +346,7 @@ impl App {
         match act {
             Act::Stamps => view.stamps = !view.stamps,
             Act::Wrap => view.wrap = !view.wrap,
+            Act::Json => view.json = !view.json,
             _ if view.bottom.is_some() => view.bottom = None,
             _ => view.pause_at(view.buf.len().saturating_sub(1)),
         }
