@@ -1,3 +1,19 @@
-//! The binary: hands over to the command line.
+//! The binary: hands over to the command line and ends with its status.
 
-fn main() {}
+use std::process::ExitCode;
+
+/// Threads that run tasks; the work is waiting, not computing, and each thread costs memory.
+const WORKERS: usize = 2;
+
+fn main() -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
+    match runtime {
+        Ok(runtime) => {
+            let status = runtime.block_on(longshore::wire::run());
+            // A thread that waits for the terminal's input must not hold the end up.
+            runtime.shutdown_background();
+            ExitCode::from(status)
+        }
+        Err(_) => ExitCode::FAILURE,
+    }
+}

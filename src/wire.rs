@@ -1,1 +1,219 @@
 //! From configuration to adapters, store and engine: with main.rs the only place that knows every layer.
+
+mod config;
+mod connect;
+mod console;
+mod doctor;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use crate::adapters::docker::contexts;
+use crate::adapters::sim::{Fleet, Scenario, demo};
+use crate::base::clock::{Clock, SharedClock, SystemClock};
+use crate::base::fault::{Fault, Kind, Outcome};
+use crate::base::ids::Seeded;
+use crate::cli::io::Io;
+use crate::cli::{Backend, Check, ConsoleOptions, Opened, Practice, Purpose, Session};
+use crate::engine::core::Connector;
+use crate::engine::session::{self, Setup};
+use crate::model::command::Command;
+use crate::model::host::{HostConfig, HostSource};
+use crate::model::pool::ClusterSpec;
+use crate::model::query::Reply;
+use crate::wire::config::Config;
+
+/// The program with real engines behind it.
+pub struct Wire {
+    clock: SharedClock,
+    home: Option<PathBuf>,
+}
+
+impl Default for Wire {
+    fn default() -> Wire {
+        Wire {
+            clock: Arc::new(SystemClock),
+            home: directories::BaseDirs::new().map(|dirs| dirs.home_dir().to_owned()),
+        }
+    }
+}
+
+fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Runs the program: arguments in, exit status out.
+pub async fn run() -> u8 {
+    let mut io = Io::process();
+    crate::cli::main(std::env::args_os(), &Wire::default(), &mut io).await
+}
+
+impl Wire {
+    /// The state directory: as told, else the platform's place for state.
+    fn state_dir(session: &Session) -> Outcome<PathBuf> {
+        if let Some(dir) = &session.state {
+            return Ok(dir.clone());
+        }
+        let dirs = directories::ProjectDirs::from("", "", "longshore").ok_or_else(|| {
+            Fault::new(Kind::Invalid, "there is no home directory to keep the state in")
+                .hint("give a directory with --state DIR")
+        })?;
+        Ok(dirs.state_dir().unwrap_or_else(|| dirs.data_local_dir()).to_owned())
+    }
+
+    /// The engines to look at: just those that were named, else those of the configuration and the environment.
+    fn hosts(&self, session: &Session, config: &Config) -> Outcome<Vec<HostConfig>> {
+        if !session.hosts.is_empty() {
+            return session
+                .hosts
+                .iter()
+                .enumerate()
+                .map(|(i, address)| config::named_by_address(i, address))
+                .collect();
+        }
+        let mut hosts = config.hosts.clone();
+        let wants_local = config.local.unwrap_or(hosts.is_empty() || env("DOCKER_HOST").is_some());
+        if wants_local {
+            let local = contexts::default_engine(&env, self.home.as_deref())?;
+            if !hosts.iter().any(|h| h.address == local.address || h.id == local.id) {
+                hosts.push(local);
+            }
+        }
+        Ok(hosts)
+    }
+
+    fn setup(&self, session: &Session, read_only: bool) -> Outcome<Setup> {
+        let config = Config::load()?;
+        let mut seed = Seeded::new(entropy(&*self.clock));
+        let connector: Arc<dyn Connector> = Arc::new(connect::Docker::new(&config, self.home.as_deref()));
+        Ok(Setup {
+            dir: Wire::state_dir(session)?,
+            read_only,
+            clock: self.clock.clone(),
+            connector,
+            hosts: self.hosts(session, &config)?,
+            fresh_install: seed.install(),
+            simulated: false,
+        })
+    }
+}
+
+/// A number that differs between installs: the time and the process. Not a secret.
+#[expect(clippy::cast_sign_loss, reason = "only its bits count")]
+fn entropy(clock: &dyn Clock) -> u64 {
+    (clock.now().0 as u64) << 20 ^ u64::from(std::process::id())
+}
+
+impl Backend for Wire {
+    fn open(&self, session: Session, purpose: Purpose) -> BoxFuture<'_, Outcome<Opened>> {
+        async move {
+            let read_only = session.read_only || purpose == Purpose::Look;
+            let session = session::open(self.setup(&session, read_only)?).await?;
+            let (handle, own_engine) = (session.handle.clone(), session.own_engine);
+            Ok(Opened { handle, own_engine, close: Box::new(|| session.close().boxed()) })
+        }
+        .boxed()
+    }
+
+    fn console(&self, options: ConsoleOptions) -> BoxFuture<'_, Outcome<()>> {
+        async move {
+            let config = Config::load()?;
+            let setup = self.setup(&options.session, options.session.read_only)?;
+            console::run(setup, &options, &config).await
+        }
+        .boxed()
+    }
+
+    fn demo(&self, options: ConsoleOptions, practice: Practice) -> BoxFuture<'_, Outcome<()>> {
+        async move {
+            let (scenario, files) = scenario(&practice)?;
+            let dir = tempfile::Builder::new().prefix("longshore-demo-").tempdir().map_err(|e| {
+                Fault::new(Kind::Refused, format!("the practice fleet needs a temporary directory: {e}"))
+            })?;
+            let fleet = Fleet::new(scenario, self.clock.clone());
+            let setup = Setup {
+                dir: dir.path().to_owned(),
+                read_only: options.session.read_only,
+                clock: self.clock.clone(),
+                hosts: fleet.hosts(),
+                connector: Arc::new(connect::Simulated(fleet)),
+                fresh_install: Seeded::new(practice.seed.unwrap_or(1)).install(),
+                simulated: true,
+            };
+            bring_up(&setup, &files).await?;
+            console::run(setup, &options, &Config::default()).await
+        }
+        .boxed()
+    }
+
+    fn engine(&self, session: Session) -> BoxFuture<'_, Outcome<()>> {
+        async move {
+            if session.read_only {
+                return Err(
+                    Fault::new(Kind::Invalid, "an engine cannot be read-only").hint("leave out --read-only")
+                );
+            }
+            let session = session::open(self.setup(&session, false)?).await?;
+            console::until_signal().await?;
+            session.close().await;
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn doctor(&self, session: Session) -> BoxFuture<'_, Vec<Check>> {
+        doctor::examine(self, session).boxed()
+    }
+
+    fn contexts(&self) -> Outcome<Vec<HostConfig>> {
+        let all = contexts::all(&env, self.home.as_deref())?;
+        Ok(all
+            .into_iter()
+            .filter_map(|(_, host)| host.ok())
+            .map(|host| HostConfig { source: HostSource::Context, ..host })
+            .collect())
+    }
+}
+
+type Files = Vec<(&'static str, &'static str)>;
+
+/// The scenario of the practice fleet, and the pool files that are brought up on it.
+fn scenario(practice: &Practice) -> Outcome<(Scenario, Files)> {
+    let (mut scenario, files) = match &practice.scenario {
+        None => demo()?,
+        Some(path) => (read_scenario(path)?, Vec::new()),
+    };
+    if let Some(seed) = practice.seed {
+        scenario.seed = seed;
+    }
+    Ok((scenario, files))
+}
+
+fn read_scenario(path: &Path) -> Outcome<Scenario> {
+    let text = std::fs::read_to_string(path).map_err(|e| {
+        Fault::new(Kind::NotFound, format!("the scenario {} cannot be read: {e}", path.display()))
+    })?;
+    Scenario::parse(&text).map_err(|fault| fault.because(path.display().to_string()))
+}
+
+/// Brings the demonstration's pools up before the screen opens, as somebody did before you came.
+async fn bring_up(setup: &Setup, files: &Files) -> Outcome<()> {
+    let specs = read_specs(setup, files)?;
+    let session = session::open(Setup { read_only: false, ..setup.clone() }).await?;
+    for spec in specs {
+        let up = Command::Up { spec: Box::new(spec), reset_scale: false };
+        if let Reply::Refused(refusal) = session.handle.command(up).await {
+            return Err(Fault::new(Kind::Refused, refusal.text));
+        }
+    }
+    session.close().await;
+    Ok(())
+}
+
+fn read_specs(setup: &Setup, files: &Files) -> Outcome<Vec<ClusterSpec>> {
+    let sources = crate::spec::Sources { folder: setup.dir.clone(), env: &|_| None, read: &|_| Ok(None) };
+    files.iter().map(|(name, text)| Ok(crate::spec::read_text(name, text, &sources)?.spec)).collect()
+}

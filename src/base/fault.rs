@@ -56,6 +56,13 @@ impl Fault {
         self
     }
 
+    /// The same fault with one more, innermost reason.
+    #[must_use]
+    pub fn with_reason(mut self, inner: impl Into<String>) -> Fault {
+        self.reasons.push(inner.into());
+        self
+    }
+
     /// The same fault with the next step to take.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Fault {

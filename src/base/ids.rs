@@ -206,7 +206,7 @@ impl FromStr for OpId {
 }
 
 /// This install: eight hexadecimal digits made once a state directory. Containers carry it as a label.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct InstallId(pub String);
 

@@ -3,4 +3,5 @@
 pub mod clock;
 pub mod fault;
 pub mod ids;
+pub mod stamp;
 pub mod text;

@@ -1,1 +1,246 @@
 //! The command line: arguments in, the same words as the console out.
+
+mod act;
+mod args;
+mod check;
+mod cx;
+mod exec;
+mod hosts;
+mod inspect;
+pub mod io;
+mod journal;
+mod list;
+mod logs;
+mod preview;
+mod print;
+mod rawtty;
+mod target;
+mod up;
+mod wait;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{CommandFactory, FromArgMatches};
+use futures_util::future::BoxFuture;
+use serde::Serialize;
+
+use crate::base::fault::{Fault, Outcome};
+use crate::cli::args::{Cli, Verb};
+use crate::cli::cx::{Cx, Done, Stop};
+use crate::cli::io::Io;
+use crate::cli::print::Printer;
+use crate::engine::handle::Handle;
+use crate::model::host::HostConfig;
+
+/// What the command line needs of the rest of the program. `wire.rs` implements it.
+pub trait Backend: Send + Sync {
+    /// Attaches to the running engine of the state directory, or starts one in this process.
+    ///
+    /// With [`Purpose::Look`] an engine of our own only observes: a listing never begins to mend anything.
+    fn open(&self, session: Session, purpose: Purpose) -> BoxFuture<'_, Outcome<Opened>>;
+    /// The full-screen console, until it is left.
+    fn console(&self, options: ConsoleOptions) -> BoxFuture<'_, Outcome<()>>;
+    /// The console on a practice fleet.
+    fn demo(&self, options: ConsoleOptions, practice: Practice) -> BoxFuture<'_, Outcome<()>>;
+    /// The engine without a screen, until a signal ends it.
+    fn engine(&self, session: Session) -> BoxFuture<'_, Outcome<()>>;
+    /// Looks at everything that longshore needs to work.
+    fn doctor(&self, session: Session) -> BoxFuture<'_, Vec<Check>>;
+    /// The hosts that the Docker CLI's contexts name.
+    ///
+    /// # Errors
+    /// When the contexts cannot be read.
+    fn contexts(&self) -> Outcome<Vec<HostConfig>>;
+}
+
+/// Which install, and how: the options that every command has.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Session {
+    /// The state directory; `None` for the default.
+    pub state: Option<PathBuf>,
+    /// Nothing may be changed through this session.
+    pub read_only: bool,
+    /// Use just these engines, by address; empty means those that are known.
+    pub hosts: Vec<String>,
+}
+
+/// What a connection is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Looking only.
+    Look,
+    /// Changing something.
+    Act,
+}
+
+/// A connection to an engine core.
+pub struct Opened {
+    /// The way to talk to it.
+    pub handle: Handle,
+    /// No engine was running: this process is the engine until `close`.
+    pub own_engine: bool,
+    /// Ends the connection, and the engine if it is our own.
+    pub close: Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>,
+}
+
+/// How the console shall look.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConsoleOptions {
+    /// Which install, and how.
+    pub session: Session,
+    /// A theme's name or file.
+    pub theme: Option<String>,
+    /// The name in the header (`PROD`).
+    pub environment: Option<String>,
+    /// Colours, as asked for.
+    pub color: Color,
+}
+
+/// The practice fleet of `longshore demo`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Practice {
+    /// The same seed gives the same fleet and the same accidents.
+    pub seed: Option<u64>,
+    /// A file that says what there is and what happens.
+    pub scenario: Option<PathBuf>,
+}
+
+/// Colours, as asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// One finding of `longshore doctor`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Check {
+    /// What was looked at.
+    pub name: String,
+    /// How it stands.
+    pub verdict: Verdict,
+    /// What was found, in one sentence.
+    pub finding: String,
+    /// What to do about it.
+    pub advice: Option<String>,
+}
+
+/// How a [`Check`] ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// As it should be.
+    Ok,
+    /// It works, but something should be done.
+    Warn,
+    /// It does not work.
+    Fail,
+}
+
+/// Exit status: done.
+pub const DONE: u8 = 0;
+/// Exit status: refused or failed.
+pub const FAILED: u8 = 1;
+/// Exit status: the arguments make no sense.
+pub const USAGE: u8 = 2;
+
+/// Widest help page, in columns.
+const HELP_COLUMNS: usize = 100;
+
+/// The whole command line: reads arguments (the first is the program's name), does what they say, and returns the exit
+/// status: 0 done, 1 refused or failed, 2 usage, or that of the program for `exec`.
+pub async fn main(args: impl IntoIterator<Item = OsString>, backend: &dyn Backend, io: &mut Io) -> u8 {
+    let mut command = Cli::command().term_width(io.width.clamp(40, HELP_COLUMNS));
+    let matches = command.try_get_matches_from_mut(args);
+    let cli = match matches.and_then(|found| Cli::from_arg_matches(&found)) {
+        Ok(cli) => cli,
+        Err(e) => return usage(&e, &mut Printer::new(io, Color::Auto)),
+    };
+    let printer = Printer::new(io, cli.global.color);
+    let mut cx = Cx::new(backend, printer, &cli.global);
+    let done = run(&mut cx, cli).await;
+    let done = match (done, cx.print.flush()) {
+        (Ok(status), Ok(()) | Err(Stop::BrokenPipe)) => Ok(status),
+        (Err(stop), _) | (Ok(_), Err(stop)) => Err(stop),
+    };
+    let status = done.unwrap_or_else(|stop| cx.report(stop));
+    cx.close().await;
+    status
+}
+
+fn usage(error: &clap::Error, print: &mut Printer<'_>) -> u8 {
+    let text = error.render().to_string();
+    if !error.use_stderr() {
+        // Nothing is left to be done when help cannot be written.
+        return print.text(&text).and_then(|()| print.flush()).map_or(FAILED, |()| DONE);
+    }
+    let (what, rest) = text.split_once("\n\n").unwrap_or((&text, ""));
+    print.failure(what.strip_prefix("error: ").unwrap_or(what), None);
+    for line in rest.lines().filter(|l| !l.is_empty() && !l.starts_with("For more information")) {
+        print.note(line);
+    }
+    print.note("hint: `longshore --help` lists the commands, `longshore COMMAND --help` explains one");
+    USAGE
+}
+
+async fn run(cx: &mut Cx<'_>, cli: Cli) -> Done {
+    let console = ConsoleOptions {
+        session: cx.session.clone(),
+        theme: cli.theme,
+        environment: cli.environment,
+        color: cli.global.color,
+    };
+    let backend = cx.backend;
+    match cli.verb {
+        None => whole(backend.console(console).await),
+        Some(Verb::Demo { seed, scenario }) => {
+            whole(backend.demo(console, Practice { seed, scenario }).await)
+        }
+        Some(Verb::Engine) => whole(backend.engine(console.session).await),
+        Some(Verb::Completions { shell }) => completions(cx, shell),
+        Some(verb) => {
+            cx.listen()?;
+            command(cx, verb).await
+        }
+    }
+}
+
+async fn command(cx: &mut Cx<'_>, verb: Verb) -> Done {
+    match verb {
+        Verb::Up(args) => up::run(cx, &args).await,
+        Verb::Down(args) => act::down(cx, args).await,
+        Verb::Scale(args) => act::scale(cx, args).await,
+        Verb::Undo { pool, wait } => act::undo(cx, &pool, &wait).await,
+        Verb::Cancel { op } => act::cancel(cx, &op).await,
+        Verb::Pools { target } => list::pools(cx, target.as_deref()).await,
+        Verb::Ps { target, all } => list::ps(cx, target.as_deref(), all).await,
+        Verb::Hosts { verb } => hosts::run(cx, verb).await,
+        Verb::Logs(args) => logs::run(cx, args).await,
+        Verb::Inspect { target } => inspect::run(cx, &target).await,
+        Verb::Exec(args) => exec::run(cx, args).await,
+        Verb::Journal { pool, op, limit } => {
+            journal::journal(cx, pool.as_deref(), op.as_deref(), limit).await
+        }
+        Verb::Ops { limit } => journal::ops(cx, limit).await,
+        Verb::Check { file, env_file } => check::file(cx, &file, env_file.as_deref()),
+        Verb::Doctor => check::doctor(cx).await,
+        Verb::Demo { .. } | Verb::Engine | Verb::Completions { .. } => Ok(DONE),
+    }
+}
+
+fn whole(outcome: Outcome<()>) -> Done {
+    outcome.map(|()| DONE).map_err(|fault: Fault| Stop::from(fault))
+}
+
+fn completions(cx: &mut Cx<'_>, shell: clap_complete::Shell) -> Done {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "longshore", &mut script);
+    cx.print.raw(&script)?;
+    Ok(DONE)
+}

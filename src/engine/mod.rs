@@ -1,3 +1,13 @@
 //! The engine core: intake, observers, reconciler, executor, and the link for other consoles.
 
+pub mod core;
+pub mod execute;
 pub mod handle;
+pub mod intake;
+pub mod link;
+pub mod lock;
+pub mod observe;
+pub mod operations;
+pub mod questions;
+pub mod session;
+pub mod tails;

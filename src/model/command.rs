@@ -45,6 +45,9 @@ pub enum Command {
     Undo {
         /// The pool.
         pool: PoolId,
+        /// The scale that the caller means; refused if it is not the last one any more.
+        #[serde(default)]
+        op: Option<OpId>,
     },
     /// Take back an operation that is still queued.
     Cancel {

@@ -66,6 +66,8 @@ pub struct HostFacts {
     pub labels: BTreeMap<String, Untrusted>,
     /// Member of a Docker Swarm.
     pub swarm: bool,
+    /// The engine's clock when it said all this; `None` when it did not tell.
+    pub clock: Option<Millis>,
 }
 
 /// How much a host's view can be trusted.

@@ -41,6 +41,8 @@ pub enum Phase {
     Intended,
     /// The container was started (or seen running).
     Started,
+    /// It ended, failed its health check or is out of date: a new generation follows at `retry_at`.
+    Ended,
     /// It ended or failed and is not to be replaced (restart policy).
     Finished,
 }

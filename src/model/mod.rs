@@ -2,6 +2,7 @@
 
 pub mod command;
 pub mod container;
+pub mod desired;
 pub mod exec;
 pub mod host;
 pub mod instance;

@@ -93,6 +93,9 @@ pub enum OpStatus {
 /// An operation in which nothing moves for this long is called stalled.
 pub const STALLED_AFTER_MS: u64 = 30_000;
 
+/// An operation whose containers all wait for something that does not come by itself is called stalled after this.
+pub const STUCK_AFTER_MS: u64 = 3_000;
+
 impl OpStatus {
     /// The status in one word.
     pub fn word(&self) -> &'static str {

@@ -57,6 +57,24 @@ pub struct PoolSpec {
     pub update_parallelism: u32,
 }
 
+impl PoolSpec {
+    /// True when containers made from the other specification are equal to those made from this one: a number, a limit or
+    /// a guard of the pool may differ, and no container has to be replaced for it.
+    pub fn same_containers(&self, other: &PoolSpec) -> bool {
+        let bare = |spec: &PoolSpec| PoolSpec {
+            replicas: 0,
+            limits: Limits::default(),
+            protect: false,
+            core: false,
+            restart: RestartPolicy::default(),
+            update_parallelism: 0,
+            pool_labels: BTreeMap::new(),
+            ..spec.clone()
+        };
+        bare(self) == bare(other)
+    }
+}
+
 /// Default of `stop_grace_period`: 10 s (Compose Specification).
 pub const STOP_GRACE_MS: u64 = 10_000;
 

@@ -1,1 +1,9 @@
 //! Pure decisions: what to do next, given what is wanted and seen. No clock, no IO, no randomness.
+
+pub mod place;
+pub mod preview;
+pub mod progress;
+pub mod reconcile;
+pub mod restart;
+pub mod slot;
+pub mod surplus;

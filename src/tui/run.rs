@@ -113,7 +113,8 @@ pub async fn run(handle: Handle, options: Options) -> Outcome<End> {
     let outside = Outside::new(handle.clone(), screen.clone(), reader.switch.clone());
     let mut console =
         Console { app, outside, screen: screen.clone(), clock: options.clock.clone(), guard, ended: None };
-    console.event(Event::World(handle.world().borrow().clone())).await;
+    let first = handle.world().borrow().clone();
+    console.event(Event::World(first)).await;
     let end = console.run(reader.inputs, handle.world(), &mut signals).await;
     let wait = async {
         while !screen.is_idle() {

@@ -3,6 +3,9 @@
 pub mod containers;
 pub mod describe;
 pub mod hosts;
+pub mod json;
+pub mod logs;
 pub mod ops;
 pub mod pools;
+pub mod table;
 pub mod units;

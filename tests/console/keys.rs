@@ -196,7 +196,10 @@ fn undo_is_staged_and_sent_as_undo() {
     console.keys("u");
     assert!(console.screen().contains("undo feed/cache 12→8"));
     console.key("Enter");
-    assert_eq!(sent(&mut console), [Request::Command(Command::Undo { pool: world::pool_id("feed/cache") })]);
+    assert_eq!(
+        sent(&mut console),
+        [Request::Command(Command::Undo { pool: world::pool_id("feed/cache"), op: None })]
+    );
     console.keys("j u");
     assert!(console.screen().contains("nothing to undo"));
 }

@@ -1,1 +1,7 @@
 //! The promises of each port as functions that every adapter must pass: the simulator and the real thing alike.
+
+pub mod runtime;
+mod runtime_kit;
+mod runtime_life;
+mod runtime_look;
+pub mod scripts;

@@ -166,7 +166,9 @@ impl App {
         if staged.undo {
             let pending = Pending::Undo(staged.pool.clone());
             self.say(format!("sending: {} back to {}", staged.pool, staged.to));
-            return vec![self.ask(Request::Command(Command::Undo { pool: staged.pool }), pending).1];
+            return vec![
+                self.ask(Request::Command(Command::Undo { pool: staged.pool, op: None }), pending).1,
+            ];
         }
         let refusal = staged.preview.as_ref().and_then(|p| p.refusal.clone());
         let protect = self.world.pool(&staged.pool).is_some_and(|v| v.pool.spec.protect);

@@ -1,0 +1,318 @@
+//! Making and unmaking simulated containers, by the rules of a real engine (Docker 20.10).
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use super::chance::chance;
+use super::gate::{CALL_DEADLINE_MS, CallKind, Done};
+use super::host::{HostState, NewUnit, SimHost, with_tag};
+use super::scenario::Scenario;
+use super::unit::{Bound, End, Unit};
+use super::{Behaviour, Ms, length, ms};
+use crate::base::fault::{Fault, Kind, Outcome};
+use crate::base::ids::ContainerId;
+use crate::model::container::{Owner, Tag};
+use crate::model::pool::{PoolSpec, Port};
+use crate::ports::runtime::Lifecycle;
+
+/// How many times a pull reports its progress.
+const PULL_STEPS: u16 = 20;
+/// The first port that an engine chooses by itself (Linux `ip_local_port_range`).
+const FIRST_FREE_PORT: u16 = 32_768;
+/// Specifications that a host shares among its containers.
+const SPECS_MAX: usize = 64;
+
+impl Lifecycle for SimHost {
+    fn pull<'a>(
+        &'a self,
+        image: &'a str,
+        progress: &'a (dyn Fn(u16) + Send + Sync),
+    ) -> BoxFuture<'a, Outcome<()>> {
+        Box::pin(self.pulled(image, progress))
+    }
+
+    fn has_image<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Outcome<bool>> {
+        let image = with_tag(image);
+        Box::pin(self.call(CallKind::HasImage, CALL_DEADLINE_MS, move |state, _| {
+            Ok(Done::now(state.images.contains(&image)))
+        }))
+    }
+
+    fn create<'a>(&'a self, tag: &'a Tag, spec: &'a PoolSpec) -> BoxFuture<'a, Outcome<ContainerId>> {
+        let (tag, spec, scenario) = (tag.clone(), spec.clone(), self.0.scenario.clone());
+        Box::pin(self.call(CallKind::Create, CALL_DEADLINE_MS, move |state, at| {
+            state.create(tag, &spec, &scenario, at).map(Done::now)
+        }))
+    }
+
+    fn start<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Outcome<()>> {
+        let (id, limit) = (id.clone(), self.0.plan.enforce_memory.then_some(self.0.plan.memory_mb << 20));
+        Box::pin(self.call(CallKind::Start, CALL_DEADLINE_MS, move |state, at| {
+            state.start(&id, limit, at).map(|ready| Done { value: (), ready })
+        }))
+    }
+
+    fn stop<'a>(&'a self, id: &'a ContainerId, grace_ms: u64) -> BoxFuture<'a, Outcome<()>> {
+        let id = id.clone();
+        Box::pin(self.call(CallKind::Stop, grace_ms.saturating_add(CALL_DEADLINE_MS), move |state, at| {
+            state.stop(&id, grace_ms, at).map(|ready| Done { value: (), ready })
+        }))
+    }
+
+    fn remove<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Outcome<()>> {
+        let id = id.clone();
+        Box::pin(self.call(CallKind::Remove, CALL_DEADLINE_MS, move |state, at| {
+            state.take_away(&id, at);
+            Ok(Done::now(()))
+        }))
+    }
+
+    fn remove_network<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Outcome<()>> {
+        let name = name.to_string();
+        Box::pin(self.call(CallKind::RemoveNetwork, CALL_DEADLINE_MS, move |state, at| {
+            state.remove_network(&name, at).map(Done::now)
+        }))
+    }
+}
+
+impl SimHost {
+    async fn pulled(&self, image: &str, progress: &(dyn Fn(u16) + Send + Sync)) -> Outcome<()> {
+        let full = with_tag(image);
+        let known = self.0.scenario.images.iter().find(|i| with_tag(&i.name) == full);
+        let (size, name) = (known.map(|i| i.size_mb), full.clone());
+        let has = self
+            .call(CallKind::Pull, CALL_DEADLINE_MS, move |state, _| {
+                if size.is_none() {
+                    return Err(Fault::new(Kind::NotFound, format!("manifest for {name} not found")));
+                }
+                no_space(state)?;
+                Ok(Done::now(state.images.contains(&name)))
+            })
+            .await?;
+        if !has {
+            let whole = ms(size.unwrap_or(0).saturating_mul(1000) / self.0.plan.pull_mb_per_s.max(1));
+            let begin = self.now();
+            for step in 1..=PULL_STEPS {
+                let until = begin + whole * Ms::from(step) / Ms::from(PULL_STEPS);
+                self.travel(until, until + ms(CALL_DEADLINE_MS)).await?;
+                progress(step * (1000 / PULL_STEPS) - 1);
+            }
+            let (mut state, _) = self.state();
+            no_space(&state)?;
+            state.images.insert(full);
+        }
+        progress(1000);
+        Ok(())
+    }
+}
+
+impl HostState {
+    fn create(&mut self, tag: Tag, spec: &PoolSpec, scenario: &Scenario, at: Ms) -> Outcome<ContainerId> {
+        let name = tag.container_name();
+        let owner = Owner::Longshore(tag);
+        if let Some(there) = self.names.get(&name).and_then(|id| self.units.get(id)) {
+            if there.owner == owner {
+                return Ok(there.id.clone());
+            }
+            return Err(Fault::new(
+                Kind::Conflict,
+                format!("the name {name} is taken by container {}", there.id.short()),
+            )
+            .hint("a container that longshore did not make has this name; rename or remove it by hand"));
+        }
+        let image = with_tag(&spec.image);
+        if !self.images.contains(&image) {
+            return Err(Fault::new(Kind::NotFound, format!("no such image on {}: {image}", self.host)));
+        }
+        no_space(self)?;
+        self.join_networks(spec)?;
+        let checked = match &spec.healthcheck {
+            Some(check) => !check.is_off(),
+            None => scenario.images.iter().any(|i| with_tag(&i.name) == image && i.healthcheck),
+        };
+        let wanted = NewUnit {
+            name,
+            behaviour: scenario.behaviour(&spec.image, &owner),
+            image: spec.image.clone(),
+            owner,
+            spec: Some(self.shared(spec)),
+            checked,
+            bound: Vec::new(),
+        };
+        let id = self.put(wanted, at);
+        self.tell(&id, "create", at);
+        Ok(id)
+    }
+
+    fn join_networks(&mut self, spec: &PoolSpec) -> Outcome<()> {
+        if let Some(missing) =
+            spec.networks.iter().find(|n| n.external && !self.networks.contains_key(&n.name))
+        {
+            return Err(Fault::new(
+                Kind::NotFound,
+                format!("network {} not found on {}", missing.name, self.host),
+            ));
+        }
+        for network in spec.networks.iter().filter(|n| !n.external) {
+            self.networks.entry(network.name.clone()).or_insert(true);
+        }
+        Ok(())
+    }
+
+    /// The same specification is kept once a host.
+    fn shared(&mut self, spec: &PoolSpec) -> Arc<PoolSpec> {
+        if let Some(same) = self.specs.iter().find(|s| ***s == *spec) {
+            return same.clone();
+        }
+        let spec = Arc::new(spec.clone());
+        if self.specs.len() == SPECS_MAX {
+            self.specs.remove(0);
+        }
+        self.specs.push(spec.clone());
+        spec
+    }
+
+    /// Starts a container; gives the time when it runs.
+    fn start(&mut self, id: &ContainerId, memory: Option<u64>, at: Ms) -> Outcome<Ms> {
+        let unit = self.unit(id)?;
+        if let Some(run) = unit.runs.last().filter(|run| run.ended(at).is_none()) {
+            return Ok(run.start);
+        }
+        if let Some(why) = unit.behaviour.broken.clone().or_else(|| no_program(unit)) {
+            let fault = Fault::new(Kind::Refused, why.clone()).because("the container could not be started");
+            if let Some(unit) = self.units.get_mut(id) {
+                unit.error = Some(why);
+            }
+            return Err(fault);
+        }
+        self.room_for(unit, memory, at)?;
+        let ports = unit.spec.as_ref().filter(|s| s.network_mode.as_deref() != Some("host"));
+        let ports = ports.map(|s| s.ports.clone()).unwrap_or_default();
+        let mut dice = chance(&[unit.seed, 6, unit.runs.len() as u64]);
+        let start = at + ms(unit.behaviour.start_ms.pick(&mut dice));
+        let bound = self.bind(id, &ports, at)?;
+        if let Some(unit) = self.units.get_mut(id).filter(|u| !ports.is_empty() || u.spec.is_some()) {
+            unit.bound = bound;
+        }
+        self.begin(id, start, start);
+        Ok(start)
+    }
+
+    fn room_for(&self, unit: &Unit, memory: Option<u64>, at: Ms) -> Outcome<()> {
+        let wanted = reserved(unit);
+        let used = || self.units.values().filter(|u| has_live_run(u, at)).map(reserved).sum::<u64>();
+        if self.condition.no_memory || memory.is_some_and(|limit| used().saturating_add(wanted) > limit) {
+            return Err(Fault::new(Kind::Exhausted, format!("{}: cannot allocate memory", self.host)));
+        }
+        Ok(())
+    }
+
+    /// Finds the ports of the host for a container that is about to start.
+    fn bind(&self, id: &ContainerId, ports: &[Port], at: Ms) -> Outcome<Vec<Bound>> {
+        let mut bound: Vec<Bound> = Vec::new();
+        for port in ports {
+            let free = |number: u16| {
+                self.port_is_free(id, number, port, at)
+                    && !bound.iter().any(|b| b.published == number && b.protocol == port.protocol)
+            };
+            let number = match port.published {
+                Some(number) if free(number) => number,
+                Some(number) => {
+                    return Err(Fault::new(
+                        Kind::Conflict,
+                        format!("port {number} is already taken on this host"),
+                    ));
+                }
+                None => (FIRST_FREE_PORT..=60_999)
+                    .find(|n| free(*n))
+                    .ok_or_else(|| Fault::new(Kind::Exhausted, "all ports are taken on this host"))?,
+            };
+            bound.push(Bound {
+                ip: port.host_ip.clone(),
+                published: number,
+                target: port.target,
+                protocol: port.protocol.clone(),
+            });
+        }
+        Ok(bound)
+    }
+
+    fn port_is_free(&self, id: &ContainerId, number: u16, port: &Port, at: Ms) -> bool {
+        let holders = self.ports.get(&(number, port.protocol.clone()));
+        !holders.into_iter().flatten().any(|(ip, holder)| {
+            let overlaps = ip.is_none() || port.host_ip.is_none() || *ip == port.host_ip;
+            let holds = |u: &Unit| has_live_run(u, at) && u.bound.iter().any(|b| b.published == number);
+            overlaps && holder != id && self.units.get(holder).is_some_and(holds)
+        })
+    }
+
+    /// Asks a container to end; gives the time when it will have ended.
+    fn stop(&mut self, id: &ContainerId, grace_ms: u64, at: Ms) -> Outcome<Ms> {
+        let unit = self.unit(id)?;
+        let Some(run) = unit.runs.last().filter(|run| run.ended(at).is_none()) else { return Ok(at) };
+        let (asked, behaviour) = (at.max(run.start), unit.behaviour.clone());
+        let mut dice = chance(&[unit.seed, 7, unit.runs.len() as u64]);
+        let own = behaviour.stop_ms.pick(&mut dice);
+        let (own, exit, ignores) = match unit.play.as_ref().map(|play| play.on_term) {
+            Some(Some((after, exit))) => (length(after), exit, false),
+            Some(None) => (0, 0, true),
+            None => (own, 0, behaviour.ignores_term),
+        };
+        let killed = ignores || own > grace_ms;
+        let end = End {
+            at: asked + ms(if killed { grace_ms } else { own }),
+            exit: if killed { 137 } else { exit },
+            oom: false,
+            by_itself: false,
+        };
+        let mut ended = end.at;
+        self.end(id, end);
+        if let Some(end) = self.unit(id)?.runs.last().and_then(|run| run.end.as_ref()) {
+            ended = end.at;
+        }
+        Ok(ended)
+    }
+
+    fn remove_network(&mut self, name: &str, at: Ms) -> Outcome<()> {
+        let uses = |u: &Unit| {
+            has_live_run(u, at) && u.spec.as_ref().is_some_and(|s| s.networks.iter().any(|n| n.name == name))
+        };
+        if let Some(user) = self.units.values().find(|u| uses(u)) {
+            return Err(Fault::new(Kind::Conflict, format!("network {name} is in use by {}", user.name)));
+        }
+        self.networks.remove(name);
+        Ok(())
+    }
+}
+
+impl Scenario {
+    /// How a container of this image and owner behaves.
+    pub(super) fn behaviour(&self, image: &str, owner: &Owner) -> Arc<Behaviour> {
+        let fitting = self.behaviours.iter().find(|b| b.fits(image, owner));
+        Arc::new(fitting.cloned().unwrap_or_default())
+    }
+}
+
+/// True from the moment of its start call until it has ended.
+fn has_live_run(unit: &Unit, at: Ms) -> bool {
+    unit.runs.last().is_some_and(|run| run.ended(at).is_none())
+}
+
+fn reserved(unit: &Unit) -> u64 {
+    unit.spec.as_ref().and_then(|s| s.resources.memory_reserved).unwrap_or(0)
+}
+
+/// A program whose name begins with `no-such-` is in no image.
+fn no_program(unit: &Unit) -> Option<String> {
+    let program = unit.spec.as_ref()?.command.as_ref()?.first()?;
+    program.starts_with("no-such-").then(|| format!("exec: {program:?}: executable file not found in $PATH"))
+}
+
+fn no_space(state: &HostState) -> Outcome<()> {
+    if state.condition.disk_full {
+        return Err(Fault::new(Kind::Exhausted, format!("{}: no space left on device", state.host))
+            .hint("free some space on the host"));
+    }
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! Seeing what is on a simulated host.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, BoxStream, StreamExt};
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::TryRecvError;
+
+use super::Ms;
+use super::chance::{chance, hex, number_of};
+use super::gate::{CALL_DEADLINE_MS, CallKind, Done};
+use super::host::SimHost;
+use super::load;
+use super::trouble::Link;
+use crate::base::fault::{Fault, Kind, Outcome};
+use crate::base::ids::ContainerId;
+use crate::base::text::Untrusted;
+use crate::model::container::{Container, Usage};
+use crate::model::host::HostFacts;
+use crate::ports::runtime::{Ending, EngineEvent, Observe};
+
+impl Observe for SimHost {
+    fn facts(&self) -> BoxFuture<'_, Outcome<HostFacts>> {
+        let facts = self.own_facts();
+        Box::pin(self.call(CallKind::Facts, CALL_DEADLINE_MS, move |_, _| Ok(Done::now(facts))))
+    }
+
+    fn list(&self) -> BoxFuture<'_, Outcome<Vec<Container>>> {
+        Box::pin(self.call(CallKind::List, CALL_DEADLINE_MS, |state, now| Ok(Done::now(state.listed(now)))))
+    }
+
+    fn events(&self) -> BoxFuture<'_, Outcome<BoxStream<'static, Outcome<EngineEvent>>>> {
+        Box::pin(async move {
+            let subscribe = |state: &mut super::host::HostState, _: Ms| {
+                Ok(Done::now((state.events.subscribe(), state.session)))
+            };
+            let (queue, session) = self.call(CallKind::Events, CALL_DEADLINE_MS, subscribe).await?;
+            let feed = Feed { host: self.clone(), queue, session, over: false };
+            Ok(stream::unfold(feed, Feed::next).boxed())
+        })
+    }
+
+    fn ending<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Outcome<Ending>> {
+        let id = id.clone();
+        Box::pin(self.call(CallKind::Ending, CALL_DEADLINE_MS, move |state, now| {
+            let unit = state.unit(&id)?;
+            let run = unit.run(now);
+            let end = run.and_then(|run| run.ended(now));
+            Ok(Done::now(Ending {
+                exit: end.map_or(if unit.error.is_some() { 127 } else { 0 }, |end| end.exit),
+                oom: end.is_some_and(|end| end.oom),
+                error: unit.error.as_deref().map(Untrusted::from),
+                started: run.map(|run| state.stamp(run.start)),
+                finished: end.map(|end| state.stamp(end.at)),
+            }))
+        }))
+    }
+
+    fn usage<'a>(&'a self, ids: &'a [ContainerId]) -> BoxFuture<'a, Outcome<BTreeMap<ContainerId, Usage>>> {
+        let ids = ids.to_vec();
+        Box::pin(self.call(CallKind::Usage, CALL_DEADLINE_MS, move |state, now| {
+            let stamp = state.stamp(now);
+            let used = |id: &ContainerId| load::usage(state.units.get(id)?, now, stamp);
+            Ok(Done::now(ids.iter().filter_map(|id| Some((id.clone(), used(id)?))).collect()))
+        }))
+    }
+
+    fn usage_is_free(&self) -> bool {
+        true
+    }
+}
+
+impl SimHost {
+    fn own_facts(&self) -> HostFacts {
+        let plan = &self.0.plan;
+        let mut dice = chance(&[self.0.scenario.seed, 9, number_of(plan.name.as_str())]);
+        let labels = plan.labels.iter().map(|(k, v)| (k.clone(), Untrusted::from(v.as_str())));
+        HostFacts {
+            engine_id: hex(&mut dice, 48).into(),
+            hostname: plan.name.as_str().into(),
+            version: "20.10.24".into(),
+            api: "1.41".into(),
+            os: "Simulated Linux".into(),
+            arch: plan.arch.as_str().into(),
+            cpus: plan.cpus,
+            memory: plan.memory_mb << 20,
+            labels: labels.collect(),
+            swarm: plan.swarm,
+            clock: None,
+        }
+    }
+}
+
+/// One subscription to a host's events.
+struct Feed {
+    host: SimHost,
+    queue: broadcast::Receiver<EngineEvent>,
+    session: u64,
+    over: bool,
+}
+
+impl Feed {
+    async fn next(mut self) -> Option<(Outcome<EngineEvent>, Feed)> {
+        while !self.over {
+            let mut changed = self.host.watch();
+            let (hung, wake) = {
+                let (state, _) = self.host.state();
+                let hung = state.condition.link == Link::Hung;
+                self.over = state.session != self.session;
+                let fault = state.next_turn();
+                (hung, fault.into_iter().chain(state.agenda.next().filter(|_| !hung)).min())
+            };
+            if self.over {
+                return Some((Err(self.host.unreachable()), self));
+            }
+            if !hung {
+                match self.queue.try_recv() {
+                    Ok(event) => return Some((Ok(event), self)),
+                    Err(TryRecvError::Lagged(lost)) => {
+                        self.over = true;
+                        let fault = Fault::new(Kind::Unreachable, format!("{lost} events were lost"));
+                        return Some((Err(fault), self));
+                    }
+                    Err(TryRecvError::Closed) => return None,
+                    Err(TryRecvError::Empty) => {}
+                }
+            }
+            self.host.rest(wake, &mut changed).await;
+        }
+        None
+    }
+}

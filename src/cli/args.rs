@@ -1,0 +1,338 @@
+//! The arguments: every command, its options and an example of its use.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::cli::Color;
+
+/// Pools of containers on many hosts: a console, and the same verbs for scripts.
+#[derive(Debug, Parser)]
+#[command(name = "longshore", version, max_term_width = 100)]
+#[command(
+    after_help = "Without a command, the full-screen console opens. `longshore demo` is the place to practise.\n\
+    Exit status: 0 done, 1 refused or failed, 2 the arguments make no sense."
+)]
+pub struct Cli {
+    /// What every command understands.
+    #[command(flatten)]
+    pub global: Global,
+    /// Theme of the console: a name, or a file
+    #[arg(long, value_name = "NAME|FILE")]
+    pub theme: Option<String>,
+    /// Name that the console shows in its header, for example PROD
+    #[arg(long, value_name = "NAME")]
+    pub environment: Option<String>,
+    /// The command; none opens the console.
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+}
+
+/// What every command understands.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Everywhere")]
+pub struct Global {
+    /// State directory of the install
+    #[arg(long, global = true, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// Change nothing: the engine refuses every change
+    #[arg(long, global = true)]
+    pub read_only: bool,
+    /// Print JSON for programs instead of text for people
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Use just this engine (unix:///…, tcp://…, ssh://…); may be given several times
+    #[arg(long = "host", global = true, value_name = "ADDRESS")]
+    pub hosts: Vec<String>,
+    /// Colours: auto (on a terminal, unless NO_COLOR is set), always, never
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_possible_values = true)]
+    pub color: Color,
+}
+
+/// A command.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Open the console on a simulated fleet, to practise
+    #[command(after_help = "Example: longshore demo --seed 7")]
+    Demo {
+        /// The same seed gives the same fleet and the same accidents
+        #[arg(long, value_name = "N")]
+        seed: Option<u64>,
+        /// What there is, and what happens when
+        #[arg(long, value_name = "FILE")]
+        scenario: Option<PathBuf>,
+    },
+    /// Run the engine without a screen, until a signal ends it
+    #[command(after_help = "Example: longshore --state /var/lib/longshore engine")]
+    Engine,
+    /// Bring the pools of a pool file (Compose) up, or change them to it
+    #[command(after_help = "Examples:\n  longshore up feed.yml\n  longshore up feed.yml --plan\n  \
+        longshore up feed.yml --wait=120")]
+    Up(UpArgs),
+    /// Take a pool or a whole cluster away
+    #[command(after_help = "Examples:\n  longshore down feed/web\n  longshore down feed --yes-name feed")]
+    Down(DownArgs),
+    /// Change the number of containers of a pool, and nothing else of it
+    #[command(after_help = "Examples:\n  longshore scale feed/web 45         exactly 45\n  \
+        longshore scale feed/web +5         five more\n  \
+        longshore scale feed/web -3         three fewer\n  \
+        longshore scale feed/web x1.5       one and a half times as many\n  \
+        longshore scale feed/web +5 --plan  say what would happen, change nothing")]
+    Scale(ScaleArgs),
+    /// Take back the last scale of a pool
+    #[command(after_help = "Example: longshore undo feed/web")]
+    Undo {
+        /// The pool
+        #[arg(value_name = "CLUSTER/POOL")]
+        pool: String,
+        /// When to return.
+        #[command(flatten)]
+        wait: WaitArgs,
+    },
+    /// Take back an operation that is still queued
+    #[command(after_help = "Example: longshore cancel op-12")]
+    Cancel {
+        /// The operation, as `longshore ops` shows it
+        #[arg(value_name = "OP")]
+        op: String,
+    },
+    /// List pools: wanted, running, healthy, and what they wait for
+    #[command(
+        visible_alias = "ls",
+        after_help = "Examples:\n  longshore pools\n  longshore pools feed --json"
+    )]
+    Pools {
+        /// Only this pool or cluster
+        #[arg(value_name = "TARGET")]
+        target: Option<String>,
+    },
+    /// List containers of this install's pools
+    #[command(after_help = "Examples:\n  longshore ps feed/web\n  longshore ps --all")]
+    Ps {
+        /// Only this pool or cluster
+        #[arg(value_name = "TARGET")]
+        target: Option<String>,
+        /// Also containers that longshore does not manage
+        #[arg(short, long)]
+        all: bool,
+    },
+    /// List hosts, or add, remove and import them
+    #[command(
+        after_help = "Examples:\n  longshore hosts\n  longshore hosts add bj-03 tcp://10.0.0.3:2376 --tls-dir certs\n  \
+        longshore hosts remove bj-03"
+    )]
+    Hosts {
+        /// What to do; none lists them.
+        #[command(subcommand)]
+        verb: Option<HostVerb>,
+    },
+    /// Print logs of a pool (merged by time), of one of its containers, or of any container
+    #[command(
+        after_help = "Examples:\n  longshore logs -f feed/web\n  longshore logs --since 10m feed/web.3\n  \
+        longshore logs --previous feed/web.3\n  longshore logs bj-03:nginx"
+    )]
+    Logs(LogsArgs),
+    /// Print the engine's own JSON of a container, byte for byte
+    #[command(after_help = "Examples:\n  longshore inspect feed/web.3\n  longshore inspect bj-03:nginx")]
+    Inspect {
+        /// CLUSTER/POOL.SLOT, or HOST:CONTAINER (id or name)
+        #[arg(value_name = "TARGET")]
+        target: String,
+    },
+    /// Run a program in a container; its exit status becomes ours
+    #[command(
+        after_help = "Examples:\n  longshore exec feed/web.3 -- ps aux\n  longshore exec -it feed/web.3 -- sh"
+    )]
+    Exec(ExecArgs),
+    /// Print the journal: who did what, what was tried, what became of it (oldest first)
+    #[command(
+        after_help = "Examples:\n  longshore journal --pool feed/web\n  longshore journal --op 12 --json"
+    )]
+    Journal {
+        /// Only lines about this pool
+        #[arg(long, value_name = "CLUSTER/POOL")]
+        pool: Option<String>,
+        /// Only lines of this operation
+        #[arg(long, value_name = "OP")]
+        op: Option<String>,
+        /// The newest so many lines
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        limit: u32,
+    },
+    /// List operations, newest first
+    #[command(after_help = "Example: longshore ops --limit 5")]
+    Ops {
+        /// At most so many
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        limit: u32,
+    },
+    /// Say whether a pool file is good, without touching anything
+    #[command(after_help = "Example: longshore check feed.yml")]
+    Check {
+        /// The pool file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// File of variables for ${…} in the pool file
+        #[arg(long, value_name = "FILE")]
+        env_file: Option<PathBuf>,
+    },
+    /// Look at everything that longshore needs, and say what to do about what is wrong
+    #[command(after_help = "Example: longshore doctor --json")]
+    Doctor,
+    /// Print a completion script for a shell
+    #[command(
+        after_help = "Example: longshore completions bash > ~/.local/share/bash-completion/completions/longshore"
+    )]
+    Completions {
+        /// The shell
+        #[arg(value_name = "SHELL")]
+        shell: clap_complete::Shell,
+    },
+}
+
+/// When a changing command returns.
+#[derive(Args, Clone, Debug, Default)]
+pub struct WaitArgs {
+    /// Return when the operation is over; give up after SECS (also 90s, 5m, 1h)
+    #[arg(long, value_name = "SECS", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub wait: Option<String>,
+}
+
+/// Arguments of `up`.
+#[derive(Args, Debug)]
+pub struct UpArgs {
+    /// Pool files, one cluster each
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// File of variables for ${…} in the pool files
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Option<PathBuf>,
+    /// Take the file's numbers also for pools that were scaled since
+    #[arg(long)]
+    pub reset_scale: bool,
+    /// Say what would be made or changed, and change nothing
+    #[arg(long)]
+    pub plan: bool,
+    /// When to return.
+    #[command(flatten)]
+    pub wait: WaitArgs,
+}
+
+/// Arguments of `down`.
+#[derive(Args, Debug)]
+pub struct DownArgs {
+    /// CLUSTER/POOL or CLUSTER
+    #[arg(value_name = "TARGET")]
+    pub target: String,
+    /// The name once more, for protected pools
+    #[arg(long, value_name = "NAME")]
+    pub yes_name: Option<String>,
+    /// When to return.
+    #[command(flatten)]
+    pub wait: WaitArgs,
+}
+
+/// Arguments of `scale`.
+#[derive(Args, Debug)]
+pub struct ScaleArgs {
+    /// The pool
+    #[arg(value_name = "CLUSTER/POOL")]
+    pub pool: String,
+    /// N exactly, +N more, -N fewer, xF times as many
+    #[arg(value_name = "N|+N|-N|xF", allow_negative_numbers = true)]
+    pub change: String,
+    /// Say what would happen, and change nothing; exit status 1 if it would be refused
+    #[arg(long)]
+    pub plan: bool,
+    /// The pool's name once more, for zero and for protected pools
+    #[arg(long, value_name = "NAME")]
+    pub confirm: Option<String>,
+    /// While another operation runs on the pool: refuse, replace it, or queue behind it
+    #[arg(long, value_name = "WHAT", default_value = "refuse", hide_possible_values = true)]
+    pub busy: BusyWord,
+    /// When to return.
+    #[command(flatten)]
+    pub wait: WaitArgs,
+}
+
+/// What to do while another operation runs on the pool.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum BusyWord {
+    /// Refuse, and say who started it
+    Refuse,
+    /// Take its place: the newest number counts
+    Replace,
+    /// Wait until it has ended
+    Queue,
+}
+
+/// Arguments of `logs`.
+#[derive(Args, Debug)]
+pub struct LogsArgs {
+    /// CLUSTER/POOL, CLUSTER/POOL.SLOT, or HOST:CONTAINER (id or name)
+    #[arg(value_name = "TARGET")]
+    pub target: String,
+    /// Go on with new lines until Ctrl-C
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Only lines from this time on: 30s, 10m, 2h, 1d, or RFC 3339
+    #[arg(long, value_name = "WHEN")]
+    pub since: Option<String>,
+    /// At most so many of the last lines of each container, or `all` [default: 100, all with --since]
+    #[arg(long, value_name = "N")]
+    pub tail: Option<String>,
+    /// The container before the present one of that slot
+    #[arg(long)]
+    pub previous: bool,
+    /// Begin each line with its time
+    #[arg(short, long)]
+    pub timestamps: bool,
+}
+
+/// Arguments of `exec`.
+#[derive(Args, Debug)]
+pub struct ExecArgs {
+    /// Give the program a terminal
+    #[arg(short, long)]
+    pub tty: bool,
+    /// Hand standard input to the program
+    #[arg(short, long)]
+    pub interactive: bool,
+    /// CLUSTER/POOL.SLOT, or HOST:CONTAINER (id or name)
+    #[arg(value_name = "TARGET")]
+    pub target: String,
+    /// The program and its arguments
+    #[arg(value_name = "CMD", last = true, required = true)]
+    pub command: Vec<String>,
+}
+
+/// What to do with hosts.
+#[derive(Debug, Subcommand)]
+pub enum HostVerb {
+    /// Know a new host
+    #[command(after_help = "Example: longshore hosts add bj-03 ssh://ops@10.0.0.3")]
+    Add {
+        /// Our name for it
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// unix:///path, tcp://host:port or ssh://[user@]host[:port]
+        #[arg(value_name = "ADDRESS")]
+        address: String,
+        /// Directory with ca.pem, cert.pem and key.pem
+        #[arg(long, value_name = "DIR")]
+        tls_dir: Option<PathBuf>,
+    },
+    /// Forget a host
+    #[command(after_help = "Example: longshore hosts remove bj-03")]
+    Remove {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Although containers of ours are (or may be) on it
+        #[arg(long)]
+        force: bool,
+    },
+    /// Add the hosts of the Docker CLI's contexts
+    #[command(after_help = "Example: longshore hosts import")]
+    Import,
+}

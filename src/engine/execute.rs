@@ -1,0 +1,194 @@
+//! The executor: does one step against one engine, under a per-host limit, and reports what became of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use crate::base::fault::{Fault, Kind};
+use crate::base::ids::{ContainerId, HostId, InstallId};
+use crate::model::container::Tag;
+use crate::model::instance::Instance;
+use crate::model::pool::PoolSpec;
+use crate::plan::slot::Activity;
+use crate::plan::surplus::Removal;
+use crate::ports::runtime::{Ending, Runtime};
+
+/// Containers made at a time on one host: an engine is quickest with 4 to 8 (measured, 8 of them: 96 ms a container).
+const CREATES_A_HOST: usize = 8;
+/// Removals at a time on one host: most of the time of each is the container's own grace time.
+const REMOVALS_A_HOST: usize = 64;
+/// A pull is told again after so many thousandths.
+const PULL_STEP: u16 = 10;
+
+/// What the executor tells the core.
+#[derive(Debug)]
+pub enum Report {
+    /// A step has come so far.
+    Progress(Instance, Activity),
+    /// A container was made and started.
+    Started(Instance),
+    /// It could not be; nothing of it is left.
+    Failed(Instance, Fault),
+    /// The engine did not answer: it may or may not have happened.
+    Unknown(Instance, Fault),
+    /// It was not wanted any more before it began.
+    Cancelled(Instance),
+    /// How a container ended, or why that cannot be told.
+    Buried(Instance, Result<Ending, Fault>),
+    /// A container was removed, or not.
+    Removed(Removal, Result<(), Fault>),
+}
+
+/// The per-host limits and the way back to the core.
+pub struct Executor {
+    install: InstallId,
+    creates: BTreeMap<HostId, Arc<Semaphore>>,
+    removals: BTreeMap<HostId, Arc<Semaphore>>,
+    reports: mpsc::Sender<Report>,
+    /// Ends with the executor: a core that is fenced or dropped does nothing more.
+    tasks: JoinSet<()>,
+}
+
+impl Executor {
+    /// An executor that reports to `reports`.
+    pub fn new(install: InstallId, reports: mpsc::Sender<Report>) -> Executor {
+        Executor {
+            install,
+            creates: BTreeMap::new(),
+            removals: BTreeMap::new(),
+            reports,
+            tasks: JoinSet::new(),
+        }
+    }
+
+    /// Makes and starts the container of a record that is durable already. Setting `cancelled` before its turn has come
+    /// takes it back.
+    pub fn create(
+        &mut self,
+        runtime: Arc<dyn Runtime>,
+        instance: Instance,
+        spec: Arc<PoolSpec>,
+        cancelled: Arc<AtomicBool>,
+    ) {
+        let turn = turns(&mut self.creates, &instance.host, CREATES_A_HOST);
+        let tag = instance.tag(&self.install);
+        let reports = self.reports.clone();
+        self.spawn(async move {
+            let _turn = turn.acquire().await;
+            let report = if cancelled.load(Ordering::SeqCst) {
+                Report::Cancelled(instance)
+            } else {
+                match make(&*runtime, &tag, &spec, &instance, &reports).await {
+                    Ok(()) => Report::Started(instance),
+                    Err(fault) if fault.is_unknown() => Report::Unknown(instance, fault),
+                    Err(fault) => Report::Failed(instance, fault),
+                }
+            };
+            let _ = reports.send(report).await;
+        });
+    }
+
+    fn spawn(&mut self, step: impl Future<Output = ()> + Send + 'static) {
+        while self.tasks.try_join_next().is_some() {}
+        self.tasks.spawn(step);
+    }
+
+    /// Asks how a container ended.
+    pub fn bury(&mut self, runtime: Arc<dyn Runtime>, instance: Instance, container: ContainerId) {
+        let reports = self.reports.clone();
+        self.spawn(async move {
+            let ending = runtime.ending(&container).await;
+            let _ = reports.send(Report::Buried(instance, ending)).await;
+        });
+    }
+
+    /// Stops (if it runs) and removes a container.
+    pub fn remove(&mut self, runtime: Arc<dyn Runtime>, removal: Removal) {
+        let turn = turns(&mut self.removals, &removal.host, REMOVALS_A_HOST);
+        let reports = self.reports.clone();
+        self.spawn(async move {
+            let _turn = turn.acquire().await;
+            let result = unmake(&*runtime, &removal).await;
+            let _ = reports.send(Report::Removed(removal, result)).await;
+        });
+    }
+}
+
+fn turns(map: &mut BTreeMap<HostId, Arc<Semaphore>>, host: &HostId, at_once: usize) -> Arc<Semaphore> {
+    map.entry(host.clone()).or_insert_with(|| Arc::new(Semaphore::new(at_once))).clone()
+}
+
+async fn make(
+    runtime: &dyn Runtime,
+    tag: &Tag,
+    spec: &PoolSpec,
+    instance: &Instance,
+    reports: &mpsc::Sender<Report>,
+) -> Result<(), Fault> {
+    // Progress is only shown: when the core is busy, it may be dropped.
+    let tell = |activity| drop(reports.try_send(Report::Progress(instance.clone(), activity)));
+    let shown = AtomicU16::new(0);
+    let pulled = |done: u16| {
+        if done.abs_diff(shown.load(Ordering::Relaxed)) >= PULL_STEP {
+            shown.store(done, Ordering::Relaxed);
+            tell(Activity::Pulling(Some(done)));
+        }
+    };
+    let id = match runtime.create(tag, spec).await {
+        Err(fault) if fault.kind == Kind::NotFound => {
+            tell(Activity::Pulling(None));
+            runtime.pull(&spec.image, &pulled).await.map_err(|f| {
+                f.because(format!("image {} is not on {} and cannot be pulled", spec.image, instance.host))
+            })?;
+            tell(Activity::Creating);
+            runtime.create(tag, spec).await?
+        }
+        other => other?,
+    };
+    tell(Activity::Starting);
+    match runtime.start(&id).await {
+        Err(fault) if !fault.is_unknown() => {
+            // It will never run: leave nothing behind. If this fails too, the next list shows it and it is tried again.
+            let _ = runtime.remove(&id).await;
+            Err(fault)
+        }
+        other => other,
+    }
+}
+
+async fn unmake(runtime: &dyn Runtime, removal: &Removal) -> Result<(), Fault> {
+    if let Some(grace_ms) = removal.stop_ms {
+        match runtime.stop(&removal.container, grace_ms).await {
+            Err(fault) if fault.kind == Kind::NotFound => return Ok(()),
+            other => other?,
+        }
+    }
+    runtime.remove(&removal.container).await
+}
+
+/// How a container ended, in one sentence.
+pub fn describe(ending: &Ending) -> String {
+    let ran = match (ending.started, ending.finished) {
+        (Some(started), Some(finished)) => {
+            format!(" after {}", crate::base::text::took(finished.since(started)))
+        }
+        _ => String::new(),
+    };
+    if ending.oom {
+        return format!("ended: killed by the kernel for its memory limit{ran}");
+    }
+    if let Some(error) = ending.error.as_ref().filter(|e| !e.raw().is_empty()) {
+        return format!("ended: {error}{ran}");
+    }
+    let signal = match ending.exit {
+        137 => " (killed)",
+        143 => " (terminated)",
+        139 => " (segmentation fault)",
+        134 => " (aborted)",
+        _ => "",
+    };
+    format!("ended: exit status {}{signal}{ran}", ending.exit)
+}

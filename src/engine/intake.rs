@@ -1,0 +1,409 @@
+//! Intake: whether a command is accepted, and the durable changes that it makes. A pure decision; the core writes them.
+
+use crate::base::clock::Millis;
+use crate::base::ids::{OpId, PoolId};
+use crate::base::text::age;
+use crate::model::command::{Accepted, Busy, Change, Command, Refusal, RefusalKind, Target};
+use crate::model::desired::{Desired, QueuedCommand, Write};
+use crate::model::journal::{Draft, What};
+use crate::model::operation::{OpKind, OpStatus, Operation, Progress};
+use crate::model::pool::{ClusterSpec, LastScale, Pool, REPLICAS_MAX};
+
+/// Who asks, and what the session may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The person, as the journal names them.
+    pub who: String,
+    /// The session may only look.
+    pub read_only: bool,
+}
+
+/// An accepted command: its durable changes, and the answer that is given once they are durable.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Admission {
+    /// The changes, one transaction.
+    pub writes: Vec<Write>,
+    /// The answer.
+    pub accepted: Accepted,
+}
+
+type Decided = Result<Admission, Refusal>;
+
+/// Decides about commands that change pools. Hosts are the core's own business.
+pub fn decide(desired: &Desired, command: &Command, caller: &Caller, now: Millis) -> Decided {
+    if caller.read_only {
+        return Err(read_only());
+    }
+    match command {
+        Command::Up { spec, reset_scale } => up(desired, spec, *reset_scale, caller, now),
+        Command::Down { target, confirm } => down(desired, target, confirm.as_deref(), caller, now),
+        Command::SetReplicas { pool, change, expect, busy, confirm } => {
+            let confirm = confirm.as_deref();
+            let ask =
+                Ask { change: *change, expect: *expect, busy: *busy, confirm, undoes: None, as_op: None };
+            scale(desired, pool, &ask, command, caller, now)
+        }
+        Command::Undo { pool, op } => undo(desired, pool, *op, caller, now),
+        Command::Cancel { op } => cancel(desired, *op, caller, now),
+        Command::AddHost(_) | Command::RemoveHost { .. } => {
+            Err(Refusal::new(RefusalKind::Invalid, "hosts are not changed by this part of the engine"))
+        }
+    }
+}
+
+/// The refusal of every change in a read-only session.
+pub fn read_only() -> Refusal {
+    Refusal::new(RefusalKind::ReadOnly, "this session is read-only: nothing was changed")
+        .hint("start longshore without --read-only to change things")
+}
+
+fn unknown_pool(desired: &Desired, id: &PoolId) -> Refusal {
+    let names: Vec<String> = desired.pools.keys().map(ToString::to_string).collect();
+    let hint = match names.as_slice() {
+        [] => "there are no pools yet: bring some up with `longshore up FILE`".to_owned(),
+        some if some.len() <= 8 => format!("pools: {}", some.join(", ")),
+        _ => "see `longshore pools`".to_owned(),
+    };
+    Refusal::new(RefusalKind::NotFound, format!("there is no pool {id}")).hint(hint)
+}
+
+/// Decides about a command that has waited for another operation to end. It keeps its number.
+///
+/// # Errors
+/// When it cannot be done any more.
+pub fn release(desired: &Desired, op: OpId, queued: &QueuedCommand, now: Millis) -> Decided {
+    let caller = Caller { who: queued.by.clone(), read_only: false };
+    let Command::SetReplicas { pool, change, confirm, .. } = &queued.command else {
+        return Err(Refusal::new(RefusalKind::Invalid, "only a scale can be queued"));
+    };
+    let (change, confirm) = (*change, confirm.as_deref());
+    let ask = Ask { change, expect: None, busy: Busy::Replace, confirm, undoes: None, as_op: Some(op) };
+    let mut admission = scale(desired, pool, &ask, &queued.command, &caller, now)?;
+    admission.writes.push(Write::DropQueued(op));
+    Ok(admission)
+}
+
+fn operation(desired: &Desired, kind: OpKind, pools: Vec<PoolId>, caller: &Caller, now: Millis) -> Operation {
+    Operation {
+        id: OpId(desired.next_op.max(1)),
+        kind,
+        pools,
+        by: caller.who.clone(),
+        at: now,
+        status: OpStatus::Running,
+        ended: None,
+        progress: Progress::default(),
+    }
+}
+
+/// Ends the operations under way on some pools, because `by` asks for something newer.
+fn supersede(desired: &Desired, pools: &[PoolId], by: OpId, now: Millis, writes: &mut Vec<Write>) {
+    let open = desired.operations.values().filter(|o| !o.status.is_over() && o.id != by);
+    for old in open.filter(|o| o.pools.iter().any(|p| pools.contains(p))) {
+        let status = OpStatus::Superseded { by };
+        writes.push(Write::PutOperation(Operation { status, ended: Some(now), ..old.clone() }));
+        if desired.queued.contains_key(&old.id) {
+            writes.push(Write::DropQueued(old.id));
+        }
+        let text = format!("{} {} is superseded by {by}", old.id, old.kind.word());
+        writes.push(Write::Journal(Draft::engine(What::Ended, text).op(old.id)));
+    }
+}
+
+fn up(desired: &Desired, spec: &ClusterSpec, reset_scale: bool, caller: &Caller, now: Millis) -> Decided {
+    let mut writes = Vec::new();
+    let mut changed = Vec::new();
+    let mut sentences = Vec::new();
+    for (name, wanted) in &spec.pools {
+        let id = PoolId { cluster: spec.name.clone(), pool: name.clone() };
+        let old = desired.pools.get(&id);
+        let scaled_by_people = old.is_some_and(|p| p.last_scale.is_some() && !p.down);
+        let want = match old {
+            Some(pool) if scaled_by_people && !reset_scale => pool.want,
+            _ => wanted.replicas,
+        };
+        if old.is_some_and(|p| p.spec == *wanted && p.want == want && !p.down) {
+            continue;
+        }
+        let same_containers = old.is_some_and(|p| p.spec.same_containers(wanted));
+        let revision = old.map_or(1, |p| if same_containers { p.revision } else { p.revision + 1 });
+        let last_scale = if reset_scale { None } else { old.and_then(|p| p.last_scale.clone()) };
+        let pool = Pool {
+            id: id.clone(),
+            revision,
+            spec: wanted.clone(),
+            want,
+            version: old.map_or(1, |p| p.version + 1),
+            down: false,
+            hosts: old.map_or_else(Vec::new, |p| p.hosts.clone()),
+            last_scale,
+        };
+        sentences.push(match old {
+            None => format!("{id} {want}"),
+            Some(old) if !same_containers => format!("{id} revision {} -> {revision}, {want}", old.revision),
+            Some(old) => format!("{id} {} -> {want}", old.target()),
+        });
+        writes.push(Write::PutPool(pool));
+        if !same_containers {
+            let source = spec.source.clone();
+            writes.push(Write::PutRevision { pool: id.clone(), revision, source, by: caller.who.clone() });
+        }
+        changed.push(id);
+    }
+    if changed.is_empty() {
+        return Ok(nothing(format!("{} is as the file says: nothing to change", spec.name)));
+    }
+    let op = operation(desired, OpKind::Up, changed.clone(), caller, now);
+    let text = format!("up {}: {}", spec.name, sentences.join("; "));
+    supersede(desired, &changed, op.id, now, &mut writes);
+    Ok(accepted(op, text, caller, writes))
+}
+
+fn nothing(text: String) -> Admission {
+    Admission { writes: Vec::new(), accepted: Accepted { op: None, text } }
+}
+
+fn accepted(op: Operation, text: String, caller: &Caller, mut writes: Vec<Write>) -> Admission {
+    let mut line = Draft::by(&caller.who, What::Accepted, text.clone()).op(op.id);
+    if let [pool] = op.pools.as_slice() {
+        line = line.pool(pool);
+    }
+    let answer = Accepted { op: Some(op.id), text };
+    writes.push(Write::PutOperation(op));
+    writes.push(Write::Journal(line));
+    Admission { writes, accepted: answer }
+}
+
+fn down(desired: &Desired, target: &Target, confirm: Option<&str>, caller: &Caller, now: Millis) -> Decided {
+    let pools: Vec<&Pool> = desired.pools.values().filter(|p| target.covers(&p.id)).collect();
+    if pools.is_empty() {
+        return Err(match target {
+            Target::Pool(id) => unknown_pool(desired, id),
+            Target::Cluster(name) => {
+                Refusal::new(RefusalKind::NotFound, format!("there is no cluster {name}"))
+                    .hint("see `longshore pools`; a single pool is written CLUSTER/POOL")
+            }
+        });
+    }
+    let name = target.to_string();
+    if let Some(pool) = pools.iter().find(|p| p.spec.protect)
+        && confirm != Some(name.as_str())
+    {
+        return Err(Refusal::new(RefusalKind::NeedsName(name.clone()), format!("{} is protected", pool.id))
+            .hint(format!("to take it away, confirm with its name: {name}")));
+    }
+    let ids: Vec<PoolId> = pools.iter().map(|p| p.id.clone()).collect();
+    let op = operation(desired, OpKind::Down, ids.clone(), caller, now);
+    let mut writes: Vec<Write> = pools
+        .iter()
+        .map(|p| Write::PutPool(Pool { down: true, version: p.version + 1, ..(*p).clone() }))
+        .collect();
+    supersede(desired, &ids, op.id, now, &mut writes);
+    let count: u32 = pools.iter().map(|p| p.target()).sum();
+    let text = format!(
+        "down {target}: {}, {}",
+        crate::base::text::count(ids.len() as u64, "pool"),
+        crate::base::text::count(u64::from(count), "container")
+    );
+    Ok(accepted(op, text, caller, writes))
+}
+
+/// What exactly is asked of a scale.
+pub struct Ask<'a> {
+    /// The change.
+    pub change: Change,
+    /// The version that the caller saw.
+    pub expect: Option<u64>,
+    /// What to do if it is busy.
+    pub busy: Busy,
+    /// The name typed.
+    pub confirm: Option<&'a str>,
+    /// It takes back this operation.
+    pub undoes: Option<OpId>,
+    /// It has a number already: it was queued.
+    pub as_op: Option<OpId>,
+}
+
+/// The number that a change leads to, checked against the pool's limits and guards.
+///
+/// # Errors
+/// A refusal in words: a limit, or the name that must be typed.
+pub fn check_scale(pool: &Pool, change: Change, confirm: Option<&str>) -> Result<u32, Refusal> {
+    let from = pool.target();
+    let to = change.apply(from)?;
+    let limits = &pool.spec.limits;
+    let refuse = |text: String, hint: &str| Err(Refusal::new(RefusalKind::Limit, text).hint(hint));
+    const EDIT: &str = "the limit stands under x-longshore in the pool's file";
+    if to > REPLICAS_MAX {
+        return refuse(
+            format!("{} cannot have {to}: no pool may have more than {REPLICAS_MAX}", pool.id),
+            "a slipped digit?",
+        );
+    }
+    if let Some(max) = limits.max.filter(|max| to > *max) {
+        return refuse(format!("{} may have at most {max}, not {to}", pool.id), EDIT);
+    }
+    if let Some(min) = limits.min.filter(|min| to < *min) {
+        return refuse(format!("{} must have at least {min}, not {to}", pool.id), EDIT);
+    }
+    if let Some(step) = limits.step.filter(|step| from.abs_diff(to) > *step) {
+        return refuse(
+            format!("{} may change by at most {step} at a time, not by {}", pool.id, from.abs_diff(to)),
+            EDIT,
+        );
+    }
+    let name = pool.id.to_string();
+    let must_name = to < from && (to == 0 || pool.spec.protect);
+    if must_name && confirm != Some(name.as_str()) {
+        let why = if to == 0 {
+            format!("{name} would have no container left")
+        } else {
+            format!("{name} is protected")
+        };
+        return Err(Refusal::new(RefusalKind::NeedsName(name.clone()), why)
+            .hint(format!("to do it, confirm with its name: {name}")));
+    }
+    Ok(to)
+}
+
+fn scale(
+    desired: &Desired,
+    id: &PoolId,
+    ask: &Ask<'_>,
+    command: &Command,
+    caller: &Caller,
+    now: Millis,
+) -> Decided {
+    let pool = desired.pools.get(id).filter(|p| !p.down).ok_or_else(|| unknown_pool(desired, id))?;
+    if ask.expect.is_some_and(|version| version != pool.version) {
+        return Err(changed(pool, now));
+    }
+    let to = check_scale(pool, ask.change, ask.confirm)?;
+    let from = pool.want;
+    if let Some(running) = desired.running_on(id).filter(|o| o.by != caller.who) {
+        match ask.busy {
+            Busy::Replace => {}
+            Busy::Queue => return Ok(queue(desired, id, running.id, command, (from, to), caller, now)),
+            Busy::Refuse => return Err(busy(id, running, now)),
+        }
+    }
+    if to == from {
+        return Ok(nothing(format!("{id} has {to} already")));
+    }
+    let mut writes = Vec::new();
+    let mut op =
+        operation(desired, OpKind::Scale { from, to, undoes: ask.undoes }, vec![id.clone()], caller, now);
+    op.id = ask.as_op.unwrap_or(op.id);
+    supersede(desired, std::slice::from_ref(id), op.id, now, &mut writes);
+    let last_scale = Some(LastScale { op: op.id, by: caller.who.clone(), at: now, from, to });
+    writes.push(Write::PutPool(Pool { want: to, version: pool.version + 1, last_scale, ..pool.clone() }));
+    let word = op.kind.word();
+    Ok(accepted(op, format!("{word} {id} {from} -> {to}"), caller, writes))
+}
+
+fn changed(pool: &Pool, now: Millis) -> Refusal {
+    let text = match &pool.last_scale {
+        Some(s) => format!(
+            "{} has changed since you looked: {} {} -> {}, {} ago",
+            pool.id,
+            s.by,
+            s.from,
+            s.to,
+            age(now.since(s.at))
+        ),
+        None => format!("{} has changed since you looked", pool.id),
+    };
+    Refusal::new(RefusalKind::Changed, text)
+        .hint("nothing was sent; look again and repeat what you still want")
+}
+
+fn busy(id: &PoolId, running: &Operation, now: Millis) -> Refusal {
+    let why = RefusalKind::Busy { op: running.id, by: running.by.clone() };
+    let text = format!(
+        "{id} is busy: {} started {} {} {} ago",
+        running.by,
+        running.kind.word(),
+        running.id,
+        age(now.since(running.at))
+    );
+    Refusal::new(why, text)
+        .hint("queue it behind that (--busy queue), replace that (--busy replace), or leave it")
+}
+
+fn queue(
+    desired: &Desired,
+    id: &PoolId,
+    behind: OpId,
+    command: &Command,
+    (from, to): (u32, u32),
+    caller: &Caller,
+    now: Millis,
+) -> Admission {
+    let kind = OpKind::Scale { from, to, undoes: None };
+    let op = Operation {
+        status: OpStatus::Queued { behind },
+        ..operation(desired, kind, vec![id.clone()], caller, now)
+    };
+    let queued = QueuedCommand { command: command.clone(), by: caller.who.clone(), behind };
+    let text = format!("queued behind {behind}: scale {id} {from} -> {to}");
+    let queued = Write::PutQueued(op.id, Box::new(queued));
+    let mut change = accepted(op, text, caller, Vec::new());
+    // The queue refers to the operation, so the operation is written first.
+    let at = change.writes.len() - 1;
+    change.writes.insert(at, queued);
+    change
+}
+
+fn undo(desired: &Desired, id: &PoolId, op: Option<OpId>, caller: &Caller, now: Millis) -> Decided {
+    let pool = desired.pools.get(id).filter(|p| !p.down).ok_or_else(|| unknown_pool(desired, id))?;
+    let Some(last) = pool.last_scale.clone() else {
+        return Err(Refusal::new(
+            RefusalKind::Changed,
+            format!("{id} has not been scaled, or its file was brought up since"),
+        )
+        .hint("see `longshore journal --pool` for what has happened to it"));
+    };
+    if last.to != pool.want || op.is_some_and(|op| op != last.op) {
+        return Err(changed(pool, now));
+    }
+    let undone = desired
+        .operations
+        .get(&last.op)
+        .is_some_and(|o| matches!(o.kind, OpKind::Scale { undoes: Some(_), .. }));
+    if undone {
+        return Err(Refusal::new(
+            RefusalKind::Changed,
+            format!("the last scale of {id} has been taken back already ({})", last.op),
+        )
+        .hint("scale it to the number that you want"));
+    }
+    // Taking back what was confirmed once needs no name; limits still hold.
+    let name = id.to_string();
+    let ask = Ask {
+        change: Change::To(last.from),
+        expect: None,
+        busy: Busy::Replace,
+        confirm: Some(&name),
+        undoes: Some(last.op),
+        as_op: None,
+    };
+    scale(desired, id, &ask, &Command::Undo { pool: id.clone(), op }, caller, now)
+}
+
+fn cancel(desired: &Desired, id: OpId, caller: &Caller, now: Millis) -> Decided {
+    let op = desired.operations.get(&id).ok_or_else(|| {
+        Refusal::new(RefusalKind::NotFound, format!("there is no operation {id} that could be cancelled"))
+            .hint("see `longshore ops`")
+    })?;
+    if !matches!(op.status, OpStatus::Queued { .. }) {
+        return Err(Refusal::new(RefusalKind::Invalid, format!("{id} is {}, not queued", op.status.word()))
+            .hint("a scale under way is taken back with `longshore undo`"));
+    }
+    let text = format!("cancelled {id}");
+    let writes = vec![
+        Write::PutOperation(Operation { status: OpStatus::Cancelled, ended: Some(now), ..op.clone() }),
+        Write::DropQueued(id),
+        Write::Journal(Draft::by(&caller.who, What::Ended, text.clone()).op(id)),
+    ];
+    Ok(Admission { writes, accepted: Accepted { op: None, text } })
+}

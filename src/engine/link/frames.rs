@@ -1,0 +1,152 @@
+//! What goes over the link: length-prefixed JSON frames, the world as differences.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio_util::codec::LengthDelimitedCodec;
+
+use crate::base::clock::Millis;
+use crate::base::fault::{Fault, Kind, Outcome};
+use crate::base::ids::{ContainerId, HostId, PoolId};
+use crate::model::exec::{ExecInput, ExecOutput, ExecWanted};
+use crate::model::host::HostView;
+use crate::model::logs::{LogChunk, LogRequest};
+use crate::model::operation::Operation;
+use crate::model::query::{Reply, Request};
+use crate::model::world::{EngineView, PoolView, World};
+
+/// The version of this protocol. Another version is refused in words: both sides come from the same binary.
+pub const PROTOCOL: u32 = 1;
+/// Largest frame: the world of 100,000 containers with room to spare. A larger one ends the connection.
+pub const FRAME_MAX: usize = 256 << 20;
+
+/// A number that joins the frames of one request, tail or program.
+pub type Id = u64;
+
+/// From a console or a command to the engine.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ToEngine {
+    /// The first frame.
+    Hello {
+        /// See [`PROTOCOL`].
+        protocol: u32,
+        /// This session may only look.
+        read_only: bool,
+    },
+    /// A request for one answer.
+    Ask(Id, Request),
+    /// Open a log.
+    Tail(Id, LogRequest),
+    /// Close it.
+    CloseTail(Id),
+    /// Run a program.
+    Exec(Id, HostId, ContainerId, ExecWanted),
+    /// Something for it.
+    ExecInput(Id, ExecInput),
+    /// Its standard input is at its end.
+    ExecInputEnd(Id),
+}
+
+/// From the engine to a console or a command.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FromEngine {
+    /// The connection is refused: why.
+    Refused(String),
+    /// What has changed in the world since the last one.
+    World(Box<Difference>),
+    /// The answer to a request.
+    Reply(Id, Box<Reply>),
+    /// Part of a log.
+    Chunk(Id, LogChunk),
+    /// A program has begun, or not.
+    ExecBegun(Id, Result<(), Fault>),
+    /// Something from it.
+    ExecOutput(Id, ExecOutput),
+}
+
+/// The difference between two worlds: whole hosts and pools that have changed, and names of those that are gone.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Difference {
+    at: Millis,
+    revision: u64,
+    engine: EngineView,
+    hosts: Vec<Arc<HostView>>,
+    hosts_gone: Vec<HostId>,
+    pools: Vec<Arc<PoolView>>,
+    pools_gone: Vec<PoolId>,
+    operations: Option<Arc<Vec<Operation>>>,
+}
+
+fn changed<K: Ord, V>(old: &BTreeMap<K, Arc<V>>, new: &BTreeMap<K, Arc<V>>) -> Vec<Arc<V>> {
+    new.iter()
+        .filter(|(k, v)| old.get(k).is_none_or(|o| !Arc::ptr_eq(o, v)))
+        .map(|(_, v)| v.clone())
+        .collect()
+}
+
+fn gone<K: Ord + Clone, V>(old: &BTreeMap<K, V>, new: &BTreeMap<K, V>) -> Vec<K> {
+    old.keys().filter(|k| !new.contains_key(k)).cloned().collect()
+}
+
+impl Difference {
+    /// From one world to a later one. Parts are compared by address: what is shared has not changed.
+    pub fn between(old: &World, new: &World) -> Difference {
+        Difference {
+            at: new.at,
+            revision: new.revision,
+            engine: new.engine.clone(),
+            hosts: changed(&old.hosts, &new.hosts),
+            hosts_gone: gone(&old.hosts, &new.hosts),
+            pools: changed(&old.pools, &new.pools),
+            pools_gone: gone(&old.pools, &new.pools),
+            operations: (!Arc::ptr_eq(&old.operations, &new.operations)).then(|| new.operations.clone()),
+        }
+    }
+
+    /// The later world, from the earlier one.
+    pub fn apply(self, world: &mut World) {
+        world.at = self.at;
+        world.revision = self.revision;
+        world.engine = EngineView { attached: true, ..self.engine };
+        for id in self.hosts_gone {
+            world.hosts.remove(&id);
+        }
+        for id in self.pools_gone {
+            world.pools.remove(&id);
+        }
+        world.hosts.extend(self.hosts.into_iter().map(|h| (h.config.id.clone(), h)));
+        world.pools.extend(self.pools.into_iter().map(|p| (p.pool.id.clone(), p)));
+        if let Some(operations) = self.operations {
+            world.operations = operations;
+        }
+    }
+}
+
+/// The framing of the link.
+pub fn codec() -> LengthDelimitedCodec {
+    LengthDelimitedCodec::builder().max_frame_length(FRAME_MAX).new_codec()
+}
+
+/// A frame's bytes.
+///
+/// # Errors
+/// Never for our own types; a fault of the program if it does.
+pub fn encode<T: Serialize>(frame: &T) -> Outcome<bytes::Bytes> {
+    serde_json::to_vec(frame)
+        .map(bytes::Bytes::from)
+        .map_err(|e| Fault::new(Kind::Bug, format!("a frame of the link cannot be written: {e}")))
+}
+
+/// A frame from its bytes.
+///
+/// # Errors
+/// When it is not one of ours.
+pub fn decode<T: for<'a> Deserialize<'a>>(bytes: &[u8]) -> Outcome<T> {
+    serde_json::from_slice(bytes).map_err(|e| {
+        Fault::new(Kind::Invalid, format!("a frame of the link cannot be read: {e}"))
+            .hint("are both sides the same version of longshore?")
+    })
+}

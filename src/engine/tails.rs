@@ -1,0 +1,305 @@
+//! Merged logs: the streams of many containers as one, ordered by time, bounded, with every dropped line counted.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use crate::base::clock::Millis;
+use crate::base::ids::{ContainerId, HostId, InstallId, PoolId, Slot};
+use crate::model::container::{Owner, Tag};
+use crate::model::logs::{LANES_MAX, LogChunk, LogLine, LogRequest, LogTarget};
+use crate::model::world::World;
+use crate::ports::runtime::{LogWanted, RawLine, Runtime};
+
+/// Lines are gathered for so long and then ordered by time.
+const GATHER: Duration = Duration::from_millis(60);
+/// Lines that one chunk may bring while following; the oldest beyond that are dropped and counted.
+const CHUNK_LINES: usize = 1_000;
+/// Lines that one container may be ahead of the merge.
+const LANE_LINES: usize = 256;
+
+/// One container whose log is wanted.
+#[derive(Clone, Debug, PartialEq)]
+struct Source {
+    lane: String,
+    host: HostId,
+    container: ContainerId,
+}
+
+type Runtimes = BTreeMap<HostId, Arc<dyn Runtime>>;
+
+/// Serves one tail until it has ended or the reader is gone.
+pub async fn serve(
+    request: LogRequest,
+    install: InstallId,
+    runtimes: Runtimes,
+    world: watch::Receiver<Arc<World>>,
+    sink: mpsc::Sender<LogChunk>,
+) {
+    let sources = find(&world.borrow(), &install, &request.target);
+    let _ = sink.send(LogChunk::Lanes(sources.iter().map(|s| s.lane.clone()).collect())).await;
+    if sources.is_empty() && !request.follow {
+        let _ = sink.send(LogChunk::Note("there is no container with a log".into())).await;
+    }
+    if request.follow {
+        let follow = Follow {
+            request,
+            install,
+            runtimes,
+            sink: sink.clone(),
+            lanes: Vec::new(),
+            readers: JoinSet::new(),
+        };
+        follow.run(world, sources).await;
+    } else {
+        once(&request, &runtimes, &sources, &sink).await;
+    }
+    let _ = sink.send(LogChunk::End).await;
+}
+
+/// The containers of a target, by slot; the newest generation of each slot, or the one before it.
+fn find(world: &World, install: &InstallId, target: &LogTarget) -> Vec<Source> {
+    if let LogTarget::Container(host, id) = target {
+        let name = world.container(host, id).map_or_else(|| id.short().to_owned(), |c| c.name.to_string());
+        return vec![Source { lane: name, host: host.clone(), container: id.clone() }];
+    }
+    let (pool, only, back) = match target {
+        LogTarget::Pool(pool) => (pool, None, 0),
+        LogTarget::Slot(pool, slot) => (pool, Some(*slot), 0),
+        LogTarget::Previous(pool, slot) => (pool, Some(*slot), 1),
+        LogTarget::Container(..) => return Vec::new(),
+    };
+    let mut slots: BTreeMap<Slot, Vec<(u32, Source)>> = BTreeMap::new();
+    for (host, tag, id) in ours(world, install, pool).filter(|(_, tag, _)| only.is_none_or(|s| s == tag.slot))
+    {
+        let source = Source { lane: lane_name(tag), host: host.clone(), container: id.clone() };
+        slots.entry(tag.slot).or_default().push((tag.generation, source));
+    }
+    let pick = |mut all: Vec<(u32, Source)>| {
+        all.sort_by_key(|(generation, _)| std::cmp::Reverse(*generation));
+        all.into_iter().nth(back).map(|(_, source)| source)
+    };
+    slots.into_values().filter_map(pick).collect()
+}
+
+fn lane_name(tag: &Tag) -> String {
+    format!("{}.{}", tag.pool.pool, tag.slot)
+}
+
+fn ours<'a>(
+    world: &'a World,
+    install: &'a InstallId,
+    pool: &'a PoolId,
+) -> impl Iterator<Item = (&'a HostId, &'a Tag, &'a ContainerId)> {
+    world.hosts.iter().flat_map(move |(host, view)| {
+        view.containers.iter().filter_map(move |c| match &c.owner {
+            Owner::Longshore(tag) if tag.install == *install && tag.pool == *pool => Some((host, tag, &c.id)),
+            _ => None,
+        })
+    })
+}
+
+fn wanted(request: &LogRequest, follow: bool) -> LogWanted {
+    LogWanted { since: request.since, tail: request.tail, follow }
+}
+
+fn lane_number(index: usize) -> u16 {
+    u16::try_from(index).unwrap_or(u16::MAX)
+}
+
+fn line(lane: u16, raw: RawLine) -> LogLine {
+    LogLine { at: raw.at, lane, stderr: raw.stderr, text: raw.text }
+}
+
+/// Reads one container's log into a channel; a failure becomes a note.
+async fn read(
+    lane: u16,
+    source: Source,
+    runtime: Arc<dyn Runtime>,
+    wanted: LogWanted,
+    out: mpsc::Sender<Result<LogLine, String>>,
+) {
+    let mut lines = match runtime.logs(&source.container, &wanted).await {
+        Ok(lines) => lines,
+        Err(fault) => return drop(out.send(Err(format!("{}: {fault}", source.lane))).await),
+    };
+    while let Some(next) = lines.next().await {
+        let item = match next {
+            Ok(raw) => Ok(line(lane, raw)),
+            Err(fault) => Err(format!("{}: {fault}", source.lane)),
+        };
+        let failed = item.is_err();
+        if out.send(item).await.is_err() || failed {
+            return;
+        }
+    }
+}
+
+/// Everything that there is, merged exactly by time. The reader sets the pace, nothing is dropped.
+async fn once(request: &LogRequest, runtimes: &Runtimes, sources: &[Source], sink: &mpsc::Sender<LogChunk>) {
+    let mut readers = JoinSet::new();
+    let mut lanes = Vec::new();
+    for (index, source) in sources.iter().enumerate() {
+        let Some(runtime) = runtimes.get(&source.host) else { continue };
+        let (out, lines) = mpsc::channel(LANE_LINES);
+        readers.spawn(read(lane_number(index), source.clone(), runtime.clone(), wanted(request, false), out));
+        lanes.push((None, lines));
+    }
+    let mut chunk = Vec::new();
+    loop {
+        for (head, lines) in &mut lanes {
+            while head.is_none() {
+                match lines.recv().await {
+                    Some(Ok(line)) => *head = Some(line),
+                    Some(Err(note)) => {
+                        let _ = sink.send(LogChunk::Note(note)).await;
+                    }
+                    None => break,
+                }
+            }
+        }
+        let oldest = lanes
+            .iter_mut()
+            .filter(|(head, _)| head.is_some())
+            .min_by_key(|(head, _)| head.as_ref().map(|l: &LogLine| l.at));
+        let taken = oldest.and_then(|(head, _)| head.take());
+        let ended = taken.is_none();
+        chunk.extend(taken);
+        if (chunk.len() >= CHUNK_LINES || ended) && !chunk.is_empty() {
+            let full = std::mem::take(&mut chunk);
+            if sink.send(LogChunk::Lines(full)).await.is_err() {
+                return;
+            }
+        }
+        if ended {
+            return;
+        }
+    }
+}
+
+/// A live tail: new containers of the pool join in, a slow reader loses the oldest lines and is told how many.
+struct Follow {
+    request: LogRequest,
+    install: InstallId,
+    runtimes: Runtimes,
+    sink: mpsc::Sender<LogChunk>,
+    lanes: Vec<Source>,
+    readers: JoinSet<()>,
+}
+
+impl Follow {
+    async fn run(mut self, mut world: watch::Receiver<Arc<World>>, sources: Vec<Source>) {
+        let (out, mut lines) = mpsc::channel(LANE_LINES * 4);
+        if let Some(note) = self.join(sources, &out, None) {
+            let _ = self.sink.send(LogChunk::Note(note)).await;
+        }
+        let mut skipped = 0;
+        let mut batch = Vec::new();
+        loop {
+            tokio::select! {
+                received = lines.recv() => if let Some(first) = received { batch.push(first) },
+                changed = world.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let now = world.borrow_and_update().clone();
+                    self.add_new(&now, &out);
+                    continue;
+                }
+                () = self.sink.closed() => return,
+            }
+            skipped += gather(&mut lines, &mut batch).await;
+            if !self.pass_on(&mut batch, &mut skipped) {
+                return;
+            }
+        }
+    }
+
+    /// Starts reading sources up to the limit of lanes; tells how many are left out.
+    fn join(
+        &mut self,
+        sources: Vec<Source>,
+        out: &mpsc::Sender<Result<LogLine, String>>,
+        since: Option<Millis>,
+    ) -> Option<String> {
+        let total = self.lanes.len() + sources.len();
+        for source in sources.into_iter().take(LANES_MAX - self.lanes.len().min(LANES_MAX)) {
+            let Some(runtime) = self.runtimes.get(&source.host) else { continue };
+            let wanted = LogWanted { since: since.or(self.request.since), ..wanted(&self.request, true) };
+            let lane = lane_number(self.lanes.len());
+            self.readers.spawn(read(lane, source.clone(), runtime.clone(), wanted, out.clone()));
+            self.lanes.push(source);
+        }
+        (total > LANES_MAX)
+            .then(|| format!("{LANES_MAX} of {total} containers are followed; open one to see another's log"))
+    }
+
+    /// A container that has come since (a scale-up, a replacement) joins, with its log from the start.
+    fn add_new(&mut self, world: &World, out: &mpsc::Sender<Result<LogLine, String>>) {
+        if !matches!(self.request.target, LogTarget::Pool(_) | LogTarget::Slot(..))
+            || self.lanes.len() >= LANES_MAX
+        {
+            return;
+        }
+        let mut fresh = find(world, &self.install, &self.request.target);
+        fresh.retain(|s| !self.lanes.iter().any(|l| l.container == s.container));
+        if !fresh.is_empty() {
+            self.join(fresh, out, None);
+            let names = self.lanes.iter().map(|s| s.lane.clone()).collect();
+            // Sent before any of their lines; a full queue means that the reader is slow, then the names wait for the next change.
+            let _ = self.sink.try_send(LogChunk::Lanes(names));
+        }
+    }
+
+    /// Hands a batch to the reader if there is room; otherwise it is counted as skipped. False when the reader is gone.
+    fn pass_on(&self, batch: &mut Vec<Result<LogLine, String>>, skipped: &mut u64) -> bool {
+        let mut fresh = Vec::with_capacity(batch.len());
+        for item in batch.drain(..) {
+            match item {
+                Ok(line) => fresh.push(line),
+                Err(note) => drop(self.sink.try_send(LogChunk::Note(note))),
+            }
+        }
+        fresh.sort_by_key(|l| l.at);
+        if self.sink.is_closed() {
+            return false;
+        }
+        // Two places: one for the count of what is missing, one for the lines.
+        if self.sink.capacity() < 2 {
+            *skipped += fresh.len() as u64;
+            return true;
+        }
+        if *skipped > 0 && self.sink.try_send(LogChunk::Skipped(*skipped)).is_ok() {
+            *skipped = 0;
+        }
+        if !fresh.is_empty() {
+            let _ = self.sink.try_send(LogChunk::Lines(fresh));
+        }
+        true
+    }
+}
+
+/// Reads on for a moment so that lines of many containers can be ordered; keeps the newest, counts the rest.
+async fn gather(
+    lines: &mut mpsc::Receiver<Result<LogLine, String>>,
+    batch: &mut Vec<Result<LogLine, String>>,
+) -> u64 {
+    let until = Instant::now() + GATHER;
+    let mut dropped = 0;
+    loop {
+        let room = lines.len().max(1);
+        tokio::select! {
+            got = lines.recv_many(batch, room) => if got == 0 { return dropped },
+            () = sleep_until(until) => return dropped,
+        }
+        if batch.len() > CHUNK_LINES {
+            let surplus = batch.len() - CHUNK_LINES;
+            dropped += batch.drain(..surplus).filter(Result::is_ok).count() as u64;
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! All that is wanted, in memory, and the writes that change it: the same list of writes goes to the database and here.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::ids::{HostId, InstallId, OpId, PoolId, Slot};
+use crate::model::command::Command;
+use crate::model::host::HostConfig;
+use crate::model::instance::Instance;
+use crate::model::journal::Draft;
+use crate::model::operation::Operation;
+use crate::model::pool::Pool;
+
+/// Everything durable that decisions need. The journal and ended operations stay in the database.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Desired {
+    /// This install.
+    pub install: InstallId,
+    /// Hosts that people added.
+    pub hosts: BTreeMap<HostId, HostConfig>,
+    /// The engine identity first seen behind each host.
+    pub identities: BTreeMap<HostId, String>,
+    /// Pools by id.
+    pub pools: BTreeMap<PoolId, Pool>,
+    /// Instances by pool and slot.
+    pub instances: BTreeMap<PoolId, BTreeMap<Slot, Instance>>,
+    /// Operations that are not over, and the last that are.
+    pub operations: BTreeMap<OpId, Operation>,
+    /// Commands that wait behind another operation, by their own.
+    pub queued: BTreeMap<OpId, QueuedCommand>,
+    /// The number that the next operation gets.
+    pub next_op: u64,
+}
+
+/// A command that waits for another operation to end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QueuedCommand {
+    /// What was asked.
+    pub command: Command,
+    /// Who asked.
+    pub by: String,
+    /// The operation that it waits for.
+    pub behind: OpId,
+}
+
+/// One durable change. A list of them is one transaction.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Write {
+    /// A pool as it is now.
+    PutPool(Pool),
+    /// A new specification: the pool carries it, `source` is the file that it came from.
+    PutRevision {
+        /// The pool with the new specification.
+        pool: PoolId,
+        /// Its number.
+        revision: u32,
+        /// The file as it was read.
+        source: String,
+        /// Who pushed it.
+        by: String,
+    },
+    /// A pool that is gone, with its instances.
+    DropPool(PoolId),
+    /// An instance as it is now.
+    PutInstance(Instance),
+    /// A slot that is not wanted any more.
+    DropInstance(PoolId, Slot),
+    /// An operation as it is now.
+    PutOperation(Operation),
+    /// A command that waits.
+    PutQueued(OpId, Box<QueuedCommand>),
+    /// A command that waits no more.
+    DropQueued(OpId),
+    /// A host that somebody added.
+    PutHost(HostConfig),
+    /// A host that somebody removed.
+    DropHost(HostId),
+    /// The engine identity behind a host.
+    PutIdentity(HostId, String),
+    /// A line of the journal.
+    Journal(Draft),
+}
+
+/// Ended operations that stay in memory, for the console's list and for estimates.
+const ENDED_KEPT: usize = 64;
+
+impl Desired {
+    /// Makes one change in memory. The caller has made it durable before.
+    pub fn apply(&mut self, write: &Write) {
+        match write {
+            Write::PutPool(pool) => {
+                self.pools.insert(pool.id.clone(), pool.clone());
+            }
+            Write::DropPool(id) => {
+                self.pools.remove(id);
+                self.instances.remove(id);
+            }
+            Write::PutInstance(instance) => {
+                self.instances
+                    .entry(instance.pool.clone())
+                    .or_default()
+                    .insert(instance.slot, instance.clone());
+            }
+            Write::DropInstance(pool, slot) => {
+                if let Some(slots) = self.instances.get_mut(pool) {
+                    slots.remove(slot);
+                }
+            }
+            Write::PutOperation(op) => self.put_operation(op),
+            Write::PutQueued(op, queued) => {
+                self.queued.insert(*op, (**queued).clone());
+            }
+            Write::DropQueued(op) => {
+                self.queued.remove(op);
+            }
+            Write::PutHost(host) => {
+                self.hosts.insert(host.id.clone(), host.clone());
+            }
+            Write::DropHost(host) => {
+                self.hosts.remove(host);
+                self.identities.remove(host);
+            }
+            Write::PutIdentity(host, identity) => {
+                self.identities.insert(host.clone(), identity.clone());
+            }
+            Write::PutRevision { .. } | Write::Journal(_) => {}
+        }
+    }
+
+    fn put_operation(&mut self, op: &Operation) {
+        self.next_op = self.next_op.max(op.id.0 + 1);
+        self.operations.insert(op.id, op.clone());
+        let ended: Vec<OpId> =
+            self.operations.values().filter(|o| o.status.is_over()).map(|o| o.id).collect();
+        for old in ended.iter().take(ended.len().saturating_sub(ENDED_KEPT)) {
+            self.operations.remove(old);
+        }
+    }
+
+    /// The operation under way (or stalled) on a pool.
+    pub fn running_on(&self, pool: &PoolId) -> Option<&Operation> {
+        self.operations.values().rev().find(|o| {
+            !o.status.is_over()
+                && !matches!(o.status, crate::model::operation::OpStatus::Queued { .. })
+                && o.pools.contains(pool)
+        })
+    }
+
+    /// Milliseconds that one container took in this pool's last scale-up that came to its end; `None` without a past.
+    pub fn pace_ms(&self, pool: &PoolId) -> Option<u64> {
+        use crate::model::operation::{OpKind, OpStatus};
+        self.operations.values().rev().find_map(|o| match (&o.kind, &o.status, o.ended) {
+            (OpKind::Scale { from, to, .. }, OpStatus::Done, Some(ended))
+                if to > from && o.pools.contains(pool) =>
+            {
+                Some(ended.since(o.at) / u64::from(to - from))
+            }
+            _ => None,
+        })
+    }
+}

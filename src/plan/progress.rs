@@ -1,0 +1,93 @@
+//! Where an operation stands, derived from the pools: never kept, so it cannot be wrong for long.
+
+use crate::base::ids::PoolId;
+use crate::model::operation::{OpKind, Operation, Progress};
+use crate::model::world::{PoolView, SlotStatus};
+use crate::plan::restart::is_crash_loop;
+
+/// What an operation's pools say about it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Standing {
+    /// What it asked for is the case.
+    Reached,
+    /// Under way.
+    Moving,
+    /// It cannot go on by itself; the reason.
+    Stuck(String),
+    /// It has ended and did not reach what was asked for; the reason.
+    Failed(String),
+}
+
+/// Counters and standing of an operation. `pool` gives a pool's view, `None` for a pool that is gone.
+pub fn of<'a>(
+    op: &Operation,
+    pace_ms: Option<u64>,
+    pool: impl Fn(&PoolId) -> Option<&'a PoolView>,
+) -> (Progress, Standing) {
+    let mut progress = Progress::default();
+    let mut stuck: Option<String> = None;
+    let mut failed: Option<String> = None;
+    let (mut reached, mut moving) = (true, false);
+    for view in op.pools.iter().filter_map(pool) {
+        reached &= op.kind != OpKind::Down && is_reached(view);
+        add(&mut progress, view);
+        for slot in &view.slots {
+            let cause = || slot.instance.as_ref().and_then(|i| i.cause.clone()).unwrap_or_default();
+            let named = |why: String| format!("{}.{}: {why}", view.pool.id, slot.slot);
+            match &slot.status {
+                SlotStatus::Running | SlotStatus::Checking | SlotStatus::Paused => {}
+                SlotStatus::Unhealthy => stuck = stuck.or_else(|| Some(named("unhealthy".into()))),
+                SlotStatus::Finished
+                    if slot.instance.as_ref().is_some_and(|i| i.failures > 0 && !ended_well(i)) =>
+                {
+                    failed = failed.or_else(|| Some(named(cause())));
+                }
+                SlotStatus::Finished => {}
+                SlotStatus::Waiting(why) => stuck = stuck.or_else(|| Some(named(why.clone()))),
+                SlotStatus::HostLost => {
+                    stuck = stuck.or_else(|| Some(named("its host does not answer".into())));
+                }
+                SlotStatus::CrashLoop(_) => stuck = stuck.or_else(|| Some(named(cause()))),
+                SlotStatus::BackOff(_) if slot.instance.as_ref().is_some_and(is_crash_loop) => {
+                    stuck = stuck.or_else(|| Some(named(cause())));
+                }
+                _ => moving = true,
+            }
+            if matches!(slot.status, SlotStatus::CrashLoop(_) | SlotStatus::BackOff(_)) {
+                progress.failed += 1;
+                progress.reason = progress.reason.or_else(|| Some(named(cause())));
+            }
+        }
+    }
+    let left = progress.target.saturating_sub(progress.running);
+    progress.eta_ms = pace_ms.map(|pace| pace * u64::from(left));
+    let standing = match (reached, moving, failed, stuck) {
+        (true, ..) => Standing::Reached,
+        (_, false, Some(why), _) => Standing::Failed(why),
+        (_, false, None, Some(why)) => Standing::Stuck(why),
+        _ => Standing::Moving,
+    };
+    (progress, standing)
+}
+
+fn ended_well(instance: &crate::model::instance::Instance) -> bool {
+    instance.cause.as_deref().is_some_and(|c| c.contains("exit status 0"))
+}
+
+fn is_reached(view: &PoolView) -> bool {
+    let c = &view.counts;
+    !view.pool.down && c.healthy + c.finished == c.want && c.leaving == 0 && c.outdated == 0
+}
+
+fn add(progress: &mut Progress, view: &PoolView) {
+    let c = &view.counts;
+    progress.target += c.want;
+    progress.running += c.running;
+    progress.healthy += c.healthy;
+    progress.leaving += c.leaving;
+    for slot in view.slots.iter().filter(|s| s.slot <= c.want) {
+        progress.placed += u32::from(slot.instance.is_some());
+        progress.pulling += u32::from(matches!(slot.status, SlotStatus::Pulling(_)));
+        progress.created += u32::from(slot.container.is_some());
+    }
+}

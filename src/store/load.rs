@@ -1,0 +1,80 @@
+//! Rows to memory: everything that decisions need, read once when a core starts.
+
+use std::str::FromStr;
+
+use rusqlite::Connection;
+use serde::de::DeserializeOwned;
+
+use crate::base::fault::{Fault, Kind, Outcome};
+use crate::base::ids::{HostId, InstallId, OpId};
+use crate::model::desired::{Desired, QueuedCommand, Write};
+use crate::model::host::HostConfig;
+use crate::model::instance::Instance;
+use crate::model::operation::Operation;
+use crate::model::pool::Pool;
+use crate::store::fault::{from_json, from_sqlite};
+
+/// Reads everything that is wanted.
+///
+/// # Errors
+/// When a row cannot be read: nothing is guessed.
+pub fn load(connection: &Connection) -> Outcome<Desired> {
+    let install =
+        meta(connection, "install")?.ok_or_else(|| Fault::new(Kind::Bug, "the state has no install id"))?;
+    let mut desired = Desired { install: InstallId(install), next_op: 1, ..Desired::default() };
+    for host in records::<HostConfig>(connection, "a host", "SELECT config FROM hosts")? {
+        desired.apply(&Write::PutHost(host));
+    }
+    for pool in records::<Pool>(connection, "a pool", "SELECT record FROM pools")? {
+        desired.apply(&Write::PutPool(pool));
+    }
+    for instance in records::<Instance>(connection, "an instance", "SELECT record FROM instances")? {
+        desired.apply(&Write::PutInstance(instance));
+    }
+    for (host, identity) in pairs(connection, "SELECT host, identity FROM identities")? {
+        desired.apply(&Write::PutIdentity(HostId::from_str(&host)?, identity));
+    }
+    let recent = "SELECT record FROM (SELECT id, record FROM operations WHERE over = 0 UNION
+                  SELECT id, record FROM (SELECT id, record FROM operations ORDER BY id DESC LIMIT 64)) ORDER BY id";
+    for op in records::<Operation>(connection, "an operation", recent)? {
+        desired.apply(&Write::PutOperation(op));
+    }
+    for (op, record) in pairs(connection, "SELECT CAST(op AS TEXT), record FROM queued")? {
+        let queued: QueuedCommand = decode("a queued command", &record)?;
+        desired.apply(&Write::PutQueued(OpId::from_str(&op)?, Box::new(queued)));
+    }
+    Ok(desired)
+}
+
+/// One value of the `meta` table.
+pub fn meta(connection: &Connection, key: &str) -> Outcome<Option<String>> {
+    let mut statement =
+        connection.prepare_cached("SELECT value FROM meta WHERE key = ?1").map_err(|e| from_sqlite(&e))?;
+    let mut rows = statement.query([key]).map_err(|e| from_sqlite(&e))?;
+    match rows.next().map_err(|e| from_sqlite(&e))? {
+        Some(row) => row.get(0).map(Some).map_err(|e| from_sqlite(&e)),
+        None => Ok(None),
+    }
+}
+
+/// Every record that a query of one JSON column gives.
+pub fn records<T: DeserializeOwned>(connection: &Connection, noun: &str, sql: &str) -> Outcome<Vec<T>> {
+    let mut statement = connection.prepare(sql).map_err(|e| from_sqlite(&e))?;
+    let mut rows = statement.query([]).map_err(|e| from_sqlite(&e))?;
+    let mut out = Vec::new();
+    while let Some(row) = rows.next().map_err(|e| from_sqlite(&e))? {
+        let text: String = row.get(0).map_err(|e| from_sqlite(&e))?;
+        out.push(decode(noun, &text)?);
+    }
+    Ok(out)
+}
+
+fn pairs(connection: &Connection, sql: &str) -> Outcome<Vec<(String, String)>> {
+    let mut statement = connection.prepare(sql).map_err(|e| from_sqlite(&e))?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(|e| from_sqlite(&e))?;
+    rows.collect::<Result<_, _>>().map_err(|e| from_sqlite(&e))
+}
+
+fn decode<T: DeserializeOwned>(noun: &str, text: &str) -> Outcome<T> {
+    serde_json::from_str(text).map_err(|e| from_json(noun, &e))
+}

@@ -1,0 +1,138 @@
+//! Tests of the owner: durability, fencing, refusals.
+
+use super::*;
+use crate::base::clock::SystemClock;
+use crate::model::journal::{Draft, What};
+use crate::model::operation::{OpKind, OpStatus};
+use crate::model::pool::{Pool, PoolSpec};
+use std::sync::Arc;
+
+fn clock() -> SharedClock {
+    Arc::new(SystemClock)
+}
+
+fn install() -> InstallId {
+    InstallId("0a1b2c3d".into())
+}
+
+fn pool(want: u32) -> Pool {
+    let id = PoolId::new("feed", "web").unwrap();
+    let spec = PoolSpec { image: "lab/busybox:1".into(), ..PoolSpec::default() };
+    Pool { id, revision: 1, spec, want, version: 1, down: false, hosts: vec![], last_scale: None }
+}
+
+#[tokio::test]
+async fn what_was_applied_is_there_after_opening_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = Store::open(dir.path(), clock(), install()).await.unwrap();
+    let op = Operation {
+        id: OpId(1),
+        kind: OpKind::Up,
+        pools: vec![pool(3).id],
+        by: "alice".into(),
+        at: Millis(1),
+        status: OpStatus::Running,
+        ended: None,
+        progress: crate::model::operation::Progress::default(),
+    };
+    let line = Draft::by("alice", What::Accepted, "up feed").pool(&pool(3).id).op(op.id);
+    let writes = vec![Write::PutPool(pool(3)), Write::PutOperation(op), Write::Journal(line)];
+    let mut expected = first.desired.clone();
+    writes.iter().for_each(|w| expected.apply(w));
+    first.store.apply(writes).await.unwrap();
+    let second = Store::open(dir.path(), clock(), InstallId("ffffffff".into())).await.unwrap();
+    assert_eq!(second.desired, expected);
+    assert_eq!((first.epoch, second.epoch), (1, 2));
+    let journal = second.store.journal(None, 10, Some(pool(3).id), None).await.unwrap();
+    assert_eq!((journal.len(), journal[0].text.as_str(), journal[0].seq), (1, "up feed", 1));
+}
+
+#[tokio::test]
+async fn an_older_holder_is_fenced() {
+    let dir = tempfile::tempdir().unwrap();
+    let old = Store::open(dir.path(), clock(), install()).await.unwrap();
+    let new = Store::open(dir.path(), clock(), install()).await.unwrap();
+    assert_eq!(old.store.apply(vec![Write::PutPool(pool(1))]).await.unwrap_err().kind, Kind::Fenced);
+    new.store.apply(vec![Write::PutPool(pool(2))]).await.unwrap();
+    assert_eq!(Store::open(dir.path(), clock(), install()).await.unwrap().desired.pools[&pool(2).id].want, 2);
+}
+
+#[tokio::test]
+async fn a_list_of_changes_is_all_or_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let opened = Store::open(dir.path(), clock(), install()).await.unwrap();
+    let orphan = crate::model::instance::Instance {
+        pool: PoolId::new("no", "pool").unwrap(),
+        slot: 1,
+        generation: 1,
+        host: crate::base::ids::HostId::new("h1").unwrap(),
+        revision: 1,
+        op: OpId(1),
+        phase: crate::model::instance::Phase::Intended,
+        failures: 0,
+        retry_at: None,
+        cause: None,
+        since: Millis(0),
+    };
+    let fault =
+        opened.store.apply(vec![Write::PutPool(pool(1)), Write::PutInstance(orphan)]).await.unwrap_err();
+    assert_eq!(fault.kind, Kind::Bug);
+    assert!(Store::open(dir.path(), clock(), install()).await.unwrap().desired.pools.is_empty());
+}
+
+#[tokio::test]
+async fn a_state_of_a_newer_version_is_refused_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(Store::open(dir.path(), clock(), install()).await.unwrap());
+    let path = dir.path().join(open::FILE);
+    let raw = Connection::open_with_flags(&path, rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE).unwrap();
+    raw.pragma_update(None, "user_version", 99).unwrap();
+    drop(raw);
+    let fault = Store::open(dir.path(), clock(), install()).await.err().unwrap();
+    assert!(fault.to_string().contains("newer longshore (schema 99"), "{fault}");
+    assert!(Store::open_read_only(dir.path(), clock()).await.is_err());
+}
+
+#[tokio::test]
+async fn damage_is_named_and_not_repaired() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join(open::FILE), "this is no database, whatever its name says. ".repeat(100))
+        .unwrap();
+    let fault = Store::open(dir.path(), clock(), install()).await.err().unwrap();
+    assert!(fault.to_string().contains("damaged"), "{fault}");
+}
+
+#[tokio::test]
+async fn a_directory_that_others_can_write_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let fault = Store::open(dir.path(), clock(), install()).await.err().unwrap();
+    assert!(fault.hint.unwrap().contains("chmod o-w"));
+}
+
+#[tokio::test]
+async fn files_are_private_whatever_the_umask() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let opened = Store::open(dir.path(), clock(), install()).await.unwrap();
+    opened.store.apply(vec![Write::PutPool(pool(1))]).await.unwrap();
+    for entry in std::fs::read_dir(dir.path()).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o077, 0, "{:?}", entry.file_name());
+    }
+}
+
+#[tokio::test]
+async fn another_programs_lock_is_named_and_nothing_is_half_done() {
+    let dir = tempfile::tempdir().unwrap();
+    let opened = Store::open(dir.path(), clock(), install()).await.unwrap();
+    let mut other =
+        Connection::open_with_flags(dir.path().join(open::FILE), rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE)
+            .unwrap();
+    let held = other.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
+    let fault = opened.store.apply(vec![Write::PutPool(pool(1))]).await.unwrap_err();
+    assert!(fault.to_string().contains("locked by another program"), "{fault}");
+    drop(held);
+    opened.store.apply(vec![Write::PutPool(pool(2))]).await.unwrap();
+}

@@ -1,0 +1,100 @@
+//! Writes to rows: how each durable change is stored.
+
+use rusqlite::{Transaction, params};
+use serde::Serialize;
+
+use crate::base::clock::Millis;
+use crate::base::fault::Outcome;
+use crate::model::desired::Write;
+use crate::model::journal::Draft;
+use crate::store::fault::{from_json, from_sqlite};
+
+fn json<T: Serialize>(noun: &str, value: &T) -> Outcome<String> {
+    serde_json::to_string(value).map_err(|e| from_json(noun, &e))
+}
+
+/// Stores one change inside a transaction.
+pub fn write(tx: &Transaction<'_>, at: Millis, write: &Write) -> Outcome<()> {
+    match write {
+        Write::PutPool(pool) => {
+            let record = json("a pool", pool)?;
+            run(
+                tx,
+                "INSERT INTO pools (id, want, version, revision, record) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (id) DO UPDATE
+                 SET want = ?2, version = ?3, revision = ?4, record = ?5",
+                params![pool.id.to_string(), pool.want, pool.version, pool.revision, record],
+            )
+        }
+        Write::PutRevision { pool, revision, source, by } => run(
+            tx,
+            "INSERT INTO revisions (pool, revision, at, by, spec, source)
+             SELECT ?1, ?2, ?3, ?4, json_extract(record, '$.spec'), ?5 FROM pools WHERE id = ?1",
+            params![pool.to_string(), revision, at.0, by, source],
+        ),
+        Write::DropPool(pool) => run(tx, "DELETE FROM pools WHERE id = ?1", params![pool.to_string()]),
+        Write::PutInstance(instance) => {
+            let record = json("an instance", instance)?;
+            run(
+                tx,
+                "INSERT INTO instances (pool, slot, record) VALUES (?1, ?2, ?3) ON CONFLICT (pool, slot) DO UPDATE SET record = ?3",
+                params![instance.pool.to_string(), instance.slot, record],
+            )
+        }
+        Write::DropInstance(pool, slot) => {
+            run(tx, "DELETE FROM instances WHERE pool = ?1 AND slot = ?2", params![pool.to_string(), slot])
+        }
+        Write::PutOperation(op) => {
+            let record = json("an operation", op)?;
+            run(
+                tx,
+                "INSERT INTO operations (id, over, record) VALUES (?1, ?2, ?3) ON CONFLICT (id) DO UPDATE SET over = ?2, record = ?3",
+                params![op.id.0, op.status.is_over(), record],
+            )
+        }
+        Write::PutQueued(op, queued) => {
+            let record = json("a queued command", queued)?;
+            run(tx, "INSERT OR REPLACE INTO queued (op, record) VALUES (?1, ?2)", params![op.0, record])
+        }
+        Write::DropQueued(op) => run(tx, "DELETE FROM queued WHERE op = ?1", params![op.0]),
+        Write::PutHost(host) => {
+            let config = json("a host", host)?;
+            run(
+                tx,
+                "INSERT OR REPLACE INTO hosts (id, config) VALUES (?1, ?2)",
+                params![host.id.as_str(), config],
+            )
+        }
+        Write::DropHost(host) => {
+            run(tx, "DELETE FROM hosts WHERE id = ?1", params![host.as_str()])?;
+            run(tx, "DELETE FROM identities WHERE host = ?1", params![host.as_str()])
+        }
+        Write::PutIdentity(host, identity) => run(
+            tx,
+            "INSERT OR REPLACE INTO identities (host, identity) VALUES (?1, ?2)",
+            params![host.as_str(), identity],
+        ),
+        Write::Journal(draft) => journal(tx, at, draft),
+    }
+}
+
+fn journal(tx: &Transaction<'_>, at: Millis, draft: &Draft) -> Outcome<()> {
+    run(
+        tx,
+        "INSERT INTO journal (at, what, by, op, pool, slot, host, text) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        params![
+            at.0,
+            draft.what.word(),
+            draft.by,
+            draft.op.map(|op| op.0),
+            draft.pool.as_ref().map(ToString::to_string),
+            draft.slot,
+            draft.host.as_ref().map(|h| h.as_str().to_owned()),
+            draft.text
+        ],
+    )
+}
+
+fn run(tx: &Transaction<'_>, sql: &str, values: &[&dyn rusqlite::ToSql]) -> Outcome<()> {
+    let mut statement = tx.prepare_cached(sql).map_err(|e| from_sqlite(&e))?;
+    statement.execute(values).map(|_| ()).map_err(|e| from_sqlite(&e))
+}

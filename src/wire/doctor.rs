@@ -1,0 +1,265 @@
+//! `longshore doctor`: looks at everything that is needed, and says what to do about what is not as it should be.
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::timeout;
+
+use crate::base::fault::Fault;
+use crate::cli::{Check, Session, Verdict};
+use crate::engine::core::Connector;
+use crate::engine::lock;
+use crate::model::host::{HostConfig, HostFacts};
+use crate::wire::config::Config;
+use crate::wire::{Wire, connect, env};
+
+/// An engine must answer within this.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// Clocks of this machine and an engine's may differ by so many milliseconds.
+const CLOCK_TOLERANCE_MS: u64 = 5_000;
+/// Smallest terminal on which the console shows more than a sentence.
+const SMALLEST: (u16, u16) = (40, 10);
+
+/// Looks at everything.
+pub async fn examine(wire: &Wire, session: Session) -> Vec<Check> {
+    let mut checks = vec![configuration(), terminal(), locale()];
+    match Wire::state_dir(&session) {
+        Ok(dir) => checks.extend(state(wire, &dir).await),
+        Err(fault) => checks.push(failed("state directory", &fault)),
+    }
+    let config = Config::load().unwrap_or_else(|_| Config::default());
+    match wire.hosts(&session, &config) {
+        Ok(hosts) => {
+            let known = added_hosts(wire, &session).await;
+            let connector = connect::Docker::new(&config, wire.home.as_deref());
+            let all: Vec<HostConfig> = hosts.into_iter().chain(known).collect();
+            checks.extend(
+                join_all(all.iter().map(|host| engine(wire, &connector, host))).await.into_iter().flatten(),
+            );
+        }
+        Err(fault) => checks.push(failed("engine", &fault)),
+    }
+    checks
+}
+
+fn check(name: &str, verdict: Verdict, finding: impl Into<String>, advice: Option<&str>) -> Check {
+    Check { name: name.to_owned(), verdict, finding: finding.into(), advice: advice.map(str::to_owned) }
+}
+
+fn failed(name: &str, fault: &Fault) -> Check {
+    check(name, Verdict::Fail, fault.to_string(), fault.hint.as_deref())
+}
+
+fn configuration() -> Check {
+    let shown = Config::path().map_or_else(|| "none".to_owned(), |p| p.display().to_string());
+    match Config::load() {
+        Ok(config) if config.hosts.is_empty() => {
+            check("configuration", Verdict::Ok, format!("{shown}: no hosts in it"), None)
+        }
+        Ok(config) => {
+            let hosts = crate::base::text::count(config.hosts.len() as u64, "host");
+            check("configuration", Verdict::Ok, format!("{shown}: {hosts}"), None)
+        }
+        Err(fault) => failed("configuration", &fault),
+    }
+}
+
+fn terminal() -> Check {
+    let name = "terminal";
+    if !std::io::stdout().is_terminal() {
+        let advice = Some("the console needs a terminal; commands work without one");
+        return check(name, Verdict::Warn, "standard output is not a terminal", advice);
+    }
+    let term = env("TERM").unwrap_or_default();
+    if term.is_empty() || term == "dumb" {
+        return check(
+            name,
+            Verdict::Fail,
+            format!("TERM is {term:?}"),
+            Some("set TERM to your terminal's name, such as xterm-256color"),
+        );
+    }
+    let (columns, rows) = crossterm_size();
+    if columns < SMALLEST.0 || rows < SMALLEST.1 {
+        let advice = format!(
+            "make it at least {} columns by {} rows; 120 by 40 shows everything at once",
+            SMALLEST.0, SMALLEST.1
+        );
+        return check(name, Verdict::Warn, format!("{term}, {columns}x{rows}"), Some(&advice));
+    }
+    let colours = match env("COLORTERM").as_deref() {
+        Some("truecolor" | "24bit") => "16 million colours",
+        _ if term.contains("256color") => "256 colours",
+        _ => "16 colours",
+    };
+    check(name, Verdict::Ok, format!("{term}, {columns}x{rows}, {colours}"), None)
+}
+
+fn crossterm_size() -> (u16, u16) {
+    terminal_size::terminal_size().map_or((0, 0), |(columns, rows)| (columns.0, rows.0))
+}
+
+fn locale() -> Check {
+    let value =
+        ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(|name| env(name).filter(|v| !v.is_empty()));
+    match value {
+        Some(value) if value.to_lowercase().replace('-', "").contains("utf8") => {
+            check("locale", Verdict::Ok, value, None)
+        }
+        other => check(
+            "locale",
+            Verdict::Warn,
+            format!("{} is not UTF-8", other.unwrap_or_else(|| "the locale".into())),
+            Some("frames and bars are drawn in ASCII; set LANG to a UTF-8 locale (C.UTF-8) for better ones"),
+        ),
+    }
+}
+
+async fn state(wire: &Wire, dir: &Path) -> Vec<Check> {
+    let name = "state directory";
+    if let Err(fault) = crate::store::open::prepare_dir(dir) {
+        return vec![failed(name, &fault)];
+    }
+    let mut checks = vec![disk(dir)];
+    match lock::try_take(dir, &lock::me()) {
+        Err(fault) => checks.push(failed("engine lock", &fault)),
+        Ok(Ok(held)) => {
+            drop(held);
+            let text = "no engine is running on this state directory: containers run on, nobody repairs them";
+            let advice = Some("start the console, or `longshore engine` under your service manager");
+            checks.push(check("engine lock", Verdict::Warn, text, advice));
+        }
+        Ok(Err(holder)) => {
+            let who = holder
+                .map_or_else(|| "another process".to_owned(), |h| format!("{} (pid {})", h.user, h.pid));
+            let answers =
+                timeout(ANSWER_WITHIN, crate::engine::link::client::connect(&lock::socket(dir), true)).await;
+            checks.push(match answers {
+                Ok(Ok(_)) => {
+                    check("engine lock", Verdict::Ok, format!("the engine of {who} is running"), None)
+                }
+                _ => check(
+                    "engine lock",
+                    Verdict::Fail,
+                    format!("held by {who}, whose engine does not answer"),
+                    Some("look at that process: stopped (kill -CONT)? another version? end it if need be"),
+                ),
+            });
+        }
+    }
+    checks.push(match crate::store::Store::open_read_only(dir, wire.clock.clone()).await {
+        Ok(None) => check("state", Verdict::Ok, "empty: nothing has been brought up yet", None),
+        Ok(Some((_, desired))) => {
+            let (pools, hosts) = (desired.pools.len() as u64, desired.hosts.len() as u64);
+            let count = crate::base::text::count;
+            let text = format!(
+                "install {}, {}, {} added",
+                desired.install,
+                count(pools, "pool"),
+                count(hosts, "host")
+            );
+            check("state", Verdict::Ok, text, None)
+        }
+        Err(fault) => failed("state", &fault),
+    });
+    checks
+}
+
+/// Free space below this, in MiB, is named: the state needs little, but SQLite needs some to write at all.
+const FREE_MIB: u64 = 64;
+
+fn disk(dir: &Path) -> Check {
+    let shown = dir.display();
+    let Ok(stat) = nix::sys::statvfs::statvfs(dir) else {
+        return check(
+            "state directory",
+            Verdict::Warn,
+            format!("{shown}: its free space cannot be told"),
+            None,
+        );
+    };
+    let free = stat.blocks_available().saturating_mul(stat.fragment_size());
+    let text = format!("{shown}, {} free", crate::base::text::bytes(free));
+    if free < FREE_MIB << 20 {
+        return check(
+            "state directory",
+            Verdict::Fail,
+            text,
+            Some("free some space: changes are refused when the disk is full"),
+        );
+    }
+    check("state directory", Verdict::Ok, text, None)
+}
+
+async fn added_hosts(wire: &Wire, session: &Session) -> Vec<HostConfig> {
+    let Ok(dir) = Wire::state_dir(session) else { return Vec::new() };
+    match crate::store::Store::open_read_only(&dir, wire.clock.clone()).await {
+        Ok(Some((_, desired))) => desired.hosts.into_values().collect(),
+        // A damaged state is named by its own check.
+        Ok(None) | Err(_) => Vec::new(),
+    }
+}
+
+async fn engine(wire: &Wire, connector: &dyn Connector, host: &HostConfig) -> Vec<Check> {
+    let name = format!("engine {}", host.id);
+    let runtime = match connector.connect(host) {
+        Ok(runtime) => runtime,
+        Err(fault) => return vec![failed(&name, &fault)],
+    };
+    let facts = match timeout(ANSWER_WITHIN, runtime.facts()).await {
+        Ok(Ok(facts)) => facts,
+        Ok(Err(fault)) => return vec![unreachable(&name, host, &fault)],
+        Err(_) => {
+            let text = format!(
+                "{}: connects, but does not answer within {} s",
+                host.address,
+                ANSWER_WITHIN.as_secs()
+            );
+            return vec![check(
+                &name,
+                Verdict::Fail,
+                text,
+                Some("look at the engine on its host: it hangs or is stopped"),
+            )];
+        }
+    };
+    let text = format!(
+        "{}: Docker {} (API {}), {} cores, {} memory",
+        host.address,
+        facts.version,
+        facts.api,
+        facts.cpus,
+        crate::base::text::bytes(facts.memory)
+    );
+    let mut checks = vec![check(&name, Verdict::Ok, text, None)];
+    checks.extend(clock(wire, host, &facts));
+    checks
+}
+
+fn unreachable(name: &str, host: &HostConfig, fault: &Fault) -> Check {
+    let advice = fault.hint.clone().unwrap_or_else(|| match host.address.split_once("://") {
+        Some(("unix", path)) => format!("is an engine running, and may this user use it? ls -l {path}; or `longshore hosts add NAME ADDRESS`"),
+        _ => "is the engine running, and is the address right? `longshore hosts` lists them".to_owned(),
+    });
+    check(name, Verdict::Fail, format!("{}: {fault}", host.address), Some(&advice))
+}
+
+/// Ages and orders of events are wrong when clocks differ.
+fn clock(wire: &Wire, host: &HostConfig, facts: &HostFacts) -> Option<Check> {
+    let theirs = facts.clock?;
+    let ours = wire.clock.now();
+    let apart = ours.since(theirs).max(theirs.since(ours));
+    let name = format!("clock of {}", host.id);
+    if apart <= CLOCK_TOLERANCE_MS {
+        return Some(check(&name, Verdict::Ok, format!("{} apart", crate::base::text::took(apart)), None));
+    }
+    let text = format!("{} apart from this machine's", crate::base::text::took(apart));
+    Some(check(
+        &name,
+        Verdict::Warn,
+        text,
+        Some("set both by NTP: ages and the order of log lines are wrong otherwise"),
+    ))
+}
