@@ -402,7 +402,7 @@ impl App {
             },
             RowKey::Group(..) => "longshore ps --all".to_owned(),
             RowKey::Slot(pool, slot) => format!("longshore logs {pool}.{slot} --follow"),
-            RowKey::Container(host, id) => format!("longshore inspect {host} {}", id.short()),
+            RowKey::Container(host, id) => format!("longshore inspect {host}:{}", id.short()),
             RowKey::Host(_) => "longshore hosts".to_owned(),
             RowKey::Op(id) => format!("longshore journal --op {}", id.0),
             RowKey::Entry(_) => "longshore journal".to_owned(),

@@ -40,7 +40,7 @@ impl App {
             (Pending::Journal, Reply::Refused(r)) => self.journal_state = Loaded::Failed(r.to_string()),
             (Pending::Journal, Reply::Failed(f)) => self.journal_state = Loaded::Failed(f.to_string()),
             (Pending::Inspect(host, id), Reply::Inspect(json)) => {
-                let command = format!("longshore inspect {host} {}", id.short());
+                let command = format!("longshore inspect {host}:{}", id.short());
                 let title = format!("{} on {host}, as the engine tells it", id.short());
                 self.show(title, None, command, pretty(&json));
             }
