@@ -174,7 +174,8 @@ impl App {
         let protect = self.world.pool(&staged.pool).is_some_and(|v| v.pool.spec.protect);
         let name = match refusal.map(|r| r.why) {
             Some(RefusalKind::NeedsName(name)) => Some(name),
-            _ if staged.to == 0 || protect => Some(staged.pool.to_string()),
+            // The engine has said what it would do and asks for no name: only where it has not, the console is careful.
+            _ if staged.preview.is_none() && (staged.to == 0 || protect) => Some(staged.pool.to_string()),
             _ => None,
         };
         let Staged { pool, from, to, expect, .. } = staged;
