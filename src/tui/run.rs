@@ -183,6 +183,9 @@ impl Console {
                     dirty = true;
                 }
                 () = tokio::time::sleep_until(tick_at) => {
+                    if !term::is_taken() {
+                        self.come_back();
+                    }
                     self.event(Event::Tick(self.clock.now())).await;
                     tick_at = Instant::now() + Duration::from_millis(self.app.tick_in());
                     dirty = true;

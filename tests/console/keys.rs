@@ -15,8 +15,16 @@ use longshore::tui::panes::PaneId;
 use crate::harness::Console;
 use crate::world;
 
+/// Answers previews until the staged number has its own.
+pub fn answer_preview(console: &mut Console, refusal: Option<&Refusal>) {
+    for _ in 0..3 {
+        answer_once(console, refusal);
+    }
+    assert!(console.app.staged.as_ref().unwrap().preview.is_some());
+}
+
 /// Answers the last preview that was asked for.
-pub fn answer_preview(console: &mut Console, refusal: Option<Refusal>) {
+fn answer_once(console: &mut Console, refusal: Option<&Refusal>) {
     let asked = console.effects.iter().rev().find_map(|e| match e {
         Effect::Ask(t, Request::Query(Query::Preview { pool, change: Change::To(n), .. })) => {
             Some((*t, pool.clone(), *n))
@@ -40,7 +48,7 @@ pub fn answer_preview(console: &mut Console, refusal: Option<Refusal>) {
         unplaced: 0,
         eta_ms: Some(40_000),
         notes: vec!["the host bj-03 must pull the image first".into()],
-        refusal,
+        refusal: refusal.cloned(),
     };
     console.event(Event::Replied(ticket, Reply::Preview(Box::new(preview))));
 }
@@ -76,6 +84,9 @@ fn refuse(console: &mut Console, ticket: Ticket, why: RefusalKind) {
 fn ten_presses_are_one_change_sent_after_a_pause() {
     let mut console = on_web();
     console.keys("+ + + + + + + + + +");
+    let previews =
+        console.effects.iter().filter(|e| matches!(e, Effect::Ask(_, Request::Query(Query::Preview { .. }))));
+    assert_eq!(previews.count(), 1, "one preview is asked for at a time");
     console.pass(2_000);
     assert_eq!(sent(&mut console.clone_effects()), [], "nothing is sent before the preview has come");
     answer_preview(&mut console, None);
@@ -106,7 +117,7 @@ fn enter_sends_at_once_and_esc_drops() {
 fn a_preview_that_refuses_or_is_late_is_not_sent_by_itself() {
     let mut console = on_web();
     console.key("+");
-    answer_preview(&mut console, Some(Refusal::new(RefusalKind::Limit, "at most 40")));
+    answer_preview(&mut console, Some(&Refusal::new(RefusalKind::Limit, "at most 40")));
     console.pass(3_000);
     assert_eq!(sent(&mut console), []);
     assert!(console.screen().contains("at most 40"));
@@ -116,7 +127,7 @@ fn a_preview_that_refuses_or_is_late_is_not_sent_by_itself() {
     let old = console.clone_effects();
     console.key("+");
     let mut late = Console { effects: old.effects, ..console };
-    answer_preview(&mut late, None);
+    answer_once(&mut late, None);
     late.pass(3_000);
     assert_eq!(sent(&mut late), []);
 }
@@ -324,7 +335,7 @@ fn looking_is_told_to_the_engine() {
 #[test]
 fn a_shell_is_asked_for_and_inspect_shows_json() {
     let mut console = on_web();
-    console.keys("2 x");
+    console.keys("2 G x");
     console.pass(400);
     console.keys("Tab Enter");
     assert!(console.take().iter().any(|e| matches!(e, Effect::Exec { .. })));

@@ -18,9 +18,9 @@ impl App {
     pub(crate) fn replied(&mut self, ticket: Ticket, reply: Reply) -> Vec<Effect> {
         let Some(pending) = self.pending.remove(&ticket) else { return Vec::new() };
         match (pending, reply) {
-            (Pending::Preview, Reply::Preview(preview)) => self.previewed(ticket, Ok(*preview)),
-            (Pending::Preview, Reply::Refused(r)) => self.previewed(ticket, Err(r.to_string())),
-            (Pending::Preview, Reply::Failed(f)) => self.previewed(ticket, Err(f.to_string())),
+            (Pending::Preview, Reply::Preview(preview)) => return self.previewed(ticket, Ok(*preview)),
+            (Pending::Preview, Reply::Refused(r)) => return self.previewed(ticket, Err(r.to_string())),
+            (Pending::Preview, Reply::Failed(f)) => return self.previewed(ticket, Err(f.to_string())),
             (Pending::Scale(scale), Reply::Refused(refusal)) => match refusal.why.clone() {
                 RefusalKind::Busy { op, by } => {
                     self.foot = None;
@@ -40,7 +40,7 @@ impl App {
             (Pending::Journal, Reply::Refused(r)) => self.journal_state = Loaded::Failed(r.to_string()),
             (Pending::Journal, Reply::Failed(f)) => self.journal_state = Loaded::Failed(f.to_string()),
             (Pending::Inspect(host, id), Reply::Inspect(json)) => {
-                let command = format!("longshore inspect {host} {}", id.short());
+                let command = format!("longshore inspect {host}:{}", id.short());
                 let title = format!("{} on {host}, as the engine tells it", id.short());
                 self.show(title, None, command, pretty(&json));
             }

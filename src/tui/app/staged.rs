@@ -26,8 +26,8 @@ pub struct Staged {
     pub at: Millis,
     /// It takes back this scale.
     pub undo: Option<OpId>,
-    /// The question that is open.
-    pub asked: Ticket,
+    /// The question that is open: one at a time, the newest number is asked for when it is answered.
+    pub asked: Option<Ticket>,
     /// What it would do.
     pub preview: Option<Preview>,
     /// The preview cannot be had.
@@ -89,10 +89,24 @@ impl App {
             self.say(format!("{pool} stays at {from}: nothing to send"));
             return Vec::new();
         }
-        let query = Query::Preview { pool: pool.clone(), change: Change::To(to), confirm: None };
-        let (asked, effect) = self.ask(Request::Query(query), Pending::Preview);
+        let asked = self.staged.take().filter(|s| s.pool == pool).and_then(|s| s.asked);
         let at = self.now;
         self.staged = Some(Staged { pool, from, to, expect, at, undo, asked, preview: None, blind: None });
+        self.ask_preview()
+    }
+
+    /// Asks what the staged number would do, unless a question is open already.
+    fn ask_preview(&mut self) -> Vec<Effect> {
+        let Some((pool, to)) =
+            self.staged.as_ref().filter(|s| s.asked.is_none()).map(|s| (s.pool.clone(), s.to))
+        else {
+            return Vec::new();
+        };
+        let query = Query::Preview { pool, change: Change::To(to), confirm: None };
+        let (ticket, effect) = self.ask(Request::Query(query), Pending::Preview);
+        if let Some(staged) = &mut self.staged {
+            staged.asked = Some(ticket);
+        }
         vec![effect]
     }
 
@@ -104,15 +118,21 @@ impl App {
     }
 
     /// Takes the answer to a preview, if it still fits what is staged.
-    pub(crate) fn previewed(&mut self, ticket: Ticket, answer: Result<Preview, String>) {
-        let Some(staged) = self.staged.as_mut().filter(|s| s.asked == ticket) else { return };
+    pub(crate) fn previewed(&mut self, ticket: Ticket, answer: Result<Preview, String>) -> Vec<Effect> {
+        let Some(staged) = self.staged.as_mut().filter(|s| s.asked == Some(ticket)) else {
+            return Vec::new();
+        };
+        staged.asked = None;
         match answer {
             Ok(p) if p.pool == staged.pool && p.to == staged.to && p.version == staged.expect => {
                 staged.preview = Some(p);
             }
-            Ok(_) => {}
+            // Of another version: the snapshot that tells of it is on its way and drops what is staged.
+            Ok(p) if p.to == staged.to => {}
+            Ok(_) => return self.ask_preview(),
             Err(why) => staged.blind = Some(why),
         }
+        Vec::new()
     }
 
     /// Drops what is staged when its pool changed meanwhile or the cursor left it: nothing is ever sent to a surprise.
@@ -154,7 +174,8 @@ impl App {
         let protect = self.world.pool(&staged.pool).is_some_and(|v| v.pool.spec.protect);
         let name = match refusal.map(|r| r.why) {
             Some(RefusalKind::NeedsName(name)) => Some(name),
-            _ if staged.to == 0 || protect => Some(staged.pool.to_string()),
+            // The engine has said what it would do and asks for no name: only where it has not, the console is careful.
+            _ if staged.preview.is_none() && (staged.to == 0 || protect) => Some(staged.pool.to_string()),
             _ => None,
         };
         let Staged { pool, from, to, expect, .. } = staged;
