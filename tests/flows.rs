@@ -274,6 +274,20 @@ async fn a_preview_says_what_the_scale_then_does() {
     assert_eq!(slots, [4, 5, 6]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_first_host_that_answers_does_not_get_everything() {
+    let mut scenario = Scenario::uniform(4, "app:1").unwrap();
+    for (i, host) in scenario.hosts.iter_mut().enumerate() {
+        host.latency_ms = longshore::adapters::sim::Span(5 + 200 * i as u64, 10 + 200 * i as u64);
+    }
+    let flow = Flow::begin(scenario).await;
+    flow.up(cluster("feed", &[("web", spec(8))])).await;
+    flow.until_serving("feed/web", 8).await;
+    for host in ["h1", "h2", "h3", "h4"].map(host) {
+        assert_eq!(flow.truth().iter().filter(|(on, ..)| *on == host).count(), 2, "{host}");
+    }
+}
+
 /// F1: kill -9 of the core around every step of a scale-up and a scale-down, by crashing after each of many short times.
 #[tokio::test(start_paused = true)]
 async fn a_core_that_is_killed_anywhere_ends_with_exactly_the_wanted_containers() {

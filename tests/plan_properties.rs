@@ -158,6 +158,7 @@ impl Model {
         let (busy, leaving) = (BTreeMap::new(), BTreeSet::new());
         let input = Input {
             now: self.now,
+            beginning: false,
             desired: &self.desired,
             hosts: &self.views,
             busy: &busy,

@@ -30,6 +30,11 @@ use crate::store::Store;
 /// Reports of steps that may wait for the core; the executor waits beyond that.
 const REPORTS_MAX: usize = 256;
 
+/// So long after its start a core waits for hosts that have not been tried yet before it places anything.
+const SETTLE: std::time::Duration = std::time::Duration::from_secs(2);
+/// While it does, it looks again after so many milliseconds.
+const SETTLE_AGAIN_MS: u64 = 500;
+
 /// Makes the runtime behind a host's address; given by `wire.rs`, which knows the adapters.
 pub trait Connector: Send + Sync {
     /// Connects lazily: no round trip is made here.
@@ -128,6 +133,7 @@ pub(super) struct Core {
     pub(super) specs: BTreeMap<(PoolId, u32), Arc<PoolSpec>>,
     /// When each operation's counters last moved.
     pub(super) moved: BTreeMap<OpId, (Progress, Millis)>,
+    begun: Instant,
     wake_at: Option<Millis>,
     /// Something but a view has changed: plan again.
     dirty: bool,
@@ -158,6 +164,7 @@ impl Core {
             pools: BTreeMap::new(),
             specs: BTreeMap::new(),
             moved: BTreeMap::new(),
+            begun: Instant::now(),
             wake_at: None,
             dirty: true,
             fenced: None,
@@ -323,8 +330,13 @@ impl Core {
         let now = self.clock.now();
         self.rest.retain(|_, at| *at > now);
         let leaving: BTreeSet<_> = self.leaving.keys().chain(self.rest.keys()).cloned().collect();
-        let input = Input { now, desired: &self.desired, hosts: &self.hosts, busy: &busy, leaving: &leaving };
+        let beginning = self.begun.elapsed() < SETTLE;
+        let (desired, hosts) = (&self.desired, &self.hosts);
+        let input = Input { now, desired, hosts, beginning, busy: &busy, leaving: &leaving };
         let mut plan = reconcile(&input);
+        if beginning {
+            plan.wake_at = plan.wake_at.into_iter().chain([now.plus(SETTLE_AGAIN_MS)]).min();
+        }
         plan.steps.retain(|step| self.is_trusted(step.host()));
         plan.removals.retain(|removal| self.is_trusted(&removal.host));
         plan.updates.retain(|(instance, _)| self.is_trusted(&instance.host));

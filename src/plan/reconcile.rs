@@ -25,6 +25,9 @@ pub struct Input<'a> {
     pub desired: &'a Desired,
     /// All that is seen.
     pub hosts: &'a BTreeMap<HostId, Arc<HostView>>,
+    /// The engine has only just begun: hosts that have not been tried yet are waited for before anything is placed, so
+    /// that the first host to answer does not get everything.
+    pub beginning: bool,
     /// What is under way on a slot.
     pub busy: &'a BTreeMap<(PoolId, Slot), Activity>,
     /// Containers whose removal is under way.
@@ -61,6 +64,7 @@ struct Seen<'a> {
 pub fn reconcile(input: &Input<'_>) -> Plan {
     let mut seen = index(input);
     let mut room = Room::new(input.desired, input.hosts);
+    room.wait_for_all = input.beginning;
     let mut plan = Plan::default();
     for pool in input.desired.pools.values() {
         let of_pool = seen.remove(&pool.id).unwrap_or_default();
