@@ -149,7 +149,11 @@ impl Backend for Wire {
         .boxed()
     }
 
-    fn engine(&self, session: Session) -> BoxFuture<'_, Outcome<()>> {
+    fn engine<'a>(
+        &'a self,
+        session: Session,
+        say: &'a mut (dyn FnMut(&str) + Send),
+    ) -> BoxFuture<'a, Outcome<()>> {
         async move {
             if session.read_only {
                 return Err(
@@ -157,7 +161,7 @@ impl Backend for Wire {
                 );
             }
             let session = session::open(self.setup(&session, false)?).await?;
-            console::until_signal().await?;
+            console::headless(&session.handle, say).await?;
             session.close().await;
             Ok(())
         }

@@ -47,6 +47,22 @@ async fn up_scale_undo_down() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pool_that_was_taken_down_can_be_brought_up_again() {
+    let mut flow = web(1, 2).await;
+    for _ in 0..2 {
+        flow.command("alice", Command::Down { target: Target::Pool(pool_id("feed/web")), confirm: None })
+            .await
+            .unwrap();
+        flow.until("the pool is gone", |w| w.pools.is_empty()).await;
+        flow.crash();
+        flow.start().await;
+        flow.up(cluster("feed", &[("web", spec(2))])).await;
+        flow.until_serving("feed/web", 2).await;
+    }
+    assert_eq!(flow.pool("feed/web").unwrap().pool.revision, 3, "a revision's number is never used twice");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_killed_container_is_replaced_with_its_cause_in_the_journal() {
     let flow = web(2, 3).await;
     pass(60).await;

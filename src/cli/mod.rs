@@ -43,8 +43,12 @@ pub trait Backend: Send + Sync {
     fn console(&self, options: ConsoleOptions) -> BoxFuture<'_, Outcome<()>>;
     /// The console on a practice fleet.
     fn demo(&self, options: ConsoleOptions, practice: Practice) -> BoxFuture<'_, Outcome<()>>;
-    /// The engine without a screen, until a signal ends it.
-    fn engine(&self, session: Session) -> BoxFuture<'_, Outcome<()>>;
+    /// The engine without a screen, until a signal ends it. `say` gets a sentence whenever its standing changes.
+    fn engine<'a>(
+        &'a self,
+        session: Session,
+        say: &'a mut (dyn FnMut(&str) + Send),
+    ) -> BoxFuture<'a, Outcome<()>>;
     /// Looks at everything that longshore needs to work.
     fn doctor(&self, session: Session) -> BoxFuture<'_, Vec<Check>>;
     /// The hosts that the Docker CLI's contexts name.
@@ -202,7 +206,7 @@ async fn run(cx: &mut Cx<'_>, cli: Cli) -> Done {
         Some(Verb::Demo { seed, scenario }) => {
             whole(backend.demo(console, Practice { seed, scenario }).await)
         }
-        Some(Verb::Engine) => whole(backend.engine(console.session).await),
+        Some(Verb::Engine) => whole(backend.engine(console.session, &mut |line| cx.print.note(line)).await),
         Some(Verb::Completions { shell }) => completions(cx, shell),
         Some(verb) => {
             cx.listen()?;

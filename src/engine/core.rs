@@ -363,6 +363,7 @@ impl Core {
             }
             writes.push(Write::PutInstance(instance));
         }
+        let unused_networks: Vec<String> = gone.iter().flat_map(|id| self.own_networks(id)).collect();
         writes.extend(forgotten.into_iter().map(|(pool, slot)| Write::DropInstance(pool, slot)));
         for id in gone {
             writes.push(Write::Journal(Draft::engine(What::Observed, format!("{id} is gone")).pool(&id)));
@@ -396,6 +397,11 @@ impl Core {
             self.wake_at = Some(self.clock.now().plus(1000));
             return Ok(false);
         }
+        if !unused_networks.is_empty() {
+            for observer in self.observers.values().filter(|o| o.view.borrow().is_live()) {
+                self.executor.remove_networks(observer.runtime.clone(), unused_networks.clone());
+            }
+        }
         for step in steps {
             self.hand_out(step);
         }
@@ -426,6 +432,19 @@ impl Core {
             }
             Step::Bury { instance, container } => self.executor.bury(runtime, instance, container),
         }
+    }
+
+    /// Networks that longshore makes for a pool and that no other pool names.
+    fn own_networks(&self, id: &PoolId) -> Vec<String> {
+        let others: BTreeSet<&str> = self
+            .desired
+            .pools
+            .values()
+            .filter(|p| p.id != *id)
+            .flat_map(|p| p.spec.networks.iter().map(|n| n.name.as_str()))
+            .collect();
+        let own = self.desired.pools.get(id).into_iter().flat_map(|p| &p.spec.networks);
+        own.filter(|n| !n.external && !others.contains(n.name.as_str())).map(|n| n.name.clone()).collect()
     }
 
     fn spec(&mut self, id: &PoolId) -> Option<Arc<PoolSpec>> {
@@ -539,5 +558,31 @@ fn check_identity(desired: &Desired, view: &Arc<HostView>, learnt: &mut Vec<Writ
             learnt.push(Write::PutIdentity(view.config.id.clone(), identity.to_owned()));
             view.clone()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::host::{HostFacts, HostSource};
+
+    fn view(engine: &str) -> Arc<HostView> {
+        let id = HostId::new("h1").unwrap();
+        let config =
+            HostConfig { id, address: "tcp://h1:2376".into(), tls_dir: None, source: HostSource::Added };
+        let facts = Arc::new(HostFacts { engine_id: engine.into(), ..HostFacts::default() });
+        Arc::new(HostView { seen: Seen::At(Millis(1)), facts, ..HostView::never(config) })
+    }
+
+    #[test]
+    fn another_engine_behind_a_known_address_is_not_the_same_host() {
+        let (mut desired, mut learnt) = (Desired::default(), Vec::new());
+        assert!(check_identity(&desired, &view("AAAA"), &mut learnt).is_live());
+        learnt.drain(..).for_each(|write| desired.apply(&write));
+        assert!(check_identity(&desired, &view("AAAA"), &mut learnt).is_live());
+        let other = check_identity(&desired, &view("BBBB"), &mut learnt);
+        assert!(!other.is_live() && learnt.is_empty());
+        let Seen::Never { why: Some(why) } = &other.seen else { panic!("{:?}", other.seen) };
+        assert!(why.contains("another engine answers at this address"), "{why}");
     }
 }

@@ -126,7 +126,8 @@ fn up(desired: &Desired, spec: &ClusterSpec, reset_scale: bool, caller: &Caller,
             continue;
         }
         let same_containers = old.is_some_and(|p| p.spec.same_containers(wanted));
-        let revision = old.map_or(1, |p| if same_containers { p.revision } else { p.revision + 1 });
+        let newest = desired.revisions.get(&id).copied().unwrap_or(0);
+        let revision = old.filter(|_| same_containers).map_or(newest + 1, |p| p.revision);
         let last_scale = if reset_scale { None } else { old.and_then(|p| p.last_scale.clone()) };
         let pool = Pool {
             id: id.clone(),

@@ -100,7 +100,7 @@ fn plan_pool(input: &Input<'_>, pool: &Pool, seen: &Seen<'_>, room: &mut Room<'_
         let instance = records.and_then(|r| r.get(&slot));
         let ours = seen.slots.get(&slot).map_or(&[][..], Vec::as_slice);
         let activity = input.busy.get(&(pool.id.clone(), slot));
-        let renewable = instance.is_some_and(|i| i.revision < pool.revision) && budget > 0;
+        let renewable = instance.is_some_and(|i| i.revision != pool.revision) && budget > 0;
         let decision = decide(&scene, slot, instance, ours, activity, room, renewable);
         if renewable && matches!(decision.status, SlotStatus::Stopping) {
             budget -= 1;
@@ -248,7 +248,7 @@ fn finish(input: &Input<'_>, pool: &Pool, seen: &Seen<'_>, mut view: PoolView, p
                 .entry(format!("{host} does not answer; its containers are not replaced meanwhile"))
                 .or_default() += 1;
         }
-        if slot.instance.as_ref().is_some_and(|i| i.revision < pool.revision) {
+        if slot.instance.as_ref().is_some_and(|i| i.revision != pool.revision) {
             counts.outdated += 1;
         }
     }

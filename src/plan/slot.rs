@@ -114,13 +114,16 @@ pub fn decide(
         return Decision { container, ..Decision::just(working(activity)) };
     }
     let Some(instance) = instance else {
+        if let Some(alive) = ours.iter().filter(|o| o.is_alive()).max_by_key(|o| o.tag.generation) {
+            return adopt(scene, alive);
+        }
         let seen = ours.iter().map(|o| o.tag.generation).max().unwrap_or(0);
-        return place(scene, slot, seen + 1, None, "it is wanted", room);
+        return place(scene, slot, seen + 1, None, ours, "it is wanted", room);
     };
     match scene.hosts.get(&instance.host).map(|h| &h.seen) {
         None => {
             let why = format!("its host {} is not known any more", instance.host);
-            return place(scene, slot, instance.generation + 1, Some(instance), &why, room);
+            return place(scene, slot, next_generation(instance, ours), Some(instance), ours, &why, room);
         }
         Some(Seen::At(_)) => {}
         Some(Seen::Never { why: None }) => {
@@ -137,6 +140,30 @@ pub fn decide(
     };
     decision.container = decision.container.or(container);
     decision
+}
+
+/// A container of ours runs in a slot of which there is no record (it was on a host that had been forgotten, or the state
+/// was restored): its labels are the record.
+fn adopt(scene: &Scene<'_>, one: &Ours<'_>) -> Decision {
+    let record = Instance {
+        pool: scene.pool.id.clone(),
+        slot: one.tag.slot,
+        generation: one.tag.generation,
+        host: one.host.clone(),
+        revision: one.tag.revision,
+        op: one.tag.op,
+        phase: Phase::Started,
+        failures: 0,
+        retry_at: None,
+        cause: None,
+        since: scene.now,
+    };
+    let sentence = format!("{}: found running on {} without a record, taken over", one.tag, one.host);
+    Decision {
+        container: Some(one.container.id.clone()),
+        update: Some((record, Some(sentence))),
+        ..Decision::just(SlotStatus::Starting)
+    }
 }
 
 fn working(activity: &Activity) -> SlotStatus {
@@ -167,9 +194,13 @@ fn place(
     slot: Slot,
     generation: u32,
     before: Option<&Instance>,
+    ours: &[Ours<'_>],
     why: &str,
     room: &mut Room<'_>,
 ) -> Decision {
+    if ours.iter().any(Ours::is_alive) {
+        return Decision::just(SlotStatus::Stopping);
+    }
     let chosen = match before {
         Some(old) if scene.hosts.contains_key(&old.host) => room.choose_again(scene.pool, &old.host),
         _ => room.choose(scene.pool, None),
@@ -237,8 +268,15 @@ fn missing(scene: &Scene<'_>, instance: &Instance, ours: &[Ours<'_>], room: &mut
         Phase::Intended => not_yet(scene, instance).unwrap_or_else(|| {
             if instance.failures > 0 {
                 let generation = next_generation(instance, ours);
-                let decision =
-                    place(scene, instance.slot, generation, Some(instance), "its last attempt failed", room);
+                let decision = place(
+                    scene,
+                    instance.slot,
+                    generation,
+                    Some(instance),
+                    ours,
+                    "its last attempt failed",
+                    room,
+                );
                 keep_generation_on_same_host(decision, instance)
             } else {
                 again(scene, instance, ours, instance.generation, "it was intended and is not there")
@@ -248,7 +286,7 @@ fn missing(scene: &Scene<'_>, instance: &Instance, ours: &[Ours<'_>], room: &mut
             let why = instance.cause.clone().unwrap_or_else(|| "it ended".into());
             again(scene, instance, ours, next_generation(instance, ours), &why)
         }),
-        Phase::Finished if instance.revision < scene.pool.revision => {
+        Phase::Finished if instance.revision != scene.pool.revision => {
             again(scene, instance, ours, next_generation(instance, ours), "its specification has changed")
         }
         Phase::Finished => Decision::just(SlotStatus::Finished),
@@ -302,7 +340,7 @@ fn running(scene: &Scene<'_>, instance: &Instance, one: &Ours<'_>, renew: bool) 
         Health::Starting => SlotStatus::Checking,
         Health::None | Health::Healthy => SlotStatus::Running,
     };
-    let outdated = instance.revision < scene.pool.revision;
+    let outdated = instance.revision != scene.pool.revision;
     let record = |phase| Instance { phase, retry_at: None, since: scene.now, ..instance.clone() };
     match (instance.phase, one.container.health) {
         (Phase::Intended, _) => {

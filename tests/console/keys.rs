@@ -198,7 +198,7 @@ fn undo_is_staged_and_sent_as_undo() {
     console.key("Enter");
     assert_eq!(
         sent(&mut console),
-        [Request::Command(Command::Undo { pool: world::pool_id("feed/cache"), op: None })]
+        [Request::Command(Command::Undo { pool: world::pool_id("feed/cache"), op: Some(OpId(40)) })]
     );
     console.keys("j u");
     assert!(console.screen().contains("nothing to undo"));

@@ -8,6 +8,7 @@ use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Duration, Instant};
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
 use crate::base::fault::{Fault, Kind, Outcome};
@@ -20,6 +21,10 @@ use crate::model::world::World;
 
 /// Inputs and outputs of a program that may wait.
 const PROGRAM_MAX: usize = 64;
+
+/// A request without an answer for so long means that the engine's process hangs or is stopped. A dead one is noticed at
+/// once, by the end of the connection.
+const SILENT_AFTER: Duration = Duration::from_secs(5);
 
 type Frames = Framed<UnixStream, LengthDelimitedCodec>;
 
@@ -51,7 +56,7 @@ fn lost(why: &str) -> Fault {
 #[derive(Default)]
 struct Open {
     next: Id,
-    asked: BTreeMap<Id, oneshot::Sender<Reply>>,
+    asked: BTreeMap<Id, (Instant, oneshot::Sender<Reply>)>,
     tails: BTreeMap<Id, mpsc::Sender<LogChunk>>,
     begun: BTreeMap<Id, oneshot::Sender<Outcome<ExecSession>>>,
     programs: BTreeMap<Id, mpsc::Sender<ExecOutput>>,
@@ -68,8 +73,15 @@ impl Link {
         // Inputs of programs from all sessions, and tails whose reader has gone.
         let (later, mut outgoing) = mpsc::channel::<ToEngine>(PROGRAM_MAX);
         let mut world = World::default();
+        let mut clock = tokio::time::interval(Duration::from_secs(1));
         loop {
             tokio::select! {
+                _ = clock.tick() => {
+                    if let Some(trouble) = open.silence(&world).filter(|t| world.engine.trouble.as_ref() != Some(t)) {
+                        world.engine.trouble = Some(trouble);
+                        publish.send_replace(Arc::new(world.clone()));
+                    }
+                }
                 frame = self.frames.next() => {
                     let frame = match frame {
                         Some(Ok(bytes)) => decode(&bytes),
@@ -105,12 +117,23 @@ impl Link {
 }
 
 impl Open {
+    /// What to say when the engine has not answered for too long.
+    fn silence(&self, world: &World) -> Option<String> {
+        let oldest = self.asked.values().map(|(at, _)| *at).min()?;
+        let (pid, user) = (world.engine.pid, &world.engine.user);
+        (oldest.elapsed() >= SILENT_AFTER).then(|| {
+            format!(
+                "the engine of {user} (pid {pid}) does not answer: is it stopped? nothing is mended meanwhile"
+            )
+        })
+    }
+
     fn send(&mut self, call: Call, later: &mpsc::Sender<ToEngine>) -> ToEngine {
         self.next += 1;
         let id = self.next;
         match call {
             Call::Ask { request, reply } => {
-                self.asked.insert(id, reply);
+                self.asked.insert(id, (Instant::now(), reply));
                 ToEngine::Ask(id, request)
             }
             Call::Tail { request, sink } => {
@@ -132,7 +155,7 @@ impl Open {
     async fn receive(&mut self, frame: FromEngine, later: &mpsc::Sender<ToEngine>) {
         match frame {
             FromEngine::Reply(id, reply) => {
-                if let Some(asked) = self.asked.remove(&id) {
+                if let Some((_, asked)) = self.asked.remove(&id) {
                     let _ = asked.send(*reply);
                 }
             }

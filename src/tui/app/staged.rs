@@ -1,7 +1,7 @@
 //! A staged number: chosen with + and -, previewed, sent once after a pause or with Enter, dropped with Esc.
 
 use crate::base::clock::Millis;
-use crate::base::ids::PoolId;
+use crate::base::ids::{OpId, PoolId};
 use crate::model::command::{Busy, Change, Command, Refusal, RefusalKind};
 use crate::model::pool::REPLICAS_MAX;
 use crate::model::preview::Preview;
@@ -24,8 +24,8 @@ pub struct Staged {
     pub expect: u64,
     /// When it was last changed: the pause counts from here.
     pub at: Millis,
-    /// It takes back the last scale.
-    pub undo: bool,
+    /// It takes back this scale.
+    pub undo: Option<OpId>,
     /// The question that is open: one at a time, the newest number is asked for when it is answered.
     pub asked: Option<Ticket>,
     /// What it would do.
@@ -74,11 +74,11 @@ impl App {
             _ => want,
         };
         let to = (i64::from(base) + by).clamp(0, i64::from(REPLICAS_MAX));
-        self.stage_to(u32::try_from(to).unwrap_or(0), false)
+        self.stage_to(u32::try_from(to).unwrap_or(0), None)
     }
 
     /// Stages a number for the pool under the cursor.
-    pub(crate) fn stage_to(&mut self, to: u32, undo: bool) -> Vec<Effect> {
+    pub(crate) fn stage_to(&mut self, to: u32, undo: Option<OpId>) -> Vec<Effect> {
         let Some((pool, want, version)) = self.chosen() else { return Vec::new() };
         let (from, expect) = match &self.staged {
             Some(s) if s.pool == pool => (s.from, s.expect),
@@ -163,11 +163,11 @@ impl App {
     /// Sends what is staged, or asks for the pool's name first.
     pub(crate) fn send_staged(&mut self) -> Vec<Effect> {
         let Some(staged) = self.staged.take() else { return Vec::new() };
-        if staged.undo {
+        if staged.undo.is_some() {
             let pending = Pending::Undo(staged.pool.clone());
             self.say(format!("sending: {} back to {}", staged.pool, staged.to));
             return vec![
-                self.ask(Request::Command(Command::Undo { pool: staged.pool, op: None }), pending).1,
+                self.ask(Request::Command(Command::Undo { pool: staged.pool, op: staged.undo }), pending).1,
             ];
         }
         let refusal = staged.preview.as_ref().and_then(|p| p.refusal.clone());
@@ -216,7 +216,7 @@ impl App {
             }
             Some(last) => {
                 self.staged = None;
-                return self.stage_to(last.from, true);
+                return self.stage_to(last.from, Some(last.op));
             }
         }
         Vec::new()

@@ -76,7 +76,7 @@ fn keys(app: &App, buf: &mut Buffer, area: Rect, y: u16) {
 }
 
 fn keys_of_staged(app: &App, staged: &Staged) -> String {
-    let what = if staged.undo { "undo " } else { "" };
+    let what = if staged.undo.is_some() { "undo " } else { "" };
     let head = format!("{what}{} {}→{}", staged.pool, staged.from, staged.to);
     match staged.due_in(app.now, app.settings.pause_ms) {
         Some(ms) => format!("{head} in {} · Enter now · Esc drops it", text::took(ms)),
