@@ -101,7 +101,7 @@ impl Core {
 
     fn removed(&mut self, removal: &Removal, result: &Result<(), Fault>, writes: &mut Vec<Write>) {
         let key = (removal.host.clone(), removal.container.clone());
-        let list = self.observers.get(&removal.host).map(super::observe::Observer::refresh);
+        let list = self.observers.get(&removal.host).map(crate::engine::observe::Observer::refresh);
         self.leaving.insert(key.clone(), list);
         let (what, text) = match result {
             Ok(()) => (What::Outcome, "removed".to_owned()),

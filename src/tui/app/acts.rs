@@ -381,7 +381,8 @@ impl App {
             (None, Some(View::Text(view))) => view.command.clone(),
             _ => self.under_cursor().map_or_else(|| self.view_command().to_owned(), |k| self.command_for(&k)),
         };
-        self.foot = Some(super::Foot { text: format!("copied: {command}"), hint: None, role: Role::Ok });
+        self.foot =
+            Some(crate::tui::app::Foot { text: format!("copied: {command}"), hint: None, role: Role::Ok });
         vec![Effect::Copy(command)]
     }
 

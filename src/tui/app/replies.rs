@@ -47,7 +47,8 @@ impl App {
             (_, Reply::Accepted(accepted)) => {
                 let op = accepted.op.map(|op| format!(" ({op})")).unwrap_or_default();
                 let text = crate::base::text::safe(&accepted.text).into_owned();
-                self.foot = Some(super::Foot { text: format!("{text}{op}"), hint: None, role: Role::Ok });
+                self.foot =
+                    Some(crate::tui::app::Foot { text: format!("{text}{op}"), hint: None, role: Role::Ok });
             }
             (_, Reply::Refused(refusal)) => self.refused(&refusal),
             (_, Reply::Failed(fault)) => self.refused(&Refusal::from(fault)),
@@ -57,7 +58,7 @@ impl App {
     }
 
     fn refused(&mut self, refusal: &Refusal) {
-        self.foot = Some(super::Foot {
+        self.foot = Some(crate::tui::app::Foot {
             text: format!("not done: {refusal}"),
             hint: refusal.hint.as_deref().map(|h| crate::base::text::safe(h).into_owned()),
             role: Role::Bad,
