@@ -15,10 +15,10 @@ use crate::base::ids::{ContainerId, HostId, OpId, PoolId, Slot};
 use crate::engine::execute::{Executor, Report};
 use crate::engine::handle::{CALLS_MAX, Call};
 use crate::engine::intake::Caller;
+use crate::engine::intents;
 use crate::engine::observe::{Look, Observer};
 use crate::model::desired::{Desired, Write};
 use crate::model::host::{HostConfig, HostView, Seen};
-use crate::model::journal::{Draft, What};
 use crate::model::operation::Progress;
 use crate::model::pool::PoolSpec;
 use crate::model::world::{EngineView, Mode, PoolView, World};
@@ -351,59 +351,16 @@ impl Core {
 
     /// Writes down what was planned, then hands it out. True when records have changed that lead to another plan.
     async fn carry_out(&mut self, plan: Plan) -> Outcome<bool> {
-        let Plan { steps, removals, updates, forgotten, gone, pools, wake_at } = plan;
-        self.wake_at = wake_at;
-        for (id, view) in pools {
-            match self.pools.get(&id) {
-                Some(old) if **old == view => {}
-                _ => drop(self.pools.insert(id, Arc::new(view))),
-            }
-        }
-        self.pools.retain(|id, _| self.desired.pools.contains_key(id));
+        self.wake_at = plan.wake_at;
+        self.take_views(&plan);
         if !self.is_active() {
             return Ok(false);
         }
         self.cancel_unwanted();
-        let again = !updates.is_empty() || !forgotten.is_empty() || !gone.is_empty();
-        let mut writes = Vec::new();
-        for (instance, sentence) in updates {
-            if let Some(text) = sentence {
-                let line = Draft::engine(What::Observed, text)
-                    .slot(&instance.pool, instance.slot)
-                    .host(&instance.host);
-                writes.push(Write::Journal(line));
-            }
-            writes.push(Write::PutInstance(instance));
-        }
-        let unused_networks: Vec<String> = gone.iter().flat_map(|id| self.own_networks(id)).collect();
-        writes.extend(forgotten.into_iter().map(|(pool, slot)| Write::DropInstance(pool, slot)));
-        for id in gone {
-            writes.push(Write::Journal(Draft::engine(What::Observed, format!("{id} is gone")).pool(&id)));
-            writes.push(Write::DropPool(id));
-        }
-        for step in &steps {
-            if let Step::Create { instance, why } = step {
-                let text = format!(
-                    "make {}.{} g{} on {}: {why}",
-                    instance.pool, instance.slot, instance.generation, instance.host
-                );
-                let line = Draft::engine(What::Intent, text)
-                    .slot(&instance.pool, instance.slot)
-                    .host(&instance.host)
-                    .op(instance.op);
-                writes.push(Write::PutInstance(instance.clone()));
-                writes.push(Write::Journal(line));
-            }
-        }
-        for removal in &removals {
-            let text = format!(
-                "remove {} g{} from {}: {}",
-                removal.tag, removal.tag.generation, removal.host, removal.why
-            );
-            writes.push(Write::Journal(
-                Draft::engine(What::Intent, text).slot(&removal.pool, removal.tag.slot).host(&removal.host),
-            ));
-        }
+        let unused_networks: Vec<String> = plan.gone.iter().flat_map(|id| self.own_networks(id)).collect();
+        let again = !plan.updates.is_empty() || !plan.forgotten.is_empty() || !plan.gone.is_empty();
+        let writes = intents::of(&plan);
+        let Plan { steps, removals, .. } = plan;
         if !self.write(writes).await? {
             // Not durable: nothing is tried. The next turn plans the same again.
             self.wake_at = Some(self.clock.now().plus(1000));
@@ -424,6 +381,17 @@ impl Core {
             }
         }
         Ok(again)
+    }
+
+    /// Takes over the pools' views; those that have not changed stay shared with the worlds before.
+    fn take_views(&mut self, plan: &Plan) {
+        for (id, view) in &plan.pools {
+            match self.pools.get(id) {
+                Some(old) if **old == *view => {}
+                _ => drop(self.pools.insert(id.clone(), Arc::new(view.clone()))),
+            }
+        }
+        self.pools.retain(|id, _| self.desired.pools.contains_key(id));
     }
 
     fn hand_out(&mut self, step: Step) {

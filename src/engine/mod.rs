@@ -4,6 +4,7 @@ pub mod core;
 pub mod execute;
 pub mod handle;
 pub mod intake;
+pub mod intents;
 pub mod link;
 pub mod lock;
 pub mod observe;
