@@ -14,6 +14,7 @@ mod logs;
 mod preview;
 mod print;
 mod rawtty;
+mod show;
 mod target;
 mod up;
 mod wait;
@@ -232,6 +233,7 @@ async fn command(cx: &mut Cx<'_>, verb: Verb) -> Done {
             journal::journal(cx, pool.as_deref(), op.as_deref(), limit).await
         }
         Verb::Ops { limit } => journal::ops(cx, limit).await,
+        Verb::Show { target } => show::run(cx, &target).await,
         Verb::Check { file, env_file } => check::file(cx, &file, env_file.as_deref()),
         Verb::Doctor => check::doctor(cx).await,
         Verb::Demo { .. } | Verb::Engine | Verb::Completions { .. } => Ok(DONE),
