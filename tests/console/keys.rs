@@ -101,6 +101,25 @@ fn ten_presses_are_one_change_sent_after_a_pause() {
 }
 
 #[test]
+fn an_old_view_is_acted_on_only_when_a_person_says_so() {
+    let mut console = on_web();
+    let mut old = world::feed();
+    world::with_pool(&mut old, "feed/web", |view| view.counts.lost = 3);
+    console.event(Event::World(std::sync::Arc::new(old)));
+    console.key("+");
+    answer_preview(&mut console, None);
+    console.pass(5_000);
+    assert_eq!(sent(&mut console), [], "a pause sends nothing");
+    assert!(
+        console.screen().contains("3 containers of it on hosts that do not answer"),
+        "{}",
+        console.screen()
+    );
+    console.key("Enter");
+    assert_eq!(sent(&mut console).len(), 1);
+}
+
+#[test]
 fn enter_sends_at_once_and_esc_drops() {
     let mut console = on_web();
     console.keys("+ Enter");

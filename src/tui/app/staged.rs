@@ -154,9 +154,29 @@ impl App {
         }
     }
 
+    /// Why what is shown of a pool may be old: then a pause sends nothing, a person has to say so.
+    pub(crate) fn stale(&self, pool: &PoolId) -> Option<String> {
+        if let Some(trouble) = &self.world.engine.trouble {
+            return Some(crate::base::text::safe(trouble).into_owned());
+        }
+        let lost = self.world.pool(pool).map_or(0, |view| view.counts.lost);
+        (lost > 0).then(|| {
+            let count = crate::base::text::count(u64::from(lost), "container");
+            format!("{count} of it on hosts that do not answer: the view is old")
+        })
+    }
+
+    /// Milliseconds until what is staged is sent by itself; `None` while it waits for a person.
+    pub(crate) fn staged_in(&self, staged: &Staged) -> Option<u64> {
+        if self.stale(&staged.pool).is_some() {
+            return None;
+        }
+        staged.due_in(self.now, self.settings.pause_ms)
+    }
+
     /// Sends what is staged when its pause is over.
     pub(crate) fn staged_due(&mut self) -> Vec<Effect> {
-        let due = self.staged.as_ref().and_then(|s| s.due_in(self.now, self.settings.pause_ms));
+        let due = self.staged.as_ref().and_then(|s| self.staged_in(s));
         if due == Some(0) && matches!(self.mode, Mode::Normal) { self.send_staged() } else { Vec::new() }
     }
 
