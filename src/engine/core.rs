@@ -24,6 +24,7 @@ use crate::model::pool::PoolSpec;
 use crate::model::world::{EngineView, Mode, PoolView, World};
 use crate::plan::reconcile::{Input, Plan, reconcile};
 use crate::plan::slot::{Activity, Step};
+use crate::plan::surplus::Removal;
 use crate::ports::runtime::Runtime;
 use crate::store::Store;
 
@@ -369,29 +370,7 @@ impl Core {
             writes.push(Write::Journal(Draft::engine(What::Observed, format!("{id} is gone")).pool(&id)));
             writes.push(Write::DropPool(id));
         }
-        for step in &steps {
-            if let Step::Create { instance, why } = step {
-                let text = format!(
-                    "make {}.{} g{} on {}: {why}",
-                    instance.pool, instance.slot, instance.generation, instance.host
-                );
-                let line = Draft::engine(What::Intent, text)
-                    .slot(&instance.pool, instance.slot)
-                    .host(&instance.host)
-                    .op(instance.op);
-                writes.push(Write::PutInstance(instance.clone()));
-                writes.push(Write::Journal(line));
-            }
-        }
-        for removal in &removals {
-            let text = format!(
-                "remove {} g{} from {}: {}",
-                removal.tag, removal.tag.generation, removal.host, removal.why
-            );
-            writes.push(Write::Journal(
-                Draft::engine(What::Intent, text).slot(&removal.pool, removal.tag.slot).host(&removal.host),
-            ));
-        }
+        writes.extend(intents(&steps, &removals));
         if !self.write(writes).await? {
             // Not durable: nothing is tried. The next turn plans the same again.
             self.wake_at = Some(self.clock.now().plus(1000));
@@ -523,6 +502,35 @@ impl Core {
         }
         self.publish.send_replace(Arc::new(World { at: self.clock.now(), revision: self.revision, ..next }));
     }
+}
+
+/// What is about to be tried, as it is written down before.
+fn intents(steps: &[Step], removals: &[Removal]) -> Vec<Write> {
+    let mut writes = Vec::new();
+    for step in steps {
+        if let Step::Create { instance, why } = step {
+            let text = format!(
+                "make {}.{} g{} on {}: {why}",
+                instance.pool, instance.slot, instance.generation, instance.host
+            );
+            let line = Draft::engine(What::Intent, text)
+                .slot(&instance.pool, instance.slot)
+                .host(&instance.host)
+                .op(instance.op);
+            writes.push(Write::PutInstance(instance.clone()));
+            writes.push(Write::Journal(line));
+        }
+    }
+    for removal in removals {
+        let text = format!(
+            "remove {} g{} from {}: {}",
+            removal.tag, removal.tag.generation, removal.host, removal.why
+        );
+        writes.push(Write::Journal(
+            Draft::engine(What::Intent, text).slot(&removal.pool, removal.tag.slot).host(&removal.host),
+        ));
+    }
+    writes
 }
 
 fn same_parts(a: &World, b: &World) -> bool {
