@@ -3,7 +3,6 @@
 #![expect(clippy::disallowed_methods, reason = "waits for processes and servers outside, in real time")]
 
 #[cfg(test)]
-#[expect(dead_code, reason = "each test program uses a part of it")]
 mod support;
 
 use std::io::{Read, Write};

@@ -1,4 +1,5 @@
 //! The house rules: who may name whom, sizes, first lines, and that the documents say what is there.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
 #[path = "tidy/documents.rs"]
 mod documents;

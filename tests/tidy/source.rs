@@ -203,15 +203,15 @@ fn literal(rest: &str, before: Option<char>) -> (usize, Option<&str>) {
             return ((end + close.len()).min(rest.len()), Some(&rest[open + 1..end]));
         }
     }
-    if rest.starts_with('"') {
+    if let Some(inside) = rest.strip_prefix('"') {
         let mut skip = false;
-        let end = rest[1..].find(|c| {
+        let end = inside.find(|c| {
             let ends = c == '"' && !skip;
             skip = c == '\\' && !skip;
             ends
         });
-        let end = end.map_or(rest.len() - 1, |i| i + 1);
-        return (end + 1, Some(&rest[1..end]));
+        let end = end.unwrap_or(inside.len());
+        return ((end + 2).min(rest.len()), Some(&inside[..end]));
     }
     (if rest.starts_with('\'') { character(rest) } else { 0 }, None)
 }
