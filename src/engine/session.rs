@@ -32,8 +32,10 @@ const ATTACH_WITHIN: Duration = Duration::from_secs(5);
 pub struct Setup {
     /// The state directory.
     pub dir: PathBuf,
-    /// The session may only look: it never takes the lock.
+    /// Nothing may be changed through this session, nor any program run; it never takes the lock.
     pub read_only: bool,
+    /// It never takes the lock: an engine of its own only looks, and may run programs in containers.
+    pub look: bool,
     /// Where stamps come from.
     pub clock: SharedClock,
     /// How hosts are connected.
@@ -175,8 +177,8 @@ async fn begin(setup: &Setup) -> Outcome<Behind> {
 
 /// One try: the lock, else its holder.
 async fn again(setup: &Setup) -> Outcome<Behind> {
-    if setup.read_only {
-        return match client::connect(&socket(&setup.dir), true).await {
+    if setup.read_only || setup.look {
+        return match client::connect(&socket(&setup.dir), setup.read_only).await {
             Ok(link) => Ok(Behind::Link(link)),
             Err(_) => observe_only(setup).await,
         };
