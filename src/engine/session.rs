@@ -188,7 +188,10 @@ async fn again(setup: &Setup) -> Outcome<Behind> {
         Ok(lock) => own_core(setup, lock).await,
         Err(holder) => match client::connect(&socket(&setup.dir), false).await {
             Ok(link) => Ok(Behind::Link(link)),
-            Err(fault) => Err(fault.because(held_by(&setup.dir, holder.as_ref()))),
+            Err(fault) if fault.kind == Kind::Unreachable => Err(fault
+                .because(held_by(&setup.dir, holder.as_ref()))
+                .hint("if that process is stopped, let it go on (kill -CONT) or end it; nothing is lost")),
+            Err(fault) => Err(fault),
         },
     }
 }

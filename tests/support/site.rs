@@ -224,6 +224,14 @@ impl Site {
         serde_json::from_str(&self.ok(&all)).unwrap()
     }
 
+    /// The same, whatever its exit status (1 when no host answered).
+    pub fn json_any(&self, args: &[&str]) -> Value {
+        let mut all = args.to_vec();
+        all.push("--json");
+        let said = self.run(&all);
+        serde_json::from_str(&said.out).unwrap_or_else(|e| panic!("{e} in {said:#?}"))
+    }
+
     /// A pool's record, when it is listed.
     pub fn pool(&self, cluster: &str, pool: &str) -> Option<Value> {
         let said = self.run(&["pools", "--json"]);
