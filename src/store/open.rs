@@ -94,9 +94,9 @@ pub fn open(dir: &Path) -> Outcome<Connection> {
     let path = dir.join(FILE);
     let mut connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
     schema::refuse_newer(schema::version(&connection)?)?;
-    set(&connection, "journal_mode", &"WAL")?;
-    set(&connection, "synchronous", &"FULL")?;
-    set(&connection, "foreign_keys", &true)?;
+    set(&connection, &path, "journal_mode", &"WAL")?;
+    set(&connection, &path, "synchronous", &"FULL")?;
+    set(&connection, &path, "foreign_keys", &true)?;
     schema::migrate(&mut connection)?;
     restrict(&path);
     Ok(connection)
@@ -124,15 +124,16 @@ fn connect(path: &Path, flags: OpenFlags) -> Outcome<Connection> {
     let connection = Connection::open_with_flags(&real, flags)
         .map_err(|e| from_sqlite(&e).because(format!("{}", path.display())))?;
     connection.busy_timeout(BUSY).map_err(|e| from_sqlite(&e))?;
-    set(&connection, "mmap_size", &0)?;
-    set(&connection, "cache_size", &-CACHE_KIB)?;
+    set(&connection, path, "mmap_size", &0)?;
+    set(&connection, path, "cache_size", &-CACHE_KIB)?;
     Ok(connection)
 }
 
-fn set(connection: &Connection, name: &str, value: &dyn rusqlite::ToSql) -> Outcome<()> {
+/// Sets a pragma. The first one reads the file, so this is where a damaged one shows.
+fn set(connection: &Connection, path: &Path, name: &str, value: &dyn rusqlite::ToSql) -> Outcome<()> {
     connection
         .pragma_update(None, name, value)
-        .map_err(|e| from_sqlite(&e).because(format!("setting {name}")))
+        .map_err(|e| from_sqlite(&e).because(path.display().to_string()))
 }
 
 /// The files hold what people run: nobody else may read them, whatever the umask was.

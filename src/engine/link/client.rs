@@ -66,11 +66,7 @@ fn read(frame: Option<std::io::Result<bytes::BytesMut>>) -> Outcome<FromEngine> 
 /// Says on screen that the engine is silent; its next words take that back.
 fn tell_silence(publish: &watch::Sender<Arc<World>>) {
     publish.send_modify(|world| {
-        let (user, pid) = (&world.engine.user, world.engine.pid);
-        let why = format!(
-            "the engine ({user}, pid {pid}) has said nothing for {} s: its process is stopped or starved",
-            SILENT_AFTER.as_secs()
-        );
+        let why = format!("silent for {} s: stopped or starved", SILENT_AFTER.as_secs());
         let engine = EngineView { trouble: Some(why), ..world.engine.clone() };
         *world = Arc::new(World { engine, ..(**world).clone() });
     });
