@@ -14,6 +14,7 @@ use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::{ContainerId, HostId, OpId, PoolId, Slot};
 use crate::engine::execute::{Executor, Report};
 use crate::engine::handle::{CALLS_MAX, Call};
+use crate::engine::identity;
 use crate::engine::intake::Caller;
 use crate::engine::intents;
 use crate::engine::observe::{Look, Observer};
@@ -303,26 +304,29 @@ impl Core {
     /// Takes over the observers' new views. True when anything but measured use has changed.
     async fn see(&mut self) -> Outcome<bool> {
         let mut replan = false;
-        let mut learnt = Vec::new();
-        for (id, observer) in &mut self.observers {
-            if !observer.view.has_changed().unwrap_or(false) {
+        for fresh in self.fresh_views() {
+            let id = fresh.config.id.clone();
+            let mut learnt = Vec::new();
+            let fresh = identity::check(&self.desired, &self.hosts, &fresh, &mut learnt);
+            if self.is_active() && !self.write(learnt).await? {
+                // Who answers there is not durable: nothing may be decided from this view. The next list brings it again.
                 continue;
             }
-            let fresh = observer.view.borrow_and_update().clone();
-            let fresh = check_identity(&self.desired, &fresh, &mut learnt);
-            let old = self.hosts.insert(id.clone(), fresh.clone());
+            let old = self.hosts.insert(id, fresh.clone());
             replan |= old.is_none_or(|o| {
                 o.lists != fresh.lists || o.seen != fresh.seen || !Arc::ptr_eq(&o.facts, &fresh.facts)
             });
-        }
-        if !learnt.is_empty() && self.is_active() {
-            self.write(learnt).await?;
         }
         let hosts = &self.hosts;
         let shown = |host: &HostId, list: u64| hosts.get(host).is_none_or(|h| h.lists >= list && h.is_live());
         self.busy.retain(|_, busy| !busy.settles.as_ref().is_some_and(|(host, list)| shown(host, *list)));
         self.leaving.retain(|(host, _), list| !list.is_some_and(|list| shown(host, list)));
         Ok(replan)
+    }
+
+    fn fresh_views(&mut self) -> Vec<Arc<HostView>> {
+        let changed = |o: &&mut Observer| o.view.has_changed().unwrap_or(false);
+        self.observers.values_mut().filter(changed).map(|o| o.view.borrow_and_update().clone()).collect()
     }
 
     pub(super) fn plan(&mut self) -> Plan {
@@ -513,56 +517,4 @@ fn same_parts(a: &World, b: &World) -> bool {
         && a.hosts.iter().zip(&b.hosts).all(|(x, y)| Arc::ptr_eq(x.1, y.1))
         && a.pools.len() == b.pools.len()
         && a.pools.iter().zip(&b.pools).all(|(x, y)| Arc::ptr_eq(x.1, y.1))
-}
-
-/// Another engine behind a known address is not the same host: its view is not taken, nothing is done there.
-fn check_identity(desired: &Desired, view: &Arc<HostView>, learnt: &mut Vec<Write>) -> Arc<HostView> {
-    let identity = view.facts.engine_id.raw();
-    if identity.is_empty() || !view.is_live() {
-        return view.clone();
-    }
-    match desired.identities.get(&view.config.id) {
-        Some(known) if known != identity => {
-            let id = &view.config.id;
-            let why = format!(
-                "another engine answers at this address; if that is right: longshore hosts remove {id} --force, then add it again"
-            );
-            Arc::new(HostView {
-                seen: Seen::Never { why: Some(why) },
-                containers: Arc::default(),
-                ..(**view).clone()
-            })
-        }
-        Some(_) => view.clone(),
-        None => {
-            learnt.push(Write::PutIdentity(view.config.id.clone(), identity.to_owned()));
-            view.clone()
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::host::{HostFacts, HostSource};
-
-    fn view(engine: &str) -> Arc<HostView> {
-        let id = HostId::new("h1").unwrap();
-        let config =
-            HostConfig { id, address: "tcp://h1:2376".into(), tls_dir: None, source: HostSource::Added };
-        let facts = Arc::new(HostFacts { engine_id: engine.into(), ..HostFacts::default() });
-        Arc::new(HostView { seen: Seen::At(Millis(1)), facts, ..HostView::never(config) })
-    }
-
-    #[test]
-    fn another_engine_behind_a_known_address_is_not_the_same_host() {
-        let (mut desired, mut learnt) = (Desired::default(), Vec::new());
-        assert!(check_identity(&desired, &view("AAAA"), &mut learnt).is_live());
-        learnt.drain(..).for_each(|write| desired.apply(&write));
-        assert!(check_identity(&desired, &view("AAAA"), &mut learnt).is_live());
-        let other = check_identity(&desired, &view("BBBB"), &mut learnt);
-        assert!(!other.is_live() && learnt.is_empty());
-        let Seen::Never { why: Some(why) } = &other.seen else { panic!("{:?}", other.seen) };
-        assert!(why.contains("another engine answers at this address"), "{why}");
-    }
 }

@@ -3,6 +3,7 @@
 pub mod core;
 pub mod execute;
 pub mod handle;
+mod identity;
 pub mod intake;
 pub mod intents;
 pub mod link;

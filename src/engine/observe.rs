@@ -11,7 +11,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::base::clock::SharedClock;
+use crate::base::clock::{Millis, SharedClock};
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::{ContainerId, PoolId};
 use crate::model::container::{Container, Owner, State};
@@ -103,6 +103,23 @@ impl Observer {
     }
 }
 
+/// One list, with its number and its time.
+struct Listed {
+    number: u64,
+    at: Millis,
+    containers: Vec<Container>,
+}
+
+impl Listed {
+    fn show(self, view: &mut HostView) {
+        view.seen = Seen::At(self.at);
+        view.lists = self.number;
+        if *view.containers != self.containers {
+            view.containers = Arc::new(self.containers);
+        }
+    }
+}
+
 type Events = BoxStream<'static, Outcome<EngineEvent>>;
 
 struct Eye {
@@ -189,32 +206,46 @@ impl Eye {
         }
     }
 
-    /// The first list and the facts go out together, the list is shown as soon as it is there.
+    /// The list and the facts go out together. The very first list is shown as soon as it is there (nothing is done on a
+    /// host before its facts are known); a later one only with the facts, for another engine may answer by now.
     async fn list_with_facts(&mut self, known: &mut bool) -> Outcome<()> {
         let runtime = self.runtime.clone();
         let facts = async move { timeout(FACTS_DEADLINE, runtime.facts()).await };
-        let (listed, facts) = tokio::join!(self.list(), facts);
-        listed?;
+        let is_first = self.slot.borrow().facts.engine_id.raw().is_empty();
+        let listed = async {
+            let listed = self.fetch().await?;
+            Ok(if is_first {
+                self.publish(|view| listed.show(view));
+                None
+            } else {
+                Some(listed)
+            })
+        };
+        let (listed, facts): (Outcome<Option<Listed>>, _) = tokio::join!(listed, facts);
+        let listed = listed?;
         let facts = Arc::new(facts.unwrap_or_else(|_| Err(slow("facts", FACTS_DEADLINE)))?);
         *known = true;
-        self.publish(|view| view.facts = facts);
+        self.publish(|view| {
+            view.facts = facts;
+            if let Some(listed) = listed {
+                listed.show(view);
+            }
+        });
         Ok(())
     }
 
     async fn list(&self) -> Outcome<()> {
+        let listed = self.fetch().await?;
+        self.publish(|view| listed.show(view));
+        Ok(())
+    }
+
+    async fn fetch(&self) -> Outcome<Listed> {
         let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
         let listed = timeout(LIST_DEADLINE, self.runtime.list()).await;
         let mut containers = listed.unwrap_or_else(|_| Err(slow("a list of containers", LIST_DEADLINE)))?;
         containers.sort_by(|a, b| a.id.cmp(&b.id));
-        let at = self.clock.now();
-        self.publish(|view| {
-            view.seen = Seen::At(at);
-            view.lists = number;
-            if *view.containers != containers {
-                view.containers = Arc::new(containers);
-            }
-        });
-        Ok(())
+        Ok(Listed { number, at: self.clock.now(), containers })
     }
 
     fn lose(&self, fault: &Fault) {

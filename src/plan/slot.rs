@@ -118,11 +118,16 @@ pub fn decide(
             return adopt(scene, alive);
         }
         let seen = ours.iter().map(|o| o.tag.generation).max().unwrap_or(0);
-        return place(scene, slot, seen + 1, None, ours, "it is wanted", room);
+        return place(scene, slot, seen.saturating_add(1), None, ours, "it is wanted", room);
     };
     match scene.hosts.get(&instance.host).map(|h| &h.seen) {
         None => {
             let why = format!("its host {} is not known any more", instance.host);
+            // It may be known under another name now, which shows when every engine has said who it is.
+            if let Some(silent) = scene.hosts.values().find(|h| is_silent(h)) {
+                let why = format!("{why}, and {} has not answered yet", silent.config.id);
+                return Decision::just(SlotStatus::Waiting(why));
+            }
             return place(scene, slot, next_generation(instance, ours), Some(instance), ours, &why, room);
         }
         Some(Seen::At(_)) => {}
@@ -140,6 +145,14 @@ pub fn decide(
     };
     decision.container = decision.container.or(container);
     decision
+}
+
+fn is_silent(host: &HostView) -> bool {
+    match host.seen {
+        Seen::Never { why: None } => true,
+        Seen::At(_) => host.facts.engine_id.raw().is_empty(),
+        Seen::Never { .. } | Seen::Lost { .. } => false,
+    }
 }
 
 /// A container of ours runs in a slot of which there is no record (it was on a host that had been forgotten, or the state
@@ -230,10 +243,12 @@ fn again(scene: &Scene<'_>, instance: &Instance, ours: &[Ours<'_>], generation: 
     if ours.iter().any(|o| o.is_alive() && o.tag.generation != generation) {
         return Decision::just(SlotStatus::Stopping);
     }
+    // The same generation is the same container, of which an earlier attempt may have left a part: its labels stay.
+    let is_same = generation == instance.generation;
     let next = Instance {
         generation,
-        revision: scene.pool.revision,
-        op: scene.op,
+        revision: if is_same { instance.revision } else { scene.pool.revision },
+        op: if is_same { instance.op } else { scene.op },
         phase: Phase::Intended,
         retry_at: None,
         since: scene.now,
@@ -242,8 +257,17 @@ fn again(scene: &Scene<'_>, instance: &Instance, ours: &[Ours<'_>], generation: 
     Decision::step(SlotStatus::Creating, Step::Create { instance: next, why: why.to_owned() })
 }
 
+/// The generation of an attempt that goes on with an intention: the same, unless another revision is wanted meanwhile.
+fn resumed_generation(scene: &Scene<'_>, instance: &Instance, ours: &[Ours<'_>]) -> u32 {
+    if instance.revision == scene.pool.revision {
+        instance.generation
+    } else {
+        next_generation(instance, ours)
+    }
+}
+
 fn next_generation(instance: &Instance, ours: &[Ours<'_>]) -> u32 {
-    ours.iter().map(|o| o.tag.generation).max().unwrap_or(0).max(instance.generation) + 1
+    ours.iter().map(|o| o.tag.generation).max().unwrap_or(0).max(instance.generation).saturating_add(1)
 }
 
 /// Waits for the time of the next attempt; `None` when it has come.
@@ -279,7 +303,8 @@ fn missing(scene: &Scene<'_>, instance: &Instance, ours: &[Ours<'_>], room: &mut
                 );
                 keep_generation_on_same_host(decision, instance)
             } else {
-                again(scene, instance, ours, instance.generation, "it was intended and is not there")
+                let generation = resumed_generation(scene, instance, ours);
+                again(scene, instance, ours, generation, "it was intended and is not there")
             }
         }),
         Phase::Ended => not_yet(scene, instance).unwrap_or_else(|| {
@@ -299,7 +324,7 @@ fn keep_generation_on_same_host(mut decision: Decision, before: &Instance) -> De
         && instance.host == before.host
         && instance.revision == before.revision
     {
-        instance.generation = before.generation;
+        (instance.generation, instance.op) = (before.generation, before.op);
     }
     decision
 }
@@ -316,7 +341,10 @@ fn present(
         State::Running => running(scene, instance, one, renew),
         State::Created => match not_yet(scene, instance) {
             Some(wait) => wait,
-            None => again(scene, instance, ours, instance.generation, "it was made and not started"),
+            None => {
+                let generation = resumed_generation(scene, instance, ours);
+                again(scene, instance, ours, generation, "it was made and not started")
+            }
         },
         State::Paused => Decision::just(SlotStatus::Paused),
         State::Restarting => Decision::just(SlotStatus::Starting),
