@@ -10,10 +10,11 @@ mod switch;
 use std::sync::Arc;
 
 use flow::{Flow, cluster, host, pass, pool_id, spec};
-use longshore::adapters::sim::Scenario;
-use longshore::model::command::Busy;
+use longshore::adapters::sim::{Scenario, Trouble};
+use longshore::model::command::{Busy, Command, Target};
 use longshore::model::container::State;
 use longshore::model::host::{HostConfig, HostSource, Seen};
+use longshore::model::operation::OpStatus;
 use switch::{Named, Switch};
 
 fn config(name: &str) -> HostConfig {
@@ -80,12 +81,12 @@ async fn another_engine_that_answers_after_a_cut_is_not_touched() {
     flow.start_with(Arc::new(Named::one(switch.clone())), vec![config("a")]).await;
     flow.up(cluster("feed", &[("web", spec(3))])).await;
     flow.until_serving("feed/web", 3).await;
-    flow.fleet.fault(&host("h1"), &longshore::adapters::sim::Trouble::Cut).unwrap();
+    flow.fleet.fault(&host("h1"), &Trouble::Cut).unwrap();
     flow.until("a is lost", |w| !w.hosts[&host("a")].is_live()).await;
     switch.turn();
     pass(300).await;
     assert_eq!(flow.fleet.snapshot(&host("h2")).unwrap().len(), 0, "nothing was made on the other engine");
-    flow.fleet.fault(&host("h1"), &longshore::adapters::sim::Trouble::Back).unwrap();
+    flow.fleet.fault(&host("h1"), &Trouble::Back).unwrap();
     assert_eq!(flow.truth().len(), 3);
     let generations: Vec<u32> = flow.truth().iter().map(|(_, _, tag)| tag.generation).collect();
     assert_eq!(generations, [1, 1, 1]);
@@ -124,4 +125,83 @@ async fn a_half_made_container_is_finished_by_whoever_asks_next() {
             assert!(taken.is_none(), "killed after {after_ms} ms: {taken:?}");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn everybody_who_queued_gets_a_turn() {
+    let flow = Flow::begin(Scenario::uniform(1, "app:1").unwrap()).await;
+    flow.up(cluster("feed", &[("web", spec(2))])).await;
+    flow.until_serving("feed/web", 2).await;
+    flow.scale("alice", "feed/web", "30", Busy::Refuse).await.unwrap();
+    let bob = flow.scale("bob", "feed/web", "5", Busy::Queue).await.unwrap().op.unwrap();
+    let carol = flow.scale("carol", "feed/web", "7", Busy::Queue).await.unwrap().op.unwrap();
+    // Alice changes her mind while both wait.
+    flow.scale("alice", "feed/web", "20", Busy::Refuse).await.unwrap();
+    flow.until_serving("feed/web", 7).await;
+    pass(10).await;
+    let world = flow.world();
+    let status = |id| world.operations.iter().find(|o| o.id == id).unwrap().status.clone();
+    assert_eq!((status(bob), status(carol)), (OpStatus::Done, OpStatus::Done));
+    assert_eq!(flow.running_slots("feed/web").len(), 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_that_cannot_be_written_does_not_deafen_the_engine() {
+    let flow = Flow::begin(Scenario::uniform(1, "app:1").unwrap()).await;
+    flow.up(cluster("feed", &[("web", spec(2))])).await;
+    flow.until_serving("feed/web", 2).await;
+    let other = rusqlite::Connection::open(flow.dir.path().join("longshore.db")).unwrap();
+    other.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
+    other
+        .execute_batch("CREATE TRIGGER no BEFORE DELETE ON queued BEGIN SELECT RAISE(FAIL, 'no'); END")
+        .unwrap();
+    flow.scale("alice", "feed/web", "6", Busy::Refuse).await.unwrap();
+    let bob = flow.scale("bob", "feed/web", "5", Busy::Queue).await.unwrap().op.unwrap();
+    flow.until_serving("feed/web", 6).await;
+    pass(5).await;
+    let asked = tokio::time::timeout(std::time::Duration::from_secs(60), flow.journal()).await;
+    assert!(asked.is_ok(), "the engine hears nobody");
+    assert!(flow.world().engine.trouble.is_some(), "and says why nothing goes on");
+    other.execute_batch("DROP TRIGGER no").unwrap();
+    flow.until_serving("feed/web", 5).await;
+    flow.until("bob's is done", |w| w.operations.iter().any(|o| o.id == bob && o.status == OpStatus::Done))
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_is_forgotten_during_a_removal_and_known_again_is_cleared() {
+    let mut flow = Flow::begin(Scenario::uniform(2, "app:1").unwrap()).await;
+    flow.crash();
+    let connector = Arc::new(flow::SimConnector(flow.fleet.clone()));
+    let first = flow.fleet.hosts().remove(0);
+    flow.start_with(connector, vec![first]).await;
+    let second = HostConfig { source: HostSource::Added, ..flow.fleet.hosts().remove(1) };
+    flow.command("alice", Command::AddHost(second.clone())).await.unwrap();
+    flow.up(cluster("feed", &[("web", spec(6))])).await;
+    flow.until_serving("feed/web", 6).await;
+    flow.fleet.fault(&host("h2"), &Trouble::Hang).unwrap();
+    flow.scale("alice", "feed/web", "1", Busy::Refuse).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    flow.command("alice", Command::RemoveHost { host: host("h2"), force: true }).await.unwrap();
+    pass(200).await;
+    flow.fleet.fault(&host("h2"), &Trouble::Back).unwrap();
+    let left = flow.fleet.snapshot(&host("h2")).unwrap().len();
+    flow.command("alice", Command::AddHost(second)).await.unwrap();
+    pass(200).await;
+    assert_eq!(flow.truth().len(), 1, "{left} were left on h2 while it was forgotten");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_brought_up_while_it_goes_down_follows_its_file_again() {
+    let flow = Flow::begin(Scenario::uniform(1, "app:1").unwrap()).await;
+    flow.up(cluster("feed", &[("web", spec(2))])).await;
+    flow.until_serving("feed/web", 2).await;
+    flow.scale("alice", "feed/web", "5", Busy::Refuse).await.unwrap();
+    flow.until_serving("feed/web", 5).await;
+    let target = Target::Pool(pool_id("feed/web"));
+    flow.command("alice", Command::Down { target, confirm: None }).await.unwrap();
+    flow.up(cluster("feed", &[("web", spec(3))])).await;
+    flow.until_serving("feed/web", 3).await;
+    flow.up(cluster("feed", &[("web", spec(4))])).await;
+    flow.until_serving("feed/web", 4).await;
 }

@@ -110,6 +110,7 @@ pub(super) struct Busy {
     pub(super) settles: Option<(HostId, u64)>,
     pub(super) cancelled: Arc<AtomicBool>,
     pub(super) generation: u32,
+    pub(super) host: HostId,
 }
 
 pub(super) struct Core {
@@ -232,6 +233,10 @@ impl Core {
     }
 
     pub(super) fn forget_host(&mut self, host: &HostId) {
+        // What is handed out and not begun is not begun any more on a host that is forgotten.
+        for busy in self.busy.values().filter(|busy| busy.host == *host) {
+            busy.cancelled.store(true, Ordering::SeqCst);
+        }
         self.observers.remove(host);
         self.unusable.remove(host);
         self.hosts.remove(host);
@@ -371,7 +376,12 @@ impl Core {
             return Ok(false);
         }
         if !unused_networks.is_empty() {
-            for observer in self.observers.values().filter(|o| o.view.borrow().is_live()) {
+            for observer in self
+                .observers
+                .iter()
+                .filter(|(id, _)| self.hosts.get(*id).is_some_and(|h| h.is_live()))
+                .map(|(_, o)| o)
+            {
                 self.executor.remove_networks(observer.runtime.clone(), unused_networks.clone());
             }
         }
@@ -406,8 +416,13 @@ impl Core {
         let Some(observer) = self.observers.get(&instance.host) else { return };
         let runtime = observer.runtime.clone();
         let cancelled = Arc::new(AtomicBool::new(false));
-        let busy =
-            Busy { activity, settles: None, cancelled: cancelled.clone(), generation: instance.generation };
+        let busy = Busy {
+            activity,
+            settles: None,
+            cancelled: cancelled.clone(),
+            generation: instance.generation,
+            host: instance.host.clone(),
+        };
         self.busy.insert((instance.pool.clone(), instance.slot), busy);
         match step {
             Step::Create { instance, .. } => {
