@@ -95,11 +95,20 @@ pub fn open(dir: &Path) -> Outcome<Connection> {
     let mut connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
     schema::refuse_newer(schema::version(&connection)?)?;
     set(&connection, "journal_mode", &"WAL")?;
-    set(&connection, "synchronous", &"FULL")?;
+    survive_power_cuts(&connection, true)?;
     set(&connection, "foreign_keys", &true)?;
     schema::migrate(&mut connection)?;
     restrict(&path);
     Ok(connection)
+}
+
+/// Whether each commit is flushed to the disk (as all are that are acknowledged) or only with the next one that is: what
+/// is not flushed survives the death of this process all the same, and a later flush covers what was written before it.
+///
+/// # Errors
+/// When SQLite refuses the setting.
+pub fn survive_power_cuts(connection: &Connection, each: bool) -> Outcome<()> {
+    set(connection, "synchronous", if each { &"FULL" } else { &"NORMAL" })
 }
 
 /// Opens it for reading only: a console that may not write, or the journal while no engine runs.
