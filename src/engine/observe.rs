@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::base::clock::{Millis, SharedClock};
 use crate::base::fault::{Fault, Kind, Outcome};
-use crate::base::ids::{ContainerId, PoolId};
+use crate::base::ids::{ContainerId, HostId, PoolId};
 use crate::model::container::{Container, Owner, State};
 use crate::model::host::{HostConfig, HostView, Seen};
 use crate::ports::runtime::{EngineEvent, Runtime};
@@ -116,6 +116,45 @@ impl Listed {
         view.lists = self.number;
         if *view.containers != self.containers {
             view.containers = Arc::new(self.containers);
+        }
+    }
+}
+
+/// What wakes the core and steers its observers, and the observers that were started before there was a core: looking at
+/// hosts needs nothing of the state, so the first lists are on their way while the state is read.
+#[derive(Default)]
+pub struct Eyes {
+    /// What is looked at.
+    pub look: watch::Sender<Look>,
+    /// Notified at each new view.
+    pub changed: Arc<Notify>,
+    early: BTreeMap<HostId, Observer>,
+}
+
+impl Eyes {
+    /// Starts observing a host; again for the same host takes the observer over that was started early.
+    pub fn observe(
+        &mut self,
+        host: &HostConfig,
+        connect: impl FnOnce() -> Outcome<Arc<dyn Runtime>>,
+        clock: &SharedClock,
+    ) -> Outcome<Observer> {
+        if let Some(early) = self.early.remove(&host.id) {
+            return Ok(early);
+        }
+        let (look, changed) = (self.look.subscribe(), self.changed.clone());
+        Ok(Observer::start(host.clone(), connect()?, clock.clone(), look, changed))
+    }
+
+    /// Starts observing a host before there is a core. A host that cannot be used is left to the core, which says why.
+    pub fn observe_early(
+        &mut self,
+        host: &HostConfig,
+        connect: impl FnOnce() -> Outcome<Arc<dyn Runtime>>,
+        clock: &SharedClock,
+    ) {
+        if let Ok(observer) = self.observe(host, connect, clock) {
+            self.early.insert(host.id.clone(), observer);
         }
     }
 }
