@@ -1,10 +1,5 @@
 //! kill -9 of the real engine process: what was acknowledged is kept, what was under way ends exactly as wanted.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "tests say what failed by failing"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests say what failed by failing")]
 
 #[path = "support/site.rs"]
 #[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
