@@ -267,7 +267,8 @@ fn functions(verdict: &mut Verdict) {
     let engine =
         EngineView { install: Some(desired.install.clone()), mode: Mode::Active, ..EngineView::default() };
     let pools = plan.pools.into_iter().map(|(id, view)| (id, Arc::new(view))).collect();
-    let world = Arc::new(World { at: NOW, revision: 1, engine, hosts, pools, ..World::default() });
+    let world =
+        Arc::new(World { at: NOW, revision: 1, engine, hosts: hosts.clone(), pools, ..World::default() });
     let theme = theme::built_in("dark", Depth::True).expect("the dark theme");
     let mut app = App::new(Settings::default(), theme, kit::pty::SIZE);
     let update = time(|| app.update(NOW, Event::World(world.clone())));
