@@ -1,10 +1,5 @@
 //! Bad input and sick surroundings, with the real program: each ends in a clear sentence, and nothing is lost.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "tests say what failed by failing"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests say what failed by failing")]
 
 #[path = "support/site.rs"]
 #[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
