@@ -309,7 +309,7 @@ fn of_many_who_scale_at_once_nobodys_change_is_lost() {
     }
     assert_eq!(site.pool("both", "web").unwrap()["want"], 13);
     let journal = site.journal().join("\n") + "\n";
-    for (process, from) in all.iter().map(|p| p.said()).zip(1..) {
+    for (process, from) in all.iter().map(site::Process::said).zip(1..) {
         let op =
             process.lines().find_map(|l| l.strip_prefix("accepted ")?.split(':').next().map(str::to_owned));
         assert!(journal.contains(&op.unwrap()), "{process}");
