@@ -38,7 +38,10 @@ pub fn of<'a>(
                 SlotStatus::Running | SlotStatus::Checking | SlotStatus::Paused => {}
                 SlotStatus::Unhealthy => stuck = stuck.or_else(|| Some(named("unhealthy".into()))),
                 SlotStatus::Finished
-                    if slot.instance.as_ref().is_some_and(|i| i.failures > 0 && !ended_well(i)) =>
+                    if slot
+                        .instance
+                        .as_ref()
+                        .is_some_and(|i| i.failures > 0 && !ended_well(i) && i.since >= op.at) =>
                 {
                     failed = failed.or_else(|| Some(named(cause())));
                 }
@@ -62,7 +65,7 @@ pub fn of<'a>(
     let left = progress.target.saturating_sub(progress.running);
     progress.eta_ms = pace_ms.map(|pace| pace * u64::from(left));
     let standing = match (reached, moving, failed, stuck) {
-        (true, ..) => Standing::Reached,
+        (true, _, None, _) => Standing::Reached,
         (_, false, Some(why), _) => Standing::Failed(why),
         (_, false, None, Some(why)) => Standing::Stuck(why),
         _ => Standing::Moving,
