@@ -16,7 +16,7 @@ use crate::engine::handle::Call;
 use crate::engine::link::frames::{FromEngine, Id, PROTOCOL, ToEngine, codec, decode, encode};
 use crate::model::exec::{ExecInput, ExecOutput, ExecSession};
 use crate::model::logs::LogChunk;
-use crate::model::query::Reply;
+use crate::model::query::{Query, Reply, Request};
 use crate::model::world::World;
 
 /// Inputs and outputs of a program that may wait.
@@ -56,8 +56,10 @@ fn lost(why: &str) -> Fault {
 #[derive(Default)]
 struct Open {
     next: Id,
-    asked: BTreeMap<Id, (Instant, oneshot::Sender<Reply>)>,
-    tails: BTreeMap<Id, mpsc::Sender<LogChunk>>,
+    /// Since when, for what the engine answers by itself; a container engine may take its time.
+    asked: BTreeMap<Id, (Option<Instant>, oneshot::Sender<Reply>)>,
+    /// With the number of lines that found no room and are not told yet.
+    tails: BTreeMap<Id, (mpsc::Sender<LogChunk>, u64)>,
     begun: BTreeMap<Id, oneshot::Sender<Outcome<ExecSession>>>,
     programs: BTreeMap<Id, mpsc::Sender<ExecOutput>>,
 }
@@ -105,7 +107,12 @@ impl Link {
                     }
                     None => return Fault::new(Kind::Bug, "nobody uses this connection any more"),
                 },
-                Some(frame) = outgoing.recv() => if let Err(fault) = self.write(&frame).await { return fault },
+                Some(frame) = outgoing.recv() => {
+                    if let ToEngine::CloseTail(id) = &frame {
+                        open.tails.remove(id);
+                    }
+                    if let Err(fault) = self.write(&frame).await { return fault }
+                }
             }
         }
     }
@@ -119,7 +126,7 @@ impl Link {
 impl Open {
     /// What to say when the engine has not answered for too long.
     fn silence(&self, world: &World) -> Option<String> {
-        let oldest = self.asked.values().map(|(at, _)| *at).min()?;
+        let oldest = self.asked.values().filter_map(|(at, _)| *at).min()?;
         let (pid, user) = (world.engine.pid, &world.engine.user);
         (oldest.elapsed() >= SILENT_AFTER).then(|| {
             format!(
@@ -133,7 +140,8 @@ impl Open {
         let id = self.next;
         match call {
             Call::Ask { request, reply } => {
-                self.asked.insert(id, (Instant::now(), reply));
+                let by_itself = !matches!(request, Request::Query(Query::Inspect { .. }));
+                self.asked.insert(id, (by_itself.then(Instant::now), reply));
                 ToEngine::Ask(id, request)
             }
             Call::Tail { request, sink } => {
@@ -142,7 +150,7 @@ impl Open {
                     gone.closed().await;
                     let _ = later.send(ToEngine::CloseTail(id)).await;
                 });
-                self.tails.insert(id, sink);
+                self.tails.insert(id, (sink, 0));
                 ToEngine::Tail(id, request)
             }
             Call::Exec { host, container, wanted, reply } => {
@@ -176,12 +184,17 @@ impl Open {
 
     /// A reader that is too slow loses lines here as it would in-process, counted.
     fn chunk(&mut self, id: Id, chunk: LogChunk) {
-        let Some(tail) = self.tails.get(&id) else { return };
+        let Some((tail, skipped)) = self.tails.get_mut(&id) else { return };
         let over = chunk == LogChunk::End;
-        if let Err(mpsc::error::TrySendError::Full(LogChunk::Lines(lines))) = tail.try_send(chunk) {
-            let tail = tail.clone();
-            let skipped = LogChunk::Skipped(lines.len() as u64);
-            tokio::spawn(async move { drop(tail.send(skipped).await) });
+        if *skipped > 0 && tail.try_send(LogChunk::Skipped(*skipped)).is_ok() {
+            *skipped = 0;
+        }
+        if let Err(mpsc::error::TrySendError::Full(lost)) = tail.try_send(chunk) {
+            *skipped += match lost {
+                LogChunk::Lines(lines) => lines.len() as u64,
+                LogChunk::Skipped(more) => more,
+                LogChunk::Lanes(_) | LogChunk::Note(_) | LogChunk::End => 0,
+            };
         }
         if over {
             self.tails.remove(&id);
