@@ -10,11 +10,12 @@ mod switch;
 use std::sync::Arc;
 
 use flow::{Flow, cluster, host, pass, pool_id, spec};
-use longshore::adapters::sim::{Scenario, Trouble};
+use longshore::adapters::sim::{Behaviour, Scenario, Span, Trouble};
 use longshore::model::command::{Busy, Command, Target};
 use longshore::model::container::State;
 use longshore::model::host::{HostConfig, HostSource, Seen};
 use longshore::model::operation::OpStatus;
+use longshore::model::pool::{PoolSpec, RestartCondition, RestartPolicy};
 use switch::{Named, Switch};
 
 fn config(name: &str) -> HostConfig {
@@ -208,4 +209,17 @@ async fn a_pool_brought_up_while_it_goes_down_follows_its_file_again() {
     flow.until_serving("feed/web", 3).await;
     flow.up(cluster("feed", &[("web", spec(4))])).await;
     flow.until_serving("feed/web", 4).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn jobs_that_failed_are_not_reported_as_done() {
+    let mut scenario = Scenario::uniform(1, "app:1").unwrap();
+    let behaviour = Behaviour { crash_per_mille: 1_000, crash_ms: Span(1, 1), ..Behaviour::default() };
+    scenario.behaviours.insert(0, behaviour);
+    let flow = Flow::begin(scenario).await;
+    let restart = RestartPolicy { condition: RestartCondition::None, ..RestartPolicy::default() };
+    flow.up(cluster("feed", &[("job", PoolSpec { restart, ..spec(2) })])).await;
+    flow.until("it is over", |w| w.operations.iter().any(|o| o.status.is_over())).await;
+    let status = flow.world().operations[0].status.clone();
+    assert!(matches!(&status, OpStatus::Failed { why } if why.contains("exit status 1")), "{status:?}");
 }

@@ -24,6 +24,7 @@ use crate::model::operation::Progress;
 use crate::model::pool::PoolSpec;
 use crate::model::world::{EngineView, Mode, PoolView, World};
 use crate::plan::reconcile::{Input, Plan, reconcile};
+use crate::plan::restart::is_ahead;
 use crate::plan::slot::{Activity, Step};
 use crate::ports::runtime::Runtime;
 use crate::store::Store;
@@ -338,7 +339,7 @@ impl Core {
     pub(super) fn plan(&mut self) -> Plan {
         let busy = self.busy.iter().map(|(slot, busy)| (slot.clone(), busy.activity.clone())).collect();
         let now = self.clock.now();
-        self.rest.retain(|_, at| *at > now);
+        self.rest.retain(|_, at| is_ahead(*at, now));
         let leaving: BTreeSet<_> = self.leaving.keys().chain(self.rest.keys()).cloned().collect();
         let beginning = self.begun.elapsed() < SETTLE;
         let (desired, hosts) = (&self.desired, &self.hosts);

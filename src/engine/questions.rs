@@ -65,7 +65,7 @@ impl Core {
                 Ok(admission.accepted)
             }
             Err(refusal) => {
-                if !matches!(refusal.why, RefusalKind::NeedsName(_)) {
+                if self.is_active() && !matches!(refusal.why, RefusalKind::NeedsName(_)) {
                     let text = format!("refused: {}", refusal.text);
                     let _ = self
                         .try_write(vec![Write::Journal(Draft::by(&caller.who, What::Refused, text))])

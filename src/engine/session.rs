@@ -1,6 +1,7 @@
 //! A session: one console's or command's stable handle, whatever is behind it. It takes the lock and runs the core in
 //! this process, or attaches to the process that does, and takes over when that one ends.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -97,10 +98,18 @@ enum Behind {
     Link(client::Link),
 }
 
+/// Device and inode.
+type FileId = Option<(u64, u64)>;
+
+fn file_id(path: &Path) -> FileId {
+    std::fs::symlink_metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
+}
+
 struct OwnCore {
     running: Running,
     server: Option<JoinHandle<()>>,
-    socket: Option<PathBuf>,
+    /// The socket, and which file it is: a holder that was fenced must not take away its successor's.
+    socket: Option<(PathBuf, FileId)>,
     _lock: Option<Held>,
 }
 
@@ -109,7 +118,7 @@ impl Drop for OwnCore {
         if let Some(server) = &self.server {
             server.abort();
         }
-        if let Some(socket) = &self.socket {
+        if let Some((socket, _)) = self.socket.as_ref().filter(|(path, id)| file_id(path) == *id) {
             // Left over otherwise; the next holder removes it then.
             let _ = std::fs::remove_file(socket);
         }
@@ -229,7 +238,7 @@ async fn own_core(setup: &Setup, lock: Held) -> Outcome<Behind> {
     Ok(Behind::Core(Box::new(OwnCore {
         running,
         server: Some(server),
-        socket: Some(path),
+        socket: Some((path.clone(), file_id(&path))),
         _lock: Some(lock),
     })))
 }
@@ -267,6 +276,19 @@ fn parts(setup: &Setup, store: Option<Store>, desired: Desired, engine: EngineVi
     Parts { clock, store, desired, connector, hosts, engine }
 }
 
+/// Completes when another process's engine can be reached: one that only observes does not see what is wanted since.
+async fn engine_appears(setup: &Setup) {
+    if !setup.read_only {
+        std::future::pending::<()>().await;
+    }
+    loop {
+        tokio::time::sleep(TAKEOVER_EVERY * 4).await;
+        if client::connect(&socket(&setup.dir), true).await.is_ok() {
+            return;
+        }
+    }
+}
+
 /// Carries calls to the core of this process until it stops; returns why.
 async fn run_core(
     setup: &Setup,
@@ -275,8 +297,11 @@ async fn run_core(
     publish: &watch::Sender<Arc<World>>,
 ) -> Fault {
     let caller = Caller { who: me().user, read_only: setup.read_only };
+    let appeared = engine_appears(setup);
+    tokio::pin!(appeared);
     loop {
         tokio::select! {
+            () = &mut appeared => return Fault::new(Kind::Conflict, "an engine has started: joining it"),
             fault = &mut core.running.stopped => {
                 return fault.unwrap_or_else(|_| Fault::new(Kind::Bug, "the engine core failed; this is a fault of longshore"));
             }

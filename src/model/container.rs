@@ -123,6 +123,15 @@ impl Owner {
         }
     }
 
+    /// Reads the owner from a container's labels and its name. An image that was committed from one of our containers hands
+    /// our labels on to whatever is run from it: only the name says that it is the one.
+    pub fn of(name: &str, labels: &BTreeMap<String, String>) -> Owner {
+        match Owner::from_labels(labels) {
+            Owner::Longshore(tag) if tag.container_name() != name => Owner::Nobody,
+            owner => owner,
+        }
+    }
+
     /// The tag, when a longshore with this install made it.
     pub fn ours(&self, install: &InstallId) -> Option<&Tag> {
         match self {
@@ -184,8 +193,8 @@ impl Tag {
                 get("install").filter(|i| i.bytes().all(|b| b.is_ascii_alphanumeric()))?.clone(),
             ),
             pool: PoolId::new(get("cluster")?, get("pool")?).ok()?,
-            slot: get("slot")?.parse().ok()?,
-            generation: get("generation")?.parse().ok()?,
+            slot: get("slot")?.parse().ok().filter(|slot| *slot > 0)?,
+            generation: get("generation")?.parse().ok().filter(|generation| *generation > 0)?,
             revision: get("revision")?.parse().ok()?,
             op: OpId(get("operation")?.parse().ok()?),
         })
@@ -225,6 +234,8 @@ mod tests {
         };
         assert_eq!(Tag::from_labels(&tag.to_labels()), Some(tag.clone()));
         assert_eq!(tag.container_name(), "0a1b2c3d-feed-web-7-g2");
+        assert_eq!(Owner::of(&tag.container_name(), &tag.to_labels()), Owner::Longshore(tag.clone()));
+        assert_eq!(Owner::of("debug-copy-of-web", &tag.to_labels()), Owner::Nobody);
         let mut broken = tag.to_labels();
         broken.insert("io.longshore.slot".into(), "seven".into());
         assert_eq!(Owner::from_labels(&broken), Owner::Nobody);

@@ -46,7 +46,8 @@ impl<'a> Room<'a> {
     fn take(&mut self, host: &HostId, pool: &Pool) {
         *self.of_pool.entry((host.clone(), pool.id.clone())).or_default() += 1;
         *self.of_all.entry(host.clone()).or_default() += 1;
-        *self.memory.entry(host.clone()).or_default() += needs_memory(&pool.spec);
+        let memory = self.memory.entry(host.clone()).or_default();
+        *memory = memory.saturating_add(needs_memory(&pool.spec));
         for (protocol, port) in fixed_ports(&pool.spec) {
             self.ports.insert((host.clone(), protocol, port));
         }
@@ -88,7 +89,7 @@ impl<'a> Room<'a> {
         }
         let need = needs_memory(&pool.spec);
         let taken = self.memory.get(id).copied().unwrap_or(0);
-        if need > 0 && host.facts.memory > 0 && taken + need > host.facts.memory {
+        if need > 0 && host.facts.memory > 0 && taken.saturating_add(need) > host.facts.memory {
             let left = host.facts.memory.saturating_sub(taken);
             let (need, left) = (crate::base::text::bytes(need), crate::base::text::bytes(left));
             return Some(format!("memory: {need} needed, {left} not reserved"));

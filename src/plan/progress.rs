@@ -44,7 +44,10 @@ pub fn of<'a>(
                 SlotStatus::Running | SlotStatus::Checking | SlotStatus::Paused => {}
                 SlotStatus::Unhealthy => stuck = stuck.or_else(|| Some(named("unhealthy".into()))),
                 SlotStatus::Finished
-                    if slot.instance.as_ref().is_some_and(|i| i.failures > 0 && !ended_well(i)) =>
+                    if slot
+                        .instance
+                        .as_ref()
+                        .is_some_and(|i| i.failures > 0 && !ended_well(i) && i.since >= op.at) =>
                 {
                     failed = failed.or_else(|| Some(named(cause())));
                 }

@@ -67,7 +67,25 @@ pub fn after(
     Instance { phase, failures, retry_at, cause: Some(cause), since: now, ..instance.clone() }
 }
 
+/// True while the time of the next attempt is to be waited for. No wait is longer than the longest: a time beyond that was
+/// set before the clock was put back.
+pub fn is_ahead(at: Millis, now: Millis) -> bool {
+    at > now && at.since(now) <= BACK_OFF_MAX_MS
+}
+
 /// True when an instance fails again and again.
 pub fn is_crash_loop(instance: &Instance) -> bool {
     instance.failures >= CRASH_LOOP_AFTER
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_put_back_holds_nobody_up() {
+        let now = Millis(1_000_000);
+        assert!(is_ahead(now.plus(1), now) && is_ahead(now.plus(BACK_OFF_MAX_MS), now));
+        assert!(!is_ahead(now, now) && !is_ahead(now.plus(3_600_000), now));
+    }
 }

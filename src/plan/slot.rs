@@ -12,7 +12,7 @@ use crate::model::instance::{Instance, Phase};
 use crate::model::pool::Pool;
 use crate::model::world::SlotStatus;
 use crate::plan::place::{Room, no_host};
-use crate::plan::restart::{Ended, after, is_crash_loop};
+use crate::plan::restart::{Ended, after, is_ahead, is_crash_loop};
 use crate::plan::surplus::{Ours, is_current};
 
 /// What the engine is doing with a slot right now; while it does, nothing else is decided for that slot.
@@ -272,7 +272,7 @@ fn next_generation(instance: &Instance, ours: &[Ours<'_>]) -> u32 {
 
 /// Waits for the time of the next attempt; `None` when it has come.
 fn not_yet(scene: &Scene<'_>, instance: &Instance) -> Option<Decision> {
-    let at = instance.retry_at.filter(|at| *at > scene.now)?;
+    let at = instance.retry_at.filter(|at| is_ahead(*at, scene.now))?;
     let status = if is_crash_loop(instance) { SlotStatus::CrashLoop(at) } else { SlotStatus::BackOff(at) };
     Some(Decision { wake_at: Some(at), ..Decision::just(status) })
 }
@@ -396,11 +396,11 @@ fn running(scene: &Scene<'_>, instance: &Instance, one: &Ours<'_>, renew: bool) 
             }
         }
         (Phase::Ended, health) => match instance.retry_at {
-            Some(at) if at > scene.now && health != Health::Unhealthy && !outdated => {
+            Some(at) if is_ahead(at, scene.now) && health != Health::Unhealthy && !outdated => {
                 let sentence = format!("{}.{}: healthy again", scene.pool.id, instance.slot);
                 Decision { update: Some((record(Phase::Started), Some(sentence))), ..Decision::just(healthy) }
             }
-            Some(at) if at > scene.now => Decision { wake_at: Some(at), ..Decision::just(healthy) },
+            Some(at) if is_ahead(at, scene.now) => Decision { wake_at: Some(at), ..Decision::just(healthy) },
             _ => Decision::just(SlotStatus::Stopping),
         },
         (Phase::Started | Phase::Finished, _) => Decision::just(healthy),

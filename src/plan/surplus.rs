@@ -4,6 +4,7 @@ use crate::base::clock::Millis;
 use crate::base::ids::{ContainerId, HostId, PoolId};
 use crate::model::container::{Container, Health, State, Tag};
 use crate::model::instance::{Instance, Phase};
+use crate::plan::restart::is_ahead;
 
 /// A container of ours on a host that answers, with what its labels say.
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +65,7 @@ pub fn of_slot<'a>(all: &[Ours<'a>], instance: &Instance, now: Millis) -> Vec<(O
     }
     dead.sort_by_key(|o| std::cmp::Reverse((o.tag.generation, o.container.created.0)));
     out.extend(dead.into_iter().skip(1).map(|o| (o, "only the last ended container of a slot is kept")));
-    if instance.phase == Phase::Ended && instance.retry_at.is_none_or(|at| at <= now) {
+    if instance.phase == Phase::Ended && !instance.retry_at.is_some_and(|at| is_ahead(at, now)) {
         let condemned = all.iter().filter(|o| is_current(o, instance) && o.is_alive());
         out.extend(condemned.map(|o| (*o, "it is being replaced")));
     }

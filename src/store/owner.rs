@@ -1,5 +1,6 @@
 //! The one owner of the database: jobs queue up (64 at most), those that wait together share a commit.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -66,7 +67,8 @@ impl Store {
         })
         .await?;
         let (jobs, inbox) = mpsc::channel(JOBS_MAX);
-        tokio::spawn(own(connection, dir, epoch, inbox));
+        let held = (connection, file_id(&dir));
+        tokio::spawn(own(held, dir, epoch, inbox));
         Ok(Opened { store: Store { jobs, clock }, desired, epoch })
     }
 
@@ -85,7 +87,8 @@ impl Store {
         });
         Ok(opened.await?.map(|(connection, dir, desired)| {
             let (jobs, inbox) = mpsc::channel(JOBS_MAX);
-            tokio::spawn(own(connection, dir, u64::MAX, inbox));
+            let held = (connection, file_id(&dir));
+            tokio::spawn(own(held, dir, u64::MAX, inbox));
             (Store { jobs, clock }, desired)
         }))
     }
@@ -149,8 +152,15 @@ fn begin_epoch(connection: &mut Connection, fresh: &InstallId) -> Outcome<u64> {
     Ok(epoch)
 }
 
-async fn own(connection: Connection, dir: PathBuf, epoch: u64, mut inbox: mpsc::Receiver<Job>) {
-    let mut connection = Some(connection);
+/// Device and inode of the database's file: whether it is still the one that is open.
+type FileId = Option<(u64, u64)>;
+
+fn file_id(dir: &Path) -> FileId {
+    std::fs::metadata(dir.join(open::FILE)).ok().map(|meta| (meta.dev(), meta.ino()))
+}
+
+async fn own(held: (Connection, FileId), dir: PathBuf, epoch: u64, mut inbox: mpsc::Receiver<Job>) {
+    let mut connection = Some(held);
     let mut batch = Vec::with_capacity(JOBS_MAX);
     while inbox.recv_many(&mut batch, JOBS_MAX).await > 0 {
         let jobs = std::mem::take(&mut batch);
@@ -158,41 +168,58 @@ async fn own(connection: Connection, dir: PathBuf, epoch: u64, mut inbox: mpsc::
         let dir = dir.clone();
         // A job that panics takes the connection with it: the next batch opens a new one.
         connection = tokio::task::spawn_blocking(move || {
-            let mut held = held.or_else(|| open::open(&dir).ok())?;
-            serve(&mut held, epoch, jobs);
-            Some(held)
+            let (mut held, file) =
+                held.or_else(|| open::open(&dir).ok().map(|fresh| (fresh, file_id(&dir))))?;
+            let is_there = || if file_id(&dir) == file { Ok(()) } else { Err(moved(&dir)) };
+            serve(&mut held, epoch, jobs, &is_there);
+            Some((held, file))
         })
         .await
         .unwrap_or(None);
     }
 }
 
-fn serve(connection: &mut Connection, epoch: u64, jobs: Vec<Job>) {
+/// What is written to a file that nobody can open any more is not durable.
+fn moved(dir: &Path) -> Fault {
+    let file = dir.join(open::FILE);
+    Fault::new(
+        Kind::Refused,
+        format!("the state {} was removed or replaced while it was in use", file.display()),
+    )
+    .hint("put it back, or start longshore again with a new one: until then nothing is changed")
+}
+
+fn serve(connection: &mut Connection, epoch: u64, jobs: Vec<Job>, is_there: &dyn Fn() -> Outcome<()>) {
     let mut writes = Vec::new();
     for job in jobs {
         match job {
             Job::Write { at, writes: list, done } => writes.push((at, list, done)),
             Job::Journal { filter, done } => {
-                commit(connection, epoch, std::mem::take(&mut writes));
+                commit(connection, epoch, std::mem::take(&mut writes), is_there);
                 let _ = done.send(journal::journal(connection, &filter));
             }
             Job::Operations { limit, done } => {
-                commit(connection, epoch, std::mem::take(&mut writes));
+                commit(connection, epoch, std::mem::take(&mut writes), is_there);
                 let _ = done.send(journal::operations(connection, limit));
             }
         }
     }
-    commit(connection, epoch, writes);
+    commit(connection, epoch, writes, is_there);
 }
 
 type Waiting = (Millis, Vec<Write>, oneshot::Sender<Outcome<()>>);
 
 /// One transaction for all that wait together; when it fails, each gets the reason and nothing is changed.
-fn commit(connection: &mut Connection, epoch: u64, waiting: Vec<Waiting>) {
+fn commit(
+    connection: &mut Connection,
+    epoch: u64,
+    waiting: Vec<Waiting>,
+    is_there: &dyn Fn() -> Outcome<()>,
+) {
     if waiting.is_empty() {
         return;
     }
-    let result = transact(connection, epoch, &waiting);
+    let result = is_there().and_then(|()| transact(connection, epoch, &waiting));
     for (_, _, done) in waiting {
         let _ = done.send(result.clone());
     }

@@ -91,7 +91,19 @@ fn journal(tx: &Transaction<'_>, at: Millis, draft: &Draft) -> Outcome<()> {
             draft.host.as_ref().map(|h| h.as_str().to_owned()),
             draft.text
         ],
-    )
+    )?;
+    let newest = tx.last_insert_rowid();
+    if newest % PRUNE_EVERY == 0 { prune(tx, newest - ENGINE_LINES_KEPT) } else { Ok(()) }
+}
+
+/// The engine's own lines are kept so far back (a pool in a crash loop writes some thousand a day); those of people for good.
+const ENGINE_LINES_KEPT: i64 = 500_000;
+/// Old lines are looked for once in so many new ones.
+const PRUNE_EVERY: i64 = 4_096;
+
+/// Drops the engine's own lines up to a number.
+pub fn prune(tx: &Transaction<'_>, up_to: i64) -> Outcome<()> {
+    run(tx, "DELETE FROM journal WHERE seq <= ?1 AND by = 'engine' AND what <> 'engine'", params![up_to])
 }
 
 fn run(tx: &Transaction<'_>, sql: &str, values: &[&dyn rusqlite::ToSql]) -> Outcome<()> {

@@ -82,7 +82,7 @@ fn container(row: Row<'_>) -> Container {
         created: Millis(row.created.saturating_mul(1000)),
         ports: ports(row.ports.as_deref().unwrap_or_default()),
         address: address(row.network_settings),
-        owner: row.labels.as_ref().map_or(Owner::Nobody, Owner::from_labels),
+        owner: row.labels.as_ref().map_or(Owner::Nobody, |labels| Owner::of(name, labels)),
     }
 }
 

@@ -81,7 +81,8 @@ fn lost(why: &str) -> Fault {
 struct Open {
     next: Id,
     asked: BTreeMap<Id, oneshot::Sender<Reply>>,
-    tails: BTreeMap<Id, mpsc::Sender<LogChunk>>,
+    /// With the number of lines that found no room and are not told yet.
+    tails: BTreeMap<Id, (mpsc::Sender<LogChunk>, u64)>,
     begun: BTreeMap<Id, oneshot::Sender<Outcome<ExecSession>>>,
     programs: BTreeMap<Id, mpsc::Sender<ExecOutput>>,
 }
@@ -127,7 +128,12 @@ impl Link {
                     }
                     None => return Fault::new(Kind::Bug, "nobody uses this connection any more"),
                 },
-                Some(frame) = outgoing.recv() => if let Err(fault) = self.write(&frame).await { return fault },
+                Some(frame) = outgoing.recv() => {
+                    if let ToEngine::CloseTail(id) = &frame {
+                        open.tails.remove(id);
+                    }
+                    if let Err(fault) = self.write(&frame).await { return fault }
+                }
             }
         }
     }
@@ -153,7 +159,7 @@ impl Open {
                     gone.closed().await;
                     let _ = later.send(ToEngine::CloseTail(id)).await;
                 });
-                self.tails.insert(id, sink);
+                self.tails.insert(id, (sink, 0));
                 ToEngine::Tail(id, request)
             }
             Call::Exec { host, container, wanted, reply } => {
@@ -187,12 +193,17 @@ impl Open {
 
     /// A reader that is too slow loses lines here as it would in-process, counted.
     fn chunk(&mut self, id: Id, chunk: LogChunk) {
-        let Some(tail) = self.tails.get(&id) else { return };
+        let Some((tail, skipped)) = self.tails.get_mut(&id) else { return };
         let over = chunk == LogChunk::End;
-        if let Err(mpsc::error::TrySendError::Full(LogChunk::Lines(lines))) = tail.try_send(chunk) {
-            let tail = tail.clone();
-            let skipped = LogChunk::Skipped(lines.len() as u64);
-            tokio::spawn(async move { drop(tail.send(skipped).await) });
+        if *skipped > 0 && tail.try_send(LogChunk::Skipped(*skipped)).is_ok() {
+            *skipped = 0;
+        }
+        if let Err(mpsc::error::TrySendError::Full(lost)) = tail.try_send(chunk) {
+            *skipped += match lost {
+                LogChunk::Lines(lines) => lines.len() as u64,
+                LogChunk::Skipped(more) => more,
+                LogChunk::Lanes(_) | LogChunk::Note(_) | LogChunk::End => 0,
+            };
         }
         if over {
             self.tails.remove(&id);

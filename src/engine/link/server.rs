@@ -6,11 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::stream::SplitSink;
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio_util::codec::Framed;
+use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::engine::core::Incoming;
@@ -28,6 +29,9 @@ const CLIENTS_MAX: usize = 64;
 const FRAMES_MAX: usize = 64;
 /// A slow client gets the world at most so often.
 const WORLD_EVERY: std::time::Duration = std::time::Duration::from_millis(30);
+
+/// Who says nothing for so long after connecting gives up the place.
+const HELLO_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Opens the socket, mode 0600. The caller holds the lock, so a socket that is there is left over.
 ///
@@ -84,10 +88,11 @@ fn user_of(stream: &UnixStream) -> String {
     )
 }
 
-async fn client(stream: UnixStream, calls: mpsc::Sender<Incoming>, mut world: watch::Receiver<Arc<World>>) {
+async fn client(stream: UnixStream, calls: mpsc::Sender<Incoming>, world: watch::Receiver<Arc<World>>) {
     let who = user_of(&stream);
     let (mut sink, mut frames) = Framed::new(stream, codec()).split();
-    let hello = frames.next().await.and_then(Result::ok).and_then(|bytes| decode(&bytes).ok());
+    let hello = tokio::time::timeout(HELLO_WITHIN, frames.next()).await.ok().flatten();
+    let hello = hello.and_then(Result::ok).and_then(|bytes| decode(&bytes).ok());
     let Some(ToEngine::Hello { protocol: PROTOCOL, read_only }) = hello else {
         let why =
             "this console is another version of longshore than the running engine: end that engine first"
@@ -97,7 +102,7 @@ async fn client(stream: UnixStream, calls: mpsc::Sender<Incoming>, mut world: wa
         }
         return;
     };
-    let (out, mut outbox) = mpsc::channel::<Bytes>(FRAMES_MAX);
+    let (out, outbox) = mpsc::channel::<Bytes>(FRAMES_MAX);
     let mut served = Served {
         caller: Caller { who, read_only },
         calls,
@@ -106,6 +111,30 @@ async fn client(stream: UnixStream, calls: mpsc::Sender<Incoming>, mut world: wa
         programs: BTreeMap::new(),
         tasks: JoinSet::new(),
     };
+    // Side by side: a client that waits until its input is taken still gets what it is told, and the other way round.
+    let reading = async {
+        loop {
+            tokio::select! {
+                frame = frames.next() => match frame.and_then(Result::ok).map(|bytes| decode(&bytes)) {
+                    Some(Ok(frame)) => served.take(frame).await,
+                    Some(Err(_)) | None => return,
+                },
+                Some(_) = served.tasks.join_next() => {}
+            }
+        }
+    };
+    tokio::select! {
+        () = reading => {}
+        () = tell(&mut sink, outbox, world) => {}
+    }
+}
+
+/// Writes what there is for one client: answers first, then the latest world.
+async fn tell(
+    sink: &mut SplitSink<Framed<UnixStream, LengthDelimitedCodec>, Bytes>,
+    mut outbox: mpsc::Receiver<Bytes>,
+    mut world: watch::Receiver<Arc<World>>,
+) {
     let mut sent = Arc::new(World::default());
     let mut pace = tokio::time::interval(WORLD_EVERY);
     pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -115,10 +144,6 @@ async fn client(stream: UnixStream, calls: mpsc::Sender<Incoming>, mut world: wa
     loop {
         tokio::select! {
             biased;
-            frame = frames.next() => match frame.and_then(Result::ok).map(|bytes| decode(&bytes)) {
-                Some(Ok(frame)) => served.take(frame).await,
-                Some(Err(_)) | None => return,
-            },
             Some(bytes) = outbox.recv() => if sink.send(bytes).await.is_err() { return },
             _ = pace.tick(), if fresh => {
                 fresh = false;
@@ -130,7 +155,6 @@ async fn client(stream: UnixStream, calls: mpsc::Sender<Incoming>, mut world: wa
             }
             changed = world.changed(), if !fresh => if changed.is_err() { return } else { fresh = true },
             _ = beat.tick() => fresh = true,
-            Some(_) = served.tasks.join_next() => {}
         }
     }
 }
@@ -224,17 +248,64 @@ async fn pump_program(
         Err(fault) => return send(&out, &FromEngine::ExecBegun(id, Err(fault))).await,
     };
     send(&out, &FromEngine::ExecBegun(id, Ok(()))).await;
-    let mut input = Some(session.input);
-    loop {
-        tokio::select! {
-            received = inputs.recv(), if input.is_some() => match (received, &input) {
-                (Some(item), Some(program)) => drop(program.send(item).await),
-                _ => input = None,
-            },
-            output = session.output.recv() => match output {
-                Some(output) => send(&out, &FromEngine::ExecOutput(id, output)).await,
-                None => return,
-            },
+    let input = session.input;
+    let feeding = async move {
+        while let Some(item) = inputs.recv().await {
+            if input.send(item).await.is_err() {
+                break;
+            }
         }
+        drop(input);
+        std::future::pending::<()>().await;
+    };
+    let telling = async {
+        while let Some(output) = session.output.recv().await {
+            send(&out, &FromEngine::ExecOutput(id, output)).await;
+        }
+    };
+    // Side by side: a program that waits until its output is taken does not read its input meanwhile.
+    tokio::select! {
+        () = feeding => {}
+        () = telling => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::exec::ExecOutput;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_program_that_writes_while_it_is_written_to_does_not_get_stuck() {
+        let (input, mut to_program) = mpsc::channel(1);
+        let (from_program, output) = mpsc::channel(1);
+        tokio::spawn(async move {
+            while to_program.recv().await.is_some() {
+                for _ in 0..4 {
+                    from_program.send(ExecOutput::Out(vec![0])).await.unwrap();
+                }
+            }
+        });
+        let (begun, session) = oneshot::channel();
+        begun.send(Ok(ExecSession { input, output })).unwrap();
+        let (feed, inputs) = mpsc::channel(FRAMES_MAX);
+        let (out, mut frames) = mpsc::channel(FRAMES_MAX);
+        tokio::spawn(pump_program(1, session, inputs, out));
+        let feeding = async {
+            for _ in 0..200 {
+                feed.send(ExecInput::Bytes(vec![0])).await.unwrap();
+            }
+            drop(feed);
+        };
+        let reading = async {
+            let mut got = 0;
+            while frames.recv().await.is_some() {
+                got += 1;
+            }
+            got
+        };
+        let both = async { tokio::join!(feeding, reading).1 };
+        let got = tokio::time::timeout(std::time::Duration::from_secs(60), both).await;
+        assert_eq!(got, Ok(1 + 200 * 4));
     }
 }

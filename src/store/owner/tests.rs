@@ -58,6 +58,38 @@ async fn an_older_holder_is_fenced() {
 }
 
 #[tokio::test]
+async fn a_state_that_was_removed_acknowledges_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let opened = Store::open(dir.path(), clock(), install()).await.unwrap();
+    let kept = dir.path().join("kept.db");
+    std::fs::rename(dir.path().join(open::FILE), &kept).unwrap();
+    let fault = opened.store.apply(vec![Write::PutPool(pool(1))]).await.unwrap_err();
+    assert!(fault.to_string().contains("was removed or replaced"), "{fault}");
+    std::fs::write(dir.path().join(open::FILE), b"").unwrap();
+    assert_eq!(opened.store.apply(vec![Write::PutPool(pool(1))]).await.unwrap_err().kind, Kind::Refused);
+    std::fs::rename(kept, dir.path().join(open::FILE)).unwrap();
+    opened.store.apply(vec![Write::PutPool(pool(1))]).await.unwrap();
+}
+
+#[tokio::test]
+async fn old_lines_of_the_engine_go_and_those_of_people_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let opened = Store::open(dir.path(), clock(), install()).await.unwrap();
+    for n in 0..10 {
+        let by = if n % 2 == 0 { "alice" } else { "engine" };
+        let line = Draft::by(by, What::Outcome, n.to_string());
+        opened.store.apply(vec![Write::Journal(line)]).await.unwrap();
+    }
+    let mut connection = open::open(dir.path()).unwrap();
+    let tx = connection.transaction().unwrap();
+    write::prune(&tx, 6).unwrap();
+    tx.commit().unwrap();
+    let left = opened.store.journal(None, 100, None, None).await.unwrap();
+    let texts: Vec<&str> = left.iter().rev().map(|l| l.text.as_str()).collect();
+    assert_eq!(texts, ["0", "2", "4", "6", "7", "8", "9"]);
+}
+
+#[tokio::test]
 async fn a_list_of_changes_is_all_or_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let opened = Store::open(dir.path(), clock(), install()).await.unwrap();
