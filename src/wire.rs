@@ -150,7 +150,11 @@ impl Backend for Wire {
         .boxed()
     }
 
-    fn engine(&self, session: Session) -> BoxFuture<'_, Outcome<()>> {
+    fn engine<'a>(
+        &'a self,
+        session: Session,
+        say: &'a mut (dyn FnMut(&str) + Send),
+    ) -> BoxFuture<'a, Outcome<()>> {
         async move {
             if session.read_only {
                 return Err(
@@ -158,7 +162,7 @@ impl Backend for Wire {
                 );
             }
             let session = session::open(self.setup(&session, Purpose::Act)?).await?;
-            console::until_signal().await?;
+            console::headless(&session.handle, say).await?;
             session.close().await;
             Ok(())
         }

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers")]
 
 #[cfg(test)]
-#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
+#[expect(dead_code, reason = "each test program uses a part of it")]
 mod support;
 
 use std::sync::Arc;

@@ -47,6 +47,22 @@ async fn up_scale_undo_down() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pool_that_was_taken_down_can_be_brought_up_again() {
+    let mut flow = web(1, 2).await;
+    for _ in 0..2 {
+        flow.command("alice", Command::Down { target: Target::Pool(pool_id("feed/web")), confirm: None })
+            .await
+            .unwrap();
+        flow.until("the pool is gone", |w| w.pools.is_empty()).await;
+        flow.crash();
+        flow.start().await;
+        flow.up(cluster("feed", &[("web", spec(2))])).await;
+        flow.until_serving("feed/web", 2).await;
+    }
+    assert_eq!(flow.pool("feed/web").unwrap().pool.revision, 3, "a revision's number is never used twice");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_killed_container_is_replaced_with_its_cause_in_the_journal() {
     let flow = web(2, 3).await;
     pass(60).await;
@@ -189,6 +205,20 @@ async fn an_image_that_is_nowhere_stalls_with_the_reason() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_container_that_ends_at_once_is_not_shown_as_done() {
+    let flow = Flow::begin(Scenario::uniform(1, "app:1").unwrap()).await;
+    let command = Some(["sh", "-c", "exit 3"].map(String::from).to_vec());
+    let op = flow.up(cluster("feed", &[("web", PoolSpec { command, ..spec(2) })])).await.op.unwrap();
+    let status =
+        |w: &longshore::model::world::World| w.operations.iter().find(|o| o.id == op).unwrap().status.clone();
+    flow.until("it is stalled with the reason", |w| {
+        assert_ne!(status(w), OpStatus::Done);
+        matches!(status(w), OpStatus::Stalled { why } if why.contains("exit status 3"))
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_taken_port_goes_elsewhere_or_is_named() {
     let flow = Flow::begin(Scenario::uniform(2, "app:1").unwrap()).await;
     flow.fleet.make_stranger(&host("h1"), "other", Some(8080)).unwrap();
@@ -256,6 +286,20 @@ async fn a_preview_says_what_the_scale_then_does() {
     let mut slots: Vec<u32> = down.removals.iter().map(|r| r.slot).collect();
     slots.sort_unstable();
     assert_eq!(slots, [4, 5, 6]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_host_that_answers_does_not_get_everything() {
+    let mut scenario = Scenario::uniform(4, "app:1").unwrap();
+    for (i, host) in scenario.hosts.iter_mut().enumerate() {
+        host.latency_ms = longshore::adapters::sim::Span(5 + 200 * i as u64, 10 + 200 * i as u64);
+    }
+    let flow = Flow::begin(scenario).await;
+    flow.up(cluster("feed", &[("web", spec(8))])).await;
+    flow.until_serving("feed/web", 8).await;
+    for host in ["h1", "h2", "h3", "h4"].map(host) {
+        assert_eq!(flow.truth().iter().filter(|(on, ..)| *on == host).count(), 2, "{host}");
+    }
 }
 
 /// F1: kill -9 of the core around every step of a scale-up and a scale-down, by crashing after each of many short times.

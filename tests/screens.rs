@@ -1,6 +1,8 @@
 //! The console, driven without a terminal: screens as snapshots, keys as effects, tables as rules, noise as properties.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
+#[path = "console/big.rs"]
+mod big;
 #[path = "console/harness.rs"]
 mod harness;
 #[path = "console/keys.rs"]

@@ -1,7 +1,7 @@
 //! The lab engine itself: it starts, holds its image, runs a container and leaves nothing behind.
 
 #[cfg(test)]
-#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
+#[expect(dead_code, reason = "each test program uses a part of it")]
 mod support;
 
 #[test]

@@ -166,6 +166,13 @@ pub enum Verb {
         #[arg(long, value_name = "N", default_value_t = 20)]
         limit: u32,
     },
+    /// Print pools as a pool file, with the numbers wanted now
+    #[command(after_help = "Example: longshore show feed > feed.yml")]
+    Show {
+        /// A pool (CLUSTER/POOL) or a cluster
+        #[arg(value_name = "TARGET")]
+        target: String,
+    },
     /// Say whether a pool file is good, without touching anything
     #[command(after_help = "Example: longshore check feed.yml")]
     Check {
@@ -315,8 +322,8 @@ pub enum HostVerb {
         /// Our name for it
         #[arg(value_name = "NAME")]
         name: String,
-        /// unix:///path, tcp://host:port or ssh://[user@]host[:port]
-        #[arg(value_name = "ADDRESS")]
+        /// Its address.
+        #[arg(value_name = "ADDRESS", help = "unix:///path, tcp://host:port or ssh://[user@]host[:port]")]
         address: String,
         /// Directory with ca.pem, cert.pem and key.pem
         #[arg(long, value_name = "DIR")]

@@ -14,6 +14,7 @@ mod logs;
 mod preview;
 mod print;
 mod rawtty;
+mod show;
 mod target;
 mod up;
 mod wait;
@@ -43,8 +44,12 @@ pub trait Backend: Send + Sync {
     fn console(&self, options: ConsoleOptions) -> BoxFuture<'_, Outcome<()>>;
     /// The console on a practice fleet.
     fn demo(&self, options: ConsoleOptions, practice: Practice) -> BoxFuture<'_, Outcome<()>>;
-    /// The engine without a screen, until a signal ends it.
-    fn engine(&self, session: Session) -> BoxFuture<'_, Outcome<()>>;
+    /// The engine without a screen, until a signal ends it. `say` gets a sentence whenever its standing changes.
+    fn engine<'a>(
+        &'a self,
+        session: Session,
+        say: &'a mut (dyn FnMut(&str) + Send),
+    ) -> BoxFuture<'a, Outcome<()>>;
     /// Looks at everything that longshore needs to work.
     fn doctor(&self, session: Session) -> BoxFuture<'_, Vec<Check>>;
     /// The hosts that the Docker CLI's contexts name.
@@ -202,7 +207,7 @@ async fn run(cx: &mut Cx<'_>, cli: Cli) -> Done {
         Some(Verb::Demo { seed, scenario }) => {
             whole(backend.demo(console, Practice { seed, scenario }).await)
         }
-        Some(Verb::Engine) => whole(backend.engine(console.session).await),
+        Some(Verb::Engine) => whole(backend.engine(console.session, &mut |line| cx.print.note(line)).await),
         Some(Verb::Completions { shell }) => completions(cx, shell),
         Some(verb) => {
             cx.listen()?;
@@ -228,6 +233,7 @@ async fn command(cx: &mut Cx<'_>, verb: Verb) -> Done {
             journal::journal(cx, pool.as_deref(), op.as_deref(), limit).await
         }
         Verb::Ops { limit } => journal::ops(cx, limit).await,
+        Verb::Show { target } => show::run(cx, &target).await,
         Verb::Check { file, env_file } => check::file(cx, &file, env_file.as_deref()),
         Verb::Doctor => check::doctor(cx).await,
         Verb::Demo { .. } | Verb::Engine | Verb::Completions { .. } => Ok(DONE),

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::base::clock::{Millis, SharedClock};
@@ -14,11 +14,12 @@ use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::{ContainerId, HostId, OpId, PoolId, Slot};
 use crate::engine::execute::{Executor, Report};
 use crate::engine::handle::{CALLS_MAX, Call};
+use crate::engine::identity;
 use crate::engine::intake::Caller;
-use crate::engine::observe::{Look, Observer};
+use crate::engine::intents;
+use crate::engine::observe::{Eyes, Observer};
 use crate::model::desired::{Desired, Write};
 use crate::model::host::{HostConfig, HostView, Seen};
-use crate::model::journal::{Draft, What};
 use crate::model::operation::Progress;
 use crate::model::pool::PoolSpec;
 use crate::model::world::{EngineView, Mode, PoolView, World};
@@ -29,6 +30,11 @@ use crate::store::Store;
 
 /// Reports of steps that may wait for the core; the executor waits beyond that.
 const REPORTS_MAX: usize = 256;
+
+/// So long after its start a core waits for hosts that have not been tried yet before it places anything.
+const SETTLE: std::time::Duration = std::time::Duration::from_secs(2);
+/// While it does, it looks again after so many milliseconds.
+const SETTLE_AGAIN_MS: u64 = 500;
 
 /// Makes the runtime behind a host's address; given by `wire.rs`, which knows the adapters.
 pub trait Connector: Send + Sync {
@@ -83,12 +89,17 @@ impl Drop for Running {
 
 /// Starts a core.
 pub fn start(parts: Parts) -> Running {
+    start_seeing(parts, Eyes::default())
+}
+
+/// Starts a core whose observers may have been started before.
+pub fn start_seeing(parts: Parts, eyes: Eyes) -> Running {
     let (calls, inbox) = mpsc::channel(CALLS_MAX);
     let (reports, outcomes) = mpsc::channel(REPORTS_MAX);
     let (publish, world) =
         watch::channel(Arc::new(World { engine: parts.engine.clone(), ..World::default() }));
     let (stop, stopped) = oneshot::channel();
-    let mut core = Core::new(parts, publish, reports);
+    let mut core = Core::new(parts, eyes, publish, reports);
     core.start_observers();
     let task = tokio::spawn(async move {
         let fault = core.run(inbox, outcomes).await;
@@ -104,6 +115,7 @@ pub(super) struct Busy {
     pub(super) settles: Option<(HostId, u64)>,
     pub(super) cancelled: Arc<AtomicBool>,
     pub(super) generation: u32,
+    pub(super) host: HostId,
 }
 
 pub(super) struct Core {
@@ -118,8 +130,7 @@ pub(super) struct Core {
     pub(super) observers: BTreeMap<HostId, Observer>,
     unusable: BTreeMap<HostId, (HostConfig, String)>,
     pub(super) hosts: BTreeMap<HostId, Arc<HostView>>,
-    changed: Arc<Notify>,
-    pub(super) look: watch::Sender<Look>,
+    pub(super) eyes: Eyes,
     pub(super) busy: BTreeMap<(PoolId, Slot), Busy>,
     pub(super) leaving: BTreeMap<(HostId, ContainerId), Option<u64>>,
     /// Removals that failed: not tried again before this time.
@@ -128,6 +139,7 @@ pub(super) struct Core {
     pub(super) specs: BTreeMap<(PoolId, u32), Arc<PoolSpec>>,
     /// When each operation's counters last moved.
     pub(super) moved: BTreeMap<OpId, (Progress, Millis)>,
+    begun: Instant,
     wake_at: Option<Millis>,
     /// Something but a view has changed: plan again.
     dirty: bool,
@@ -136,7 +148,12 @@ pub(super) struct Core {
 }
 
 impl Core {
-    fn new(parts: Parts, publish: watch::Sender<Arc<World>>, reports: mpsc::Sender<Report>) -> Core {
+    fn new(
+        parts: Parts,
+        eyes: Eyes,
+        publish: watch::Sender<Arc<World>>,
+        reports: mpsc::Sender<Report>,
+    ) -> Core {
         let Parts { clock, store, desired, connector, hosts, engine } = parts;
         Core {
             executor: Executor::new(desired.install.clone(), reports),
@@ -150,14 +167,14 @@ impl Core {
             observers: BTreeMap::new(),
             unusable: BTreeMap::new(),
             hosts: BTreeMap::new(),
-            changed: Arc::new(Notify::new()),
-            look: watch::channel(Look::default()).0,
+            eyes,
             busy: BTreeMap::new(),
             leaving: BTreeMap::new(),
             rest: BTreeMap::new(),
             pools: BTreeMap::new(),
             specs: BTreeMap::new(),
             moved: BTreeMap::new(),
+            begun: Instant::now(),
             wake_at: None,
             dirty: true,
             fenced: None,
@@ -200,17 +217,10 @@ impl Core {
 
     pub(super) fn observe(&mut self, host: HostConfig) {
         self.unusable.remove(&host.id);
-        match self.connector.connect(&host) {
-            Ok(runtime) => {
-                let observer = Observer::start(
-                    host.clone(),
-                    runtime,
-                    self.clock.clone(),
-                    self.look.subscribe(),
-                    self.changed.clone(),
-                );
-                self.hosts.insert(host.id.clone(), observer.view.borrow().clone());
-                self.observers.insert(host.id.clone(), observer);
+        match self.eyes.observe(&host, || self.connector.connect(&host), &self.clock) {
+            Ok(observer) => {
+                self.hosts.insert(host.id.clone(), Arc::new(HostView::never(host.clone())));
+                self.observers.insert(host.id, observer);
             }
             Err(fault) => {
                 let view = HostView {
@@ -224,6 +234,10 @@ impl Core {
     }
 
     pub(super) fn forget_host(&mut self, host: &HostId) {
+        // What is handed out and not begun is not begun any more on a host that is forgotten.
+        for busy in self.busy.values().filter(|busy| busy.host == *host) {
+            busy.cancelled.store(true, Ordering::SeqCst);
+        }
         self.observers.remove(host);
         self.unusable.remove(host);
         self.hosts.remove(host);
@@ -243,7 +257,7 @@ impl Core {
                 continue;
             }
             let wake = self.sleep_until_wake();
-            let changed = self.changed.clone();
+            let changed = self.eyes.changed.clone();
             tokio::select! {
                 incoming = inbox.recv() => match incoming {
                     Some(incoming) => self.take(incoming).await,
@@ -296,20 +310,18 @@ impl Core {
     /// Takes over the observers' new views. True when anything but measured use has changed.
     async fn see(&mut self) -> Outcome<bool> {
         let mut replan = false;
-        let mut learnt = Vec::new();
-        for (id, observer) in &mut self.observers {
-            if !observer.view.has_changed().unwrap_or(false) {
+        for fresh in self.fresh_views() {
+            let id = fresh.config.id.clone();
+            let mut learnt = Vec::new();
+            let fresh = identity::check(&self.desired, &self.hosts, &fresh, &mut learnt);
+            if self.is_active() && !self.write(learnt).await? {
+                // Who answers there is not durable: nothing may be decided from this view. The next list brings it again.
                 continue;
             }
-            let fresh = observer.view.borrow_and_update().clone();
-            let fresh = check_identity(&self.desired, &fresh, &mut learnt);
-            let old = self.hosts.insert(id.clone(), fresh.clone());
+            let old = self.hosts.insert(id, fresh.clone());
             replan |= old.is_none_or(|o| {
                 o.lists != fresh.lists || o.seen != fresh.seen || !Arc::ptr_eq(&o.facts, &fresh.facts)
             });
-        }
-        if !learnt.is_empty() && self.is_active() {
-            self.write(learnt).await?;
         }
         let hosts = &self.hosts;
         let shown = |host: &HostId, list: u64| hosts.get(host).is_none_or(|h| h.lists >= list && h.is_live());
@@ -318,13 +330,23 @@ impl Core {
         Ok(replan)
     }
 
+    fn fresh_views(&mut self) -> Vec<Arc<HostView>> {
+        let changed = |o: &&mut Observer| o.view.has_changed().unwrap_or(false);
+        self.observers.values_mut().filter(changed).map(|o| o.view.borrow_and_update().clone()).collect()
+    }
+
     pub(super) fn plan(&mut self) -> Plan {
         let busy = self.busy.iter().map(|(slot, busy)| (slot.clone(), busy.activity.clone())).collect();
         let now = self.clock.now();
         self.rest.retain(|_, at| *at > now);
         let leaving: BTreeSet<_> = self.leaving.keys().chain(self.rest.keys()).cloned().collect();
-        let input = Input { now, desired: &self.desired, hosts: &self.hosts, busy: &busy, leaving: &leaving };
+        let beginning = self.begun.elapsed() < SETTLE;
+        let (desired, hosts) = (&self.desired, &self.hosts);
+        let input = Input { now, desired, hosts, beginning, busy: &busy, leaving: &leaving };
         let mut plan = reconcile(&input);
+        if beginning {
+            plan.wake_at = plan.wake_at.into_iter().chain([now.plus(SETTLE_AGAIN_MS)]).min();
+        }
         plan.steps.retain(|step| self.is_trusted(step.host()));
         plan.removals.retain(|removal| self.is_trusted(&removal.host));
         plan.updates.retain(|(instance, _)| self.is_trusted(&instance.host));
@@ -339,62 +361,30 @@ impl Core {
 
     /// Writes down what was planned, then hands it out. True when records have changed that lead to another plan.
     async fn carry_out(&mut self, plan: Plan) -> Outcome<bool> {
-        let Plan { steps, removals, updates, forgotten, gone, pools, wake_at } = plan;
-        self.wake_at = wake_at;
-        for (id, view) in pools {
-            match self.pools.get(&id) {
-                Some(old) if **old == view => {}
-                _ => drop(self.pools.insert(id, Arc::new(view))),
-            }
-        }
-        self.pools.retain(|id, _| self.desired.pools.contains_key(id));
+        self.wake_at = plan.wake_at;
+        self.take_views(&plan);
         if !self.is_active() {
             return Ok(false);
         }
         self.cancel_unwanted();
-        let again = !updates.is_empty() || !forgotten.is_empty() || !gone.is_empty();
-        let mut writes = Vec::new();
-        for (instance, sentence) in updates {
-            if let Some(text) = sentence {
-                let line = Draft::engine(What::Observed, text)
-                    .slot(&instance.pool, instance.slot)
-                    .host(&instance.host);
-                writes.push(Write::Journal(line));
-            }
-            writes.push(Write::PutInstance(instance));
-        }
-        writes.extend(forgotten.into_iter().map(|(pool, slot)| Write::DropInstance(pool, slot)));
-        for id in gone {
-            writes.push(Write::Journal(Draft::engine(What::Observed, format!("{id} is gone")).pool(&id)));
-            writes.push(Write::DropPool(id));
-        }
-        for step in &steps {
-            if let Step::Create { instance, why } = step {
-                let text = format!(
-                    "make {}.{} g{} on {}: {why}",
-                    instance.pool, instance.slot, instance.generation, instance.host
-                );
-                let line = Draft::engine(What::Intent, text)
-                    .slot(&instance.pool, instance.slot)
-                    .host(&instance.host)
-                    .op(instance.op);
-                writes.push(Write::PutInstance(instance.clone()));
-                writes.push(Write::Journal(line));
-            }
-        }
-        for removal in &removals {
-            let text = format!(
-                "remove {} g{} from {}: {}",
-                removal.tag, removal.tag.generation, removal.host, removal.why
-            );
-            writes.push(Write::Journal(
-                Draft::engine(What::Intent, text).slot(&removal.pool, removal.tag.slot).host(&removal.host),
-            ));
-        }
+        let unused_networks: Vec<String> = plan.gone.iter().flat_map(|id| self.own_networks(id)).collect();
+        let again = !plan.updates.is_empty() || !plan.forgotten.is_empty() || !plan.gone.is_empty();
+        let writes = intents::of(&plan);
+        let Plan { steps, removals, .. } = plan;
         if !self.write(writes).await? {
             // Not durable: nothing is tried. The next turn plans the same again.
             self.wake_at = Some(self.clock.now().plus(1000));
             return Ok(false);
+        }
+        if !unused_networks.is_empty() {
+            for observer in self
+                .observers
+                .iter()
+                .filter(|(id, _)| self.hosts.get(*id).is_some_and(|h| h.is_live()))
+                .map(|(_, o)| o)
+            {
+                self.executor.remove_networks(observer.runtime.clone(), unused_networks.clone());
+            }
         }
         for step in steps {
             self.hand_out(step);
@@ -408,6 +398,17 @@ impl Core {
         Ok(again)
     }
 
+    /// Takes over the pools' views; those that have not changed stay shared with the worlds before.
+    fn take_views(&mut self, plan: &Plan) {
+        for (id, view) in &plan.pools {
+            match self.pools.get(id) {
+                Some(old) if **old == *view => {}
+                _ => drop(self.pools.insert(id.clone(), Arc::new(view.clone()))),
+            }
+        }
+        self.pools.retain(|id, _| self.desired.pools.contains_key(id));
+    }
+
     fn hand_out(&mut self, step: Step) {
         let (instance, activity) = match &step {
             Step::Create { instance, .. } => (instance, Activity::Creating),
@@ -416,8 +417,13 @@ impl Core {
         let Some(observer) = self.observers.get(&instance.host) else { return };
         let runtime = observer.runtime.clone();
         let cancelled = Arc::new(AtomicBool::new(false));
-        let busy =
-            Busy { activity, settles: None, cancelled: cancelled.clone(), generation: instance.generation };
+        let busy = Busy {
+            activity,
+            settles: None,
+            cancelled: cancelled.clone(),
+            generation: instance.generation,
+            host: instance.host.clone(),
+        };
         self.busy.insert((instance.pool.clone(), instance.slot), busy);
         match step {
             Step::Create { instance, .. } => {
@@ -426,6 +432,19 @@ impl Core {
             }
             Step::Bury { instance, container } => self.executor.bury(runtime, instance, container),
         }
+    }
+
+    /// Networks that longshore makes for a pool and that no other pool names.
+    fn own_networks(&self, id: &PoolId) -> Vec<String> {
+        let others: BTreeSet<&str> = self
+            .desired
+            .pools
+            .values()
+            .filter(|p| p.id != *id)
+            .flat_map(|p| p.spec.networks.iter().map(|n| n.name.as_str()))
+            .collect();
+        let own = self.desired.pools.get(id).into_iter().flat_map(|p| &p.spec.networks);
+        own.filter(|n| !n.external && !others.contains(n.name.as_str())).map(|n| n.name.clone()).collect()
     }
 
     fn spec(&mut self, id: &PoolId) -> Option<Arc<PoolSpec>> {
@@ -514,30 +533,4 @@ fn same_parts(a: &World, b: &World) -> bool {
         && a.hosts.iter().zip(&b.hosts).all(|(x, y)| Arc::ptr_eq(x.1, y.1))
         && a.pools.len() == b.pools.len()
         && a.pools.iter().zip(&b.pools).all(|(x, y)| Arc::ptr_eq(x.1, y.1))
-}
-
-/// Another engine behind a known address is not the same host: its view is not taken, nothing is done there.
-fn check_identity(desired: &Desired, view: &Arc<HostView>, learnt: &mut Vec<Write>) -> Arc<HostView> {
-    let identity = view.facts.engine_id.raw();
-    if identity.is_empty() || !view.is_live() {
-        return view.clone();
-    }
-    match desired.identities.get(&view.config.id) {
-        Some(known) if known != identity => {
-            let id = &view.config.id;
-            let why = format!(
-                "another engine answers at this address; if that is right: longshore hosts remove {id} --force, then add it again"
-            );
-            Arc::new(HostView {
-                seen: Seen::Never { why: Some(why) },
-                containers: Arc::default(),
-                ..(**view).clone()
-            })
-        }
-        Some(_) => view.clone(),
-        None => {
-            learnt.push(Write::PutIdentity(view.config.id.clone(), identity.to_owned()));
-            view.clone()
-        }
-    }
 }

@@ -105,6 +105,15 @@ impl Executor {
         });
     }
 
+    /// Removes networks that were made for a pool which is gone. One that is still in use stays, another pool has it.
+    pub fn remove_networks(&mut self, runtime: Arc<dyn Runtime>, names: Vec<String>) {
+        self.spawn(async move {
+            for name in names {
+                let _ = runtime.remove_network(&name).await;
+            }
+        });
+    }
+
     /// Stops (if it runs) and removes a container.
     pub fn remove(&mut self, runtime: Arc<dyn Runtime>, removal: Removal) {
         let turn = turns(&mut self.removals, &removal.host, REMOVALS_A_HOST);

@@ -67,6 +67,17 @@ fn unknown_pool(desired: &Desired, id: &PoolId) -> Refusal {
     Refusal::new(RefusalKind::NotFound, format!("there is no pool {id}")).hint(hint)
 }
 
+/// A queued command whose turn has not come, because another operation began on its pool meanwhile: it waits for that one.
+pub fn wait_on(desired: &Desired, id: OpId, queued: &QueuedCommand) -> Option<Vec<Write>> {
+    let op = desired.operations.get(&id)?;
+    let behind = op.pools.iter().find_map(|pool| desired.running_on(pool))?.id;
+    let queued = QueuedCommand { behind, ..queued.clone() };
+    Some(vec![
+        Write::PutOperation(Operation { status: OpStatus::Queued { behind }, ..op.clone() }),
+        Write::PutQueued(id, Box::new(queued)),
+    ])
+}
+
 /// Decides about a command that has waited for another operation to end. It keeps its number.
 ///
 /// # Errors
@@ -96,10 +107,21 @@ fn operation(desired: &Desired, kind: OpKind, pools: Vec<PoolId>, caller: &Calle
     }
 }
 
-/// Ends the operations under way on some pools, because `by` asks for something newer.
-fn supersede(desired: &Desired, pools: &[PoolId], by: OpId, now: Millis, writes: &mut Vec<Write>) {
+/// Ends the operations under way on some pools, because `by` asks for something newer; also those that are queued, if
+/// what it asks for leaves nothing for them to do.
+fn supersede(
+    desired: &Desired,
+    pools: &[PoolId],
+    by: OpId,
+    and_queued: bool,
+    now: Millis,
+    writes: &mut Vec<Write>,
+) {
+    let is_queued = |o: &Operation| matches!(o.status, OpStatus::Queued { .. });
     let open = desired.operations.values().filter(|o| !o.status.is_over() && o.id != by);
-    for old in open.filter(|o| o.pools.iter().any(|p| pools.contains(p))) {
+    for old in
+        open.filter(|o| and_queued || !is_queued(o)).filter(|o| o.pools.iter().any(|p| pools.contains(p)))
+    {
         let status = OpStatus::Superseded { by };
         writes.push(Write::PutOperation(Operation { status, ended: Some(now), ..old.clone() }));
         if desired.queued.contains_key(&old.id) {
@@ -126,8 +148,9 @@ fn up(desired: &Desired, spec: &ClusterSpec, reset_scale: bool, caller: &Caller,
             continue;
         }
         let same_containers = old.is_some_and(|p| p.spec.same_containers(wanted));
-        let revision = old.map_or(1, |p| if same_containers { p.revision } else { p.revision + 1 });
-        let last_scale = if reset_scale { None } else { old.and_then(|p| p.last_scale.clone()) };
+        let newest = desired.revisions.get(&id).copied().unwrap_or(0);
+        let revision = old.filter(|_| same_containers).map_or(newest + 1, |p| p.revision);
+        let last_scale = old.filter(|_| scaled_by_people && !reset_scale).and_then(|p| p.last_scale.clone());
         let pool = Pool {
             id: id.clone(),
             revision,
@@ -155,7 +178,7 @@ fn up(desired: &Desired, spec: &ClusterSpec, reset_scale: bool, caller: &Caller,
     }
     let op = operation(desired, OpKind::Up, changed.clone(), caller, now);
     let text = format!("up {}: {}", spec.name, sentences.join("; "));
-    supersede(desired, &changed, op.id, now, &mut writes);
+    supersede(desired, &changed, op.id, true, now, &mut writes);
     Ok(accepted(op, text, caller, writes))
 }
 
@@ -198,7 +221,7 @@ fn down(desired: &Desired, target: &Target, confirm: Option<&str>, caller: &Call
         .iter()
         .map(|p| Write::PutPool(Pool { down: true, version: p.version + 1, ..(*p).clone() }))
         .collect();
-    supersede(desired, &ids, op.id, now, &mut writes);
+    supersede(desired, &ids, op.id, true, now, &mut writes);
     let count: u32 = pools.iter().map(|p| p.target()).sum();
     let text = format!(
         "down {target}: {}, {}",
@@ -283,6 +306,7 @@ fn scale(
     if let Some(running) = desired.running_on(id).filter(|o| o.by != caller.who) {
         match ask.busy {
             Busy::Replace => {}
+            Busy::Queue if desired.queued.len() >= QUEUED_MAX => return Err(queue_full()),
             Busy::Queue => return Ok(queue(desired, id, running.id, command, (from, to), caller, now)),
             Busy::Refuse => return Err(busy(id, running, now)),
         }
@@ -294,7 +318,9 @@ fn scale(
     let mut op =
         operation(desired, OpKind::Scale { from, to, undoes: ask.undoes }, vec![id.clone()], caller, now);
     op.id = ask.as_op.unwrap_or(op.id);
-    supersede(desired, std::slice::from_ref(id), op.id, now, &mut writes);
+    // Who queued was promised a turn: only somebody who takes the place of others on purpose ends that, too.
+    let and_queued = ask.busy == Busy::Replace && ask.as_op.is_none();
+    supersede(desired, std::slice::from_ref(id), op.id, and_queued, now, &mut writes);
     let last_scale = Some(LastScale { op: op.id, by: caller.who.clone(), at: now, from, to });
     writes.push(Write::PutPool(Pool { want: to, version: pool.version + 1, last_scale, ..pool.clone() }));
     let word = op.kind.word();
@@ -328,6 +354,14 @@ fn busy(id: &PoolId, running: &Operation, now: Millis) -> Refusal {
     );
     Refusal::new(why, text)
         .hint("queue it behind that (--busy queue), replace that (--busy replace), or leave it")
+}
+
+/// Commands that may wait behind others at a time, over all pools.
+const QUEUED_MAX: usize = 256;
+
+fn queue_full() -> Refusal {
+    Refusal::new(RefusalKind::Unavailable, format!("{QUEUED_MAX} operations are queued already"))
+        .hint("cancel some of them, or try again when they have ended")
 }
 
 fn queue(

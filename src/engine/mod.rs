@@ -3,7 +3,9 @@
 pub mod core;
 pub mod execute;
 pub mod handle;
+mod identity;
 pub mod intake;
+pub mod intents;
 pub mod link;
 pub mod lock;
 pub mod observe;

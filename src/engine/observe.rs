@@ -11,9 +11,9 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::base::clock::SharedClock;
+use crate::base::clock::{Millis, SharedClock};
 use crate::base::fault::{Fault, Kind, Outcome};
-use crate::base::ids::{ContainerId, PoolId};
+use crate::base::ids::{ContainerId, HostId, PoolId};
 use crate::model::container::{Container, Owner, State};
 use crate::model::host::{HostConfig, HostView, Seen};
 use crate::ports::runtime::{EngineEvent, Runtime};
@@ -103,6 +103,62 @@ impl Observer {
     }
 }
 
+/// One list, with its number and its time.
+struct Listed {
+    number: u64,
+    at: Millis,
+    containers: Vec<Container>,
+}
+
+impl Listed {
+    fn show(self, view: &mut HostView) {
+        view.seen = Seen::At(self.at);
+        view.lists = self.number;
+        if *view.containers != self.containers {
+            view.containers = Arc::new(self.containers);
+        }
+    }
+}
+
+/// What wakes the core and steers its observers, and the observers that were started before there was a core: looking at
+/// hosts needs nothing of the state, so the first lists are on their way while the state is read.
+#[derive(Default)]
+pub struct Eyes {
+    /// What is looked at.
+    pub look: watch::Sender<Look>,
+    /// Notified at each new view.
+    pub changed: Arc<Notify>,
+    early: BTreeMap<HostId, Observer>,
+}
+
+impl Eyes {
+    /// Starts observing a host; again for the same host takes the observer over that was started early.
+    pub fn observe(
+        &mut self,
+        host: &HostConfig,
+        connect: impl FnOnce() -> Outcome<Arc<dyn Runtime>>,
+        clock: &SharedClock,
+    ) -> Outcome<Observer> {
+        if let Some(early) = self.early.remove(&host.id) {
+            return Ok(early);
+        }
+        let (look, changed) = (self.look.subscribe(), self.changed.clone());
+        Ok(Observer::start(host.clone(), connect()?, clock.clone(), look, changed))
+    }
+
+    /// Starts observing a host before there is a core. A host that cannot be used is left to the core, which says why.
+    pub fn observe_early(
+        &mut self,
+        host: &HostConfig,
+        connect: impl FnOnce() -> Outcome<Arc<dyn Runtime>>,
+        clock: &SharedClock,
+    ) {
+        if let Ok(observer) = self.observe(host, connect, clock) {
+            self.early.insert(host.id.clone(), observer);
+        }
+    }
+}
+
 type Events = BoxStream<'static, Outcome<EngineEvent>>;
 
 struct Eye {
@@ -189,32 +245,46 @@ impl Eye {
         }
     }
 
-    /// The first list and the facts go out together, the list is shown as soon as it is there.
+    /// The list and the facts go out together. The very first list is shown as soon as it is there (nothing is done on a
+    /// host before its facts are known); a later one only with the facts, for another engine may answer by now.
     async fn list_with_facts(&mut self, known: &mut bool) -> Outcome<()> {
         let runtime = self.runtime.clone();
         let facts = async move { timeout(FACTS_DEADLINE, runtime.facts()).await };
-        let (listed, facts) = tokio::join!(self.list(), facts);
-        listed?;
+        let is_first = self.slot.borrow().facts.engine_id.raw().is_empty();
+        let listed = async {
+            let listed = self.fetch().await?;
+            Ok(if is_first {
+                self.publish(|view| listed.show(view));
+                None
+            } else {
+                Some(listed)
+            })
+        };
+        let (listed, facts): (Outcome<Option<Listed>>, _) = tokio::join!(listed, facts);
+        let listed = listed?;
         let facts = Arc::new(facts.unwrap_or_else(|_| Err(slow("facts", FACTS_DEADLINE)))?);
         *known = true;
-        self.publish(|view| view.facts = facts);
+        self.publish(|view| {
+            view.facts = facts;
+            if let Some(listed) = listed {
+                listed.show(view);
+            }
+        });
         Ok(())
     }
 
     async fn list(&self) -> Outcome<()> {
+        let listed = self.fetch().await?;
+        self.publish(|view| listed.show(view));
+        Ok(())
+    }
+
+    async fn fetch(&self) -> Outcome<Listed> {
         let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
         let listed = timeout(LIST_DEADLINE, self.runtime.list()).await;
         let mut containers = listed.unwrap_or_else(|_| Err(slow("a list of containers", LIST_DEADLINE)))?;
         containers.sort_by(|a, b| a.id.cmp(&b.id));
-        let at = self.clock.now();
-        self.publish(|view| {
-            view.seen = Seen::At(at);
-            view.lists = number;
-            if *view.containers != containers {
-                view.containers = Arc::new(containers);
-            }
-        });
-        Ok(())
+        Ok(Listed { number, at: self.clock.now(), containers })
     }
 
     fn lose(&self, fault: &Fault) {

@@ -12,7 +12,7 @@ use crate::model::instance::{Instance, Phase};
 use crate::model::journal::{Draft, What};
 use crate::model::operation::{OpKind, OpStatus, Operation, Progress, STALLED_AFTER_MS, STUCK_AFTER_MS};
 use crate::model::pool::RestartPolicy;
-use crate::plan::progress::{Standing, of};
+use crate::plan::progress::{PROVEN_AFTER_MS, Standing, of};
 use crate::plan::restart::{Ended, after};
 use crate::plan::slot::Activity;
 use crate::plan::surplus::Removal;
@@ -20,6 +20,9 @@ use crate::ports::runtime::Ending;
 
 /// A removal that failed is not tried again before this, in milliseconds.
 const REMOVAL_REST_MS: u64 = 5_000;
+
+/// Queued commands whose release could not be made durable are tried again after this, in milliseconds.
+const WRITE_REST_MS: u64 = 1_000;
 
 impl Core {
     /// Takes over a batch of reports: one transaction for all of them.
@@ -53,7 +56,8 @@ impl Core {
         };
         let settles = Some((instance.host.clone(), observer.refresh()));
         let cancelled = Arc::default();
-        self.busy.insert(key, Busy { activity, settles, cancelled, generation: instance.generation });
+        let (generation, host) = (instance.generation, instance.host.clone());
+        self.busy.insert(key, Busy { activity, settles, cancelled, generation, host });
     }
 
     fn show(&mut self, instance: &Instance, activity: Activity) {
@@ -101,8 +105,11 @@ impl Core {
 
     fn removed(&mut self, removal: &Removal, result: &Result<(), Fault>, writes: &mut Vec<Write>) {
         let key = (removal.host.clone(), removal.container.clone());
-        let list = self.observers.get(&removal.host).map(super::observe::Observer::refresh);
-        self.leaving.insert(key.clone(), list);
+        match self.observers.get(&removal.host) {
+            Some(observer) => drop(self.leaving.insert(key.clone(), Some(observer.refresh()))),
+            // Its host was forgotten meanwhile: no list will come that shows it gone.
+            None => drop(self.leaving.remove(&key)),
+        }
         let (what, text) = match result {
             Ok(()) => (What::Outcome, "removed".to_owned()),
             Err(fault) => {
@@ -156,7 +163,7 @@ impl Core {
             }
         }
         if open_moves {
-            self.look_again_in(STUCK_AFTER_MS);
+            self.look_again_in(PROVEN_AFTER_MS);
         }
         self.write(writes).await?;
         if self.is_active() {
@@ -167,7 +174,7 @@ impl Core {
 
     fn standing(&self, op: &Operation) -> (Progress, Standing) {
         let pace = op.pools.first().and_then(|p| self.desired.pace_ms(p));
-        let (progress, standing) = of(op, pace, |id| self.pools.get(id).map(Arc::as_ref));
+        let (progress, standing) = of(op, pace, self.clock.now(), |id| self.pools.get(id).map(Arc::as_ref));
         let all_gone = op.pools.iter().all(|p| !self.desired.pools.contains_key(p));
         let standing = match (&op.kind, all_gone) {
             (OpKind::Down, true) => Standing::Reached,
@@ -185,13 +192,20 @@ impl Core {
         for id in ready {
             let Some(queued) = self.desired.queued.get(&id).cloned() else { continue };
             let now = self.clock.now();
-            let writes = match intake::release(&self.desired, id, &queued, now) {
-                Ok(admission) if admission.accepted.op.is_some() => admission.writes,
-                Ok(_) => self.end_queued(id, &OpStatus::Done),
-                Err(refusal) => self.end_queued(id, &OpStatus::Failed { why: refusal.text }),
+            let writes = match intake::wait_on(&self.desired, id, &queued) {
+                Some(writes) => writes,
+                None => match intake::release(&self.desired, id, &queued, now) {
+                    Ok(admission) if admission.accepted.op.is_some() => admission.writes,
+                    Ok(_) => self.end_queued(id, &OpStatus::Done),
+                    Err(refusal) => self.end_queued(id, &OpStatus::Failed { why: refusal.text }),
+                },
             };
-            self.write(writes).await?;
-            self.replan();
+            if self.write(writes).await? {
+                self.replan();
+            } else {
+                // Planning again at once would try for ever and hear nobody meanwhile.
+                self.look_again_in(WRITE_REST_MS);
+            }
         }
         Ok(())
     }

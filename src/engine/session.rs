@@ -11,11 +11,12 @@ use tokio::task::JoinHandle;
 use crate::base::clock::SharedClock;
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::InstallId;
-use crate::engine::core::{Connector, Incoming, Parts, Running, start};
+use crate::engine::core::{Connector, Incoming, Parts, Running, start_seeing};
 use crate::engine::handle::{CALLS_MAX, Call, Handle};
 use crate::engine::intake::Caller;
 use crate::engine::link::{client, server};
 use crate::engine::lock::{Held, Holder, me, socket, try_take};
+use crate::engine::observe::Eyes;
 use crate::model::desired::{Desired, Write};
 use crate::model::host::HostConfig;
 use crate::model::journal::{Draft, What};
@@ -202,6 +203,7 @@ fn held_by(dir: &Path, holder: Option<&Holder>) -> String {
 }
 
 async fn own_core(setup: &Setup, lock: Held) -> Outcome<Behind> {
+    let eyes = eyes(setup);
     let opened = Store::open(&setup.dir, setup.clock.clone(), setup.fresh_install.clone()).await?;
     let holder = me();
     let engine = EngineView {
@@ -216,7 +218,7 @@ async fn own_core(setup: &Setup, lock: Held) -> Outcome<Behind> {
         simulated: setup.simulated,
     };
     let store = opened.store.clone();
-    let running = start(parts(setup, Some(opened.store), opened.desired, engine));
+    let running = start_seeing(parts(setup, Some(opened.store), opened.desired, engine), eyes);
     let path = socket(&setup.dir);
     let listener = server::listen(&path)?;
     let server = tokio::spawn(server::serve(listener, running.calls.clone(), running.world.clone()));
@@ -233,6 +235,7 @@ async fn own_core(setup: &Setup, lock: Held) -> Outcome<Behind> {
 }
 
 async fn observe_only(setup: &Setup) -> Outcome<Behind> {
+    let eyes = eyes(setup);
     let (store, desired) = Store::open_read_only(&setup.dir, setup.clock.clone()).await?.unzip();
     let desired = desired.unwrap_or_default();
     let holder = me();
@@ -246,8 +249,17 @@ async fn observe_only(setup: &Setup) -> Outcome<Behind> {
         simulated: setup.simulated,
         ..EngineView::default()
     };
-    let running = start(parts(setup, store, desired, engine));
+    let running = start_seeing(parts(setup, store, desired, engine), eyes);
     Ok(Behind::Core(Box::new(OwnCore { running, server: None, socket: None, _lock: None })))
+}
+
+/// Looks at the hosts that are known already, while the state is read.
+fn eyes(setup: &Setup) -> Eyes {
+    let mut eyes = Eyes::default();
+    for host in &setup.hosts {
+        eyes.observe_early(host, || setup.connector.connect(host), &setup.clock);
+    }
+    eyes
 }
 
 fn parts(setup: &Setup, store: Option<Store>, desired: Desired, engine: EngineView) -> Parts {

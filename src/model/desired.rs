@@ -23,6 +23,8 @@ pub struct Desired {
     pub identities: BTreeMap<HostId, String>,
     /// Pools by id.
     pub pools: BTreeMap<PoolId, Pool>,
+    /// The newest revision that each pool ever had, gone pools included: numbers are never used twice.
+    pub revisions: BTreeMap<PoolId, u32>,
     /// Instances by pool and slot.
     pub instances: BTreeMap<PoolId, BTreeMap<Slot, Instance>>,
     /// Operations that are not over, and the last that are.
@@ -124,7 +126,10 @@ impl Desired {
             Write::PutIdentity(host, identity) => {
                 self.identities.insert(host.clone(), identity.clone());
             }
-            Write::PutRevision { .. } | Write::Journal(_) => {}
+            Write::PutRevision { pool, revision, .. } => {
+                self.revisions.insert(pool.clone(), *revision);
+            }
+            Write::Journal(_) => {}
         }
     }
 

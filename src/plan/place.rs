@@ -19,6 +19,8 @@ pub struct Room<'a> {
     of_all: BTreeMap<HostId, u32>,
     memory: BTreeMap<HostId, u64>,
     ports: BTreeSet<(HostId, String, u16)>,
+    /// Nothing is placed before every host has answered or failed once.
+    pub wait_for_all: bool,
 }
 
 impl<'a> Room<'a> {
@@ -30,6 +32,7 @@ impl<'a> Room<'a> {
             of_all: BTreeMap::new(),
             memory: BTreeMap::new(),
             ports: BTreeSet::new(),
+            wait_for_all: false,
         };
         for (id, slots) in &desired.instances {
             let Some(pool) = desired.pools.get(id) else { continue };
@@ -96,6 +99,12 @@ impl<'a> Room<'a> {
     /// Chooses a host for one more of a pool and counts it there; `avoid` is the host of the last failure, taken only if
     /// there is no other. `Err` tells for each host why it refuses.
     pub fn choose(&mut self, pool: &Pool, avoid: Option<&HostId>) -> Result<HostId, Vec<(HostId, String)>> {
+        let untried = |host: &HostView| self.refuses(host, pool).is_some_and(|why| why == NOT_YET);
+        if self.wait_for_all
+            && let Some(host) = self.hosts.values().find(|h| untried(h))
+        {
+            return Err(vec![(host.config.id.clone(), NOT_YET.into())]);
+        }
         let mut refused = Vec::new();
         let mut best: Option<(bool, u32, u32, &HostId)> = None;
         for (id, host) in self.hosts {

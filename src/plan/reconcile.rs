@@ -25,6 +25,9 @@ pub struct Input<'a> {
     pub desired: &'a Desired,
     /// All that is seen.
     pub hosts: &'a BTreeMap<HostId, Arc<HostView>>,
+    /// The engine has only just begun: hosts that have not been tried yet are waited for before anything is placed, so
+    /// that the first host to answer does not get everything.
+    pub beginning: bool,
     /// What is under way on a slot.
     pub busy: &'a BTreeMap<(PoolId, Slot), Activity>,
     /// Containers whose removal is under way.
@@ -61,6 +64,7 @@ struct Seen<'a> {
 pub fn reconcile(input: &Input<'_>) -> Plan {
     let mut seen = index(input);
     let mut room = Room::new(input.desired, input.hosts);
+    room.wait_for_all = input.beginning;
     let mut plan = Plan::default();
     for pool in input.desired.pools.values() {
         let of_pool = seen.remove(&pool.id).unwrap_or_default();
@@ -100,7 +104,7 @@ fn plan_pool(input: &Input<'_>, pool: &Pool, seen: &Seen<'_>, room: &mut Room<'_
         let instance = records.and_then(|r| r.get(&slot));
         let ours = seen.slots.get(&slot).map_or(&[][..], Vec::as_slice);
         let activity = input.busy.get(&(pool.id.clone(), slot));
-        let renewable = instance.is_some_and(|i| i.revision < pool.revision) && budget > 0;
+        let renewable = instance.is_some_and(|i| i.revision != pool.revision) && budget > 0;
         let decision = decide(&scene, slot, instance, ours, activity, room, renewable);
         if renewable && matches!(decision.status, SlotStatus::Stopping) {
             budget -= 1;
@@ -248,7 +252,7 @@ fn finish(input: &Input<'_>, pool: &Pool, seen: &Seen<'_>, mut view: PoolView, p
                 .entry(format!("{host} does not answer; its containers are not replaced meanwhile"))
                 .or_default() += 1;
         }
-        if slot.instance.as_ref().is_some_and(|i| i.revision < pool.revision) {
+        if slot.instance.as_ref().is_some_and(|i| i.revision != pool.revision) {
             counts.outdated += 1;
         }
     }

@@ -114,13 +114,21 @@ pub fn decide(
         return Decision { container, ..Decision::just(working(activity)) };
     }
     let Some(instance) = instance else {
+        if let Some(alive) = ours.iter().filter(|o| o.is_alive()).max_by_key(|o| o.tag.generation) {
+            return adopt(scene, alive);
+        }
         let seen = ours.iter().map(|o| o.tag.generation).max().unwrap_or(0);
-        return place(scene, slot, seen + 1, None, "it is wanted", room);
+        return place(scene, slot, seen.saturating_add(1), None, ours, "it is wanted", room);
     };
     match scene.hosts.get(&instance.host).map(|h| &h.seen) {
         None => {
             let why = format!("its host {} is not known any more", instance.host);
-            return place(scene, slot, instance.generation + 1, Some(instance), &why, room);
+            // It may be known under another name now, which shows when every engine has said who it is.
+            if let Some(silent) = scene.hosts.values().find(|h| is_silent(h)) {
+                let why = format!("{why}, and {} has not answered yet", silent.config.id);
+                return Decision::just(SlotStatus::Waiting(why));
+            }
+            return place(scene, slot, next_generation(instance, ours), Some(instance), ours, &why, room);
         }
         Some(Seen::At(_)) => {}
         Some(Seen::Never { why: None }) => {
@@ -137,6 +145,38 @@ pub fn decide(
     };
     decision.container = decision.container.or(container);
     decision
+}
+
+fn is_silent(host: &HostView) -> bool {
+    match host.seen {
+        Seen::Never { why: None } => true,
+        Seen::At(_) => host.facts.engine_id.raw().is_empty(),
+        Seen::Never { .. } | Seen::Lost { .. } => false,
+    }
+}
+
+/// A container of ours runs in a slot of which there is no record (it was on a host that had been forgotten, or the state
+/// was restored): its labels are the record.
+fn adopt(scene: &Scene<'_>, one: &Ours<'_>) -> Decision {
+    let record = Instance {
+        pool: scene.pool.id.clone(),
+        slot: one.tag.slot,
+        generation: one.tag.generation,
+        host: one.host.clone(),
+        revision: one.tag.revision,
+        op: one.tag.op,
+        phase: Phase::Started,
+        failures: 0,
+        retry_at: None,
+        cause: None,
+        since: scene.now,
+    };
+    let sentence = format!("{}: found running on {} without a record, taken over", one.tag, one.host);
+    Decision {
+        container: Some(one.container.id.clone()),
+        update: Some((record, Some(sentence))),
+        ..Decision::just(SlotStatus::Starting)
+    }
 }
 
 fn working(activity: &Activity) -> SlotStatus {
@@ -167,9 +207,13 @@ fn place(
     slot: Slot,
     generation: u32,
     before: Option<&Instance>,
+    ours: &[Ours<'_>],
     why: &str,
     room: &mut Room<'_>,
 ) -> Decision {
+    if ours.iter().any(Ours::is_alive) {
+        return Decision::just(SlotStatus::Stopping);
+    }
     let chosen = match before {
         Some(old) if scene.hosts.contains_key(&old.host) => room.choose_again(scene.pool, &old.host),
         _ => room.choose(scene.pool, None),
@@ -199,10 +243,12 @@ fn again(scene: &Scene<'_>, instance: &Instance, ours: &[Ours<'_>], generation: 
     if ours.iter().any(|o| o.is_alive() && o.tag.generation != generation) {
         return Decision::just(SlotStatus::Stopping);
     }
+    // The same generation is the same container, of which an earlier attempt may have left a part: its labels stay.
+    let is_same = generation == instance.generation;
     let next = Instance {
         generation,
-        revision: scene.pool.revision,
-        op: scene.op,
+        revision: if is_same { instance.revision } else { scene.pool.revision },
+        op: if is_same { instance.op } else { scene.op },
         phase: Phase::Intended,
         retry_at: None,
         since: scene.now,
@@ -211,8 +257,17 @@ fn again(scene: &Scene<'_>, instance: &Instance, ours: &[Ours<'_>], generation: 
     Decision::step(SlotStatus::Creating, Step::Create { instance: next, why: why.to_owned() })
 }
 
+/// The generation of an attempt that goes on with an intention: the same, unless another revision is wanted meanwhile.
+fn resumed_generation(scene: &Scene<'_>, instance: &Instance, ours: &[Ours<'_>]) -> u32 {
+    if instance.revision == scene.pool.revision {
+        instance.generation
+    } else {
+        next_generation(instance, ours)
+    }
+}
+
 fn next_generation(instance: &Instance, ours: &[Ours<'_>]) -> u32 {
-    ours.iter().map(|o| o.tag.generation).max().unwrap_or(0).max(instance.generation) + 1
+    ours.iter().map(|o| o.tag.generation).max().unwrap_or(0).max(instance.generation).saturating_add(1)
 }
 
 /// Waits for the time of the next attempt; `None` when it has come.
@@ -237,18 +292,26 @@ fn missing(scene: &Scene<'_>, instance: &Instance, ours: &[Ours<'_>], room: &mut
         Phase::Intended => not_yet(scene, instance).unwrap_or_else(|| {
             if instance.failures > 0 {
                 let generation = next_generation(instance, ours);
-                let decision =
-                    place(scene, instance.slot, generation, Some(instance), "its last attempt failed", room);
+                let decision = place(
+                    scene,
+                    instance.slot,
+                    generation,
+                    Some(instance),
+                    ours,
+                    "its last attempt failed",
+                    room,
+                );
                 keep_generation_on_same_host(decision, instance)
             } else {
-                again(scene, instance, ours, instance.generation, "it was intended and is not there")
+                let generation = resumed_generation(scene, instance, ours);
+                again(scene, instance, ours, generation, "it was intended and is not there")
             }
         }),
         Phase::Ended => not_yet(scene, instance).unwrap_or_else(|| {
             let why = instance.cause.clone().unwrap_or_else(|| "it ended".into());
             again(scene, instance, ours, next_generation(instance, ours), &why)
         }),
-        Phase::Finished if instance.revision < scene.pool.revision => {
+        Phase::Finished if instance.revision != scene.pool.revision => {
             again(scene, instance, ours, next_generation(instance, ours), "its specification has changed")
         }
         Phase::Finished => Decision::just(SlotStatus::Finished),
@@ -261,7 +324,7 @@ fn keep_generation_on_same_host(mut decision: Decision, before: &Instance) -> De
         && instance.host == before.host
         && instance.revision == before.revision
     {
-        instance.generation = before.generation;
+        (instance.generation, instance.op) = (before.generation, before.op);
     }
     decision
 }
@@ -278,7 +341,10 @@ fn present(
         State::Running => running(scene, instance, one, renew),
         State::Created => match not_yet(scene, instance) {
             Some(wait) => wait,
-            None => again(scene, instance, ours, instance.generation, "it was made and not started"),
+            None => {
+                let generation = resumed_generation(scene, instance, ours);
+                again(scene, instance, ours, generation, "it was made and not started")
+            }
         },
         State::Paused => Decision::just(SlotStatus::Paused),
         State::Restarting => Decision::just(SlotStatus::Starting),
@@ -302,7 +368,7 @@ fn running(scene: &Scene<'_>, instance: &Instance, one: &Ours<'_>, renew: bool) 
         Health::Starting => SlotStatus::Checking,
         Health::None | Health::Healthy => SlotStatus::Running,
     };
-    let outdated = instance.revision < scene.pool.revision;
+    let outdated = instance.revision != scene.pool.revision;
     let record = |phase| Instance { phase, retry_at: None, since: scene.now, ..instance.clone() };
     match (instance.phase, one.container.health) {
         (Phase::Intended, _) => {

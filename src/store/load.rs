@@ -31,6 +31,11 @@ pub fn load(connection: &Connection) -> Outcome<Desired> {
     for instance in records::<Instance>(connection, "an instance", "SELECT record FROM instances")? {
         desired.apply(&Write::PutInstance(instance));
     }
+    for (pool, revision) in
+        pairs(connection, "SELECT pool, CAST(max(revision) AS TEXT) FROM revisions GROUP BY pool")?
+    {
+        desired.revisions.insert(pool.parse()?, revision.parse().unwrap_or(0));
+    }
     for (host, identity) in pairs(connection, "SELECT host, identity FROM identities")? {
         desired.apply(&Write::PutIdentity(HostId::from_str(&host)?, identity));
     }

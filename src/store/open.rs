@@ -95,11 +95,21 @@ pub fn open(dir: &Path) -> Outcome<Connection> {
     let mut connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
     schema::refuse_newer(schema::version(&connection)?)?;
     set(&connection, &path, "journal_mode", &"WAL")?;
-    set(&connection, &path, "synchronous", &"FULL")?;
+    survive_power_cuts(&connection, true)?;
     set(&connection, &path, "foreign_keys", &true)?;
     schema::migrate(&mut connection)?;
     restrict(&path);
     Ok(connection)
+}
+
+/// Whether each commit is flushed to the disk (as all are that are acknowledged) or only with the next one that is: what
+/// is not flushed survives the death of this process all the same, and a later flush covers what was written before it.
+///
+/// # Errors
+/// When SQLite refuses the setting.
+pub fn survive_power_cuts(connection: &Connection, each: bool) -> Outcome<()> {
+    let mode = if each { "FULL" } else { "NORMAL" };
+    connection.pragma_update(None, "synchronous", mode).map_err(|e| from_sqlite(&e))
 }
 
 /// Opens it for reading only: a console that may not write, or the journal while no engine runs.

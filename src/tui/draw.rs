@@ -138,7 +138,7 @@ fn tabs(app: &App, buf: &mut Buffer, area: Rect) {
         x += paint::put(buf, area, x, 0, &format!(" {} {} ", i + 1, pane.title), app.theme.style(role)) + 1;
     }
     let about = match app.focus {
-        PaneId::Pools => String::new(),
+        PaneId::Pools | PaneId::Operations => String::new(),
         _ => home_title(app, app.focus).trim_start_matches(|c: char| c.is_ascii_digit()).trim().to_owned(),
     };
     let room = Rect { x: area.x + x, width: area.width.saturating_sub(x), ..area };
@@ -175,7 +175,7 @@ fn home_pane(app: &App, pane: PaneId, buf: &mut Buffer, area: Rect) {
         PaneId::Containers => app.containers.draw(buf, area, columns, focused, &cx),
         PaneId::Operations => app.operations.draw(buf, area, columns, focused, &cx),
         _ => {
-            let looks = Looks { bottom: None, stamps: area.width >= 70, wrap: false, search: "" };
+            let looks = Looks { bottom: None, stamps: area.width >= 70, wrap: false, json: true, search: "" };
             logs::draw(&app.tail.buf, looks, buf, area, &app.theme);
         }
     }
@@ -216,8 +216,13 @@ fn whole(app: &App, view: &View, buf: &mut Buffer, area: Rect) {
         View::Journal => app.journal.draw(buf, inner, columns, true, &cx),
         View::Text(view) => view.draw(buf, inner, &app.theme),
         View::Logs(view) => {
-            let looks =
-                Looks { bottom: view.bottom, stamps: view.stamps, wrap: view.wrap, search: &view.search };
+            let looks = Looks {
+                bottom: view.bottom,
+                stamps: view.stamps,
+                wrap: view.wrap,
+                json: view.json,
+                search: &view.search,
+            };
             logs::draw(&view.buf, looks, buf, inner, &app.theme);
         }
     }

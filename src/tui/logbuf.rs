@@ -74,6 +74,22 @@ fn tidy(raw: &str) -> String {
     text::safe(&out.replace('\t', "    ")).into_owned()
 }
 
+/// A line that is a JSON object, laid out: level, message, then `key=value`. `None` for any other line.
+pub fn laid_out(line: &str) -> Option<String> {
+    const LEVEL: [&str; 3] = ["level", "lvl", "severity"];
+    const MESSAGE: [&str; 2] = ["msg", "message"];
+    const TIME: [&str; 4] = ["time", "ts", "timestamp", "@timestamp"];
+    if !line.trim_start().starts_with('{') {
+        return None;
+    }
+    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).ok()?;
+    let plain = |v: &serde_json::Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
+    let first = LEVEL.iter().chain(&MESSAGE).filter_map(|k| object.get(*k)).map(plain);
+    let known = |k: &str| [&LEVEL[..], &MESSAGE, &TIME].concat().contains(&k);
+    let rest = object.iter().filter(|(k, _)| !known(k)).map(|(k, v)| format!("{k}={}", plain(v)));
+    Some(text::safe(&first.chain(rest).collect::<Vec<_>>().join(" ")).into_owned())
+}
+
 /// `1,204 lines`.
 pub fn lines(n: u64) -> String {
     let digits = n.to_string();
@@ -315,6 +331,9 @@ mod tests {
             what: What::Line { lane: 0, stderr: false, text: "\u{1b}[1;31mred\u{1b}[0m\t\u{1b}[2J".into() },
         };
         assert_eq!(row.text(), "red    \\e[2J");
+        let json = r#"{"ts":1,"user":"bob\u001b[2J","msg":"slow query","ms":200,"level":"WARN"}"#;
+        assert_eq!(laid_out(json).unwrap(), r"WARN slow query ms=200 user=bob\e[2J");
+        assert_eq!(laid_out("{ no"), None);
         assert_eq!(level("2026 ERROR no"), Level::Error);
         assert_eq!(level("{\"level\":\"warn\"}"), Level::Warning);
         assert_eq!([letter(0), letter(25), letter(26), letter(52)], ['A', 'Z', 'a', 'A']);

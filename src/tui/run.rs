@@ -179,10 +179,16 @@ impl Console {
                 changed = world.changed(), if worlds => {
                     worlds = changed.is_ok();
                     let latest = world.borrow_and_update().clone();
+                    let blind = self.app.totals.hosts_ok == 0;
                     self.event(Event::World(latest)).await;
                     dirty = true;
+                    // The first sight of a host is what everybody waits for: no frame is too early for it.
+                    at_once = blind && self.app.totals.hosts_ok > 0;
                 }
                 () = tokio::time::sleep_until(tick_at) => {
+                    if !term::is_taken() {
+                        self.come_back();
+                    }
                     self.event(Event::Tick(self.clock.now())).await;
                     tick_at = Instant::now() + Duration::from_millis(self.app.tick_in());
                     dirty = true;

@@ -68,6 +68,11 @@ impl Drop for Guard {
     }
 }
 
+/// True while the console has the terminal. A panic anywhere in the process gives it back, also one that is survived.
+pub fn is_taken() -> bool {
+    TAKEN.load(Ordering::SeqCst)
+}
+
 /// Gives the terminal back. Safe to call at any time and twice; never waits for a terminal that reads nothing.
 pub fn give_back() {
     if !TAKEN.swap(false, Ordering::SeqCst) {

@@ -105,12 +105,16 @@ pub enum Act {
     All,
     /// Cancel the queued operation under the cursor.
     CancelOp,
+    /// Another order of the rows.
+    Order,
     /// Ask again for what is shown.
     Reload,
     /// Capture the mouse or not.
     Mouse,
     /// Stamps in logs or not.
     Stamps,
+    /// JSON lines laid out or not.
+    Json,
     /// Long lines wrapped or not.
     Wrap,
     /// Logs from so many minutes ago on.

@@ -147,7 +147,7 @@ pub fn trouble(view: &PoolView) -> Option<String> {
         parts.push(format!("{} unhealthy", c.unhealthy));
     }
     if c.lost > 0 {
-        parts.push(format!("{} on hosts that do not answer", c.lost));
+        parts.push(format!("{} on {} (no answer)", c.lost, lost_hosts(view)));
     }
     for wait in view.waits.iter().take(2) {
         let verb = if wait.slots == 1 { "waits" } else { "wait" };
@@ -157,6 +157,17 @@ pub fn trouble(view: &PoolView) -> Option<String> {
         parts.push(format!("going: {} left", text::count(u64::from(c.running.max(c.leaving)), "container")));
     }
     if parts.is_empty() { None } else { Some(parts.join(" · ")) }
+}
+
+/// The hosts of slots that are lost: two by name, more by number.
+fn lost_hosts(view: &PoolView) -> String {
+    let lost = view.slots.iter().filter(|s| matches!(s.status, SlotStatus::HostLost));
+    let hosts: BTreeSet<&str> = lost.filter_map(|s| s.host.as_ref()).map(HostId::as_str).collect();
+    match hosts.len() {
+        0 => "lost hosts".to_owned(),
+        1 | 2 => hosts.into_iter().collect::<Vec<_>>().join(", "),
+        n => format!("{n} hosts"),
+    }
 }
 
 /// The sentence about a change of a pool's number: `bob: 12→20, 8s ago`.

@@ -4,8 +4,10 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::cli::{Color, ConsoleOptions};
+use crate::engine::handle::Handle;
 use crate::engine::lock;
 use crate::engine::session::{self, Setup};
+use crate::model::world::{EngineView, Mode};
 use crate::tui::run::{End, Options};
 use crate::wire::config::Config;
 use crate::wire::env;
@@ -39,17 +41,47 @@ pub async fn run(setup: Setup, options: &ConsoleOptions, config: &Config) -> Out
     }
 }
 
-/// Waits for the signal that ends the headless engine.
-pub async fn until_signal() -> Outcome<()> {
+/// Says what the headless engine is doing whenever that changes, until a signal ends it.
+pub async fn headless(handle: &Handle, say: &mut (dyn FnMut(&str) + Send)) -> Outcome<()> {
     let system =
         |e: std::io::Error| Fault::new(Kind::Exhausted, format!("signals cannot be waited for: {e}"));
     let mut term = signal(SignalKind::terminate()).map_err(system)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(system)?;
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = interrupt.recv() => {}
-        _ = hangup.recv() => {}
+    let mut world = handle.world();
+    let mut said = String::new();
+    loop {
+        let now = standing(&world.borrow_and_update().engine);
+        if now != said {
+            say(&now);
+            said = now;
+        }
+        let ended = tokio::select! {
+            _ = term.recv() => "TERM",
+            _ = interrupt.recv() => "INT",
+            _ = hangup.recv() => "HUP",
+            Ok(()) = world.changed() => continue,
+        };
+        say(&format!(
+            "engine ended by {ended}: containers run on, nobody repairs them until an engine runs again"
+        ));
+        return Ok(());
     }
-    Ok(())
+}
+
+fn standing(engine: &EngineView) -> String {
+    if let Some(trouble) = &engine.trouble {
+        return format!("engine in trouble: {trouble}");
+    }
+    match engine.mode {
+        Mode::Starting => "engine starting".to_owned(),
+        Mode::ObserveOnly => "engine observes only".to_owned(),
+        Mode::Active if engine.attached => format!(
+            "standing by: the engine of {} (pid {}) is at work; this one takes over when that one ends",
+            engine.user, engine.pid
+        ),
+        Mode::Active => {
+            format!("engine active (pid {}, epoch {}); end it with TERM", engine.pid, engine.epoch)
+        }
+    }
 }

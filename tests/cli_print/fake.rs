@@ -132,7 +132,7 @@ impl Backend for Fake {
         Box::pin(async move { Err(Fault::new(Kind::Refused, format!("demo {:?}", practice.seed))) })
     }
 
-    fn engine(&self, _: Session) -> BoxFuture<'_, Outcome<()>> {
+    fn engine<'a>(&'a self, _: Session, _: &'a mut (dyn FnMut(&str) + Send)) -> BoxFuture<'a, Outcome<()>> {
         Box::pin(async { Ok(()) })
     }
 

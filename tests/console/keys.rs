@@ -15,8 +15,16 @@ use longshore::tui::panes::PaneId;
 use crate::harness::Console;
 use crate::world;
 
+/// Answers previews until the staged number has its own.
+pub fn answer_preview(console: &mut Console, refusal: Option<&Refusal>) {
+    for _ in 0..3 {
+        answer_once(console, refusal);
+    }
+    assert!(console.app.staged.as_ref().unwrap().preview.is_some());
+}
+
 /// Answers the last preview that was asked for.
-pub fn answer_preview(console: &mut Console, refusal: Option<Refusal>) {
+fn answer_once(console: &mut Console, refusal: Option<&Refusal>) {
     let asked = console.effects.iter().rev().find_map(|e| match e {
         Effect::Ask(t, Request::Query(Query::Preview { pool, change: Change::To(n), .. })) => {
             Some((*t, pool.clone(), *n))
@@ -40,7 +48,7 @@ pub fn answer_preview(console: &mut Console, refusal: Option<Refusal>) {
         unplaced: 0,
         eta_ms: Some(40_000),
         notes: vec!["the host bj-03 must pull the image first".into()],
-        refusal,
+        refusal: refusal.cloned(),
     };
     console.event(Event::Replied(ticket, Reply::Preview(Box::new(preview))));
 }
@@ -76,6 +84,9 @@ fn refuse(console: &mut Console, ticket: Ticket, why: RefusalKind) {
 fn ten_presses_are_one_change_sent_after_a_pause() {
     let mut console = on_web();
     console.keys("+ + + + + + + + + +");
+    let previews =
+        console.effects.iter().filter(|e| matches!(e, Effect::Ask(_, Request::Query(Query::Preview { .. }))));
+    assert_eq!(previews.count(), 1, "one preview is asked for at a time");
     console.pass(2_000);
     assert_eq!(sent(&mut console.clone_effects()), [], "nothing is sent before the preview has come");
     answer_preview(&mut console, None);
@@ -87,6 +98,25 @@ fn ten_presses_are_one_change_sent_after_a_pause() {
     assert_eq!(sent(&mut console), [scale(51, Busy::Refuse, None)]);
     console.pass(5_000);
     assert_eq!(sent(&mut console), []);
+}
+
+#[test]
+fn an_old_view_is_acted_on_only_when_a_person_says_so() {
+    let mut console = on_web();
+    let mut old = world::feed();
+    world::with_pool(&mut old, "feed/web", |view| view.counts.lost = 3);
+    console.event(Event::World(std::sync::Arc::new(old)));
+    console.key("+");
+    answer_preview(&mut console, None);
+    console.pass(5_000);
+    assert_eq!(sent(&mut console), [], "a pause sends nothing");
+    assert!(
+        console.screen().contains("3 containers of it on hosts that do not answer"),
+        "{}",
+        console.screen()
+    );
+    console.key("Enter");
+    assert_eq!(sent(&mut console).len(), 1);
 }
 
 #[test]
@@ -106,7 +136,7 @@ fn enter_sends_at_once_and_esc_drops() {
 fn a_preview_that_refuses_or_is_late_is_not_sent_by_itself() {
     let mut console = on_web();
     console.key("+");
-    answer_preview(&mut console, Some(Refusal::new(RefusalKind::Limit, "at most 40")));
+    answer_preview(&mut console, Some(&Refusal::new(RefusalKind::Limit, "at most 40")));
     console.pass(3_000);
     assert_eq!(sent(&mut console), []);
     assert!(console.screen().contains("at most 40"));
@@ -116,7 +146,7 @@ fn a_preview_that_refuses_or_is_late_is_not_sent_by_itself() {
     let old = console.clone_effects();
     console.key("+");
     let mut late = Console { effects: old.effects, ..console };
-    answer_preview(&mut late, None);
+    answer_once(&mut late, None);
     late.pass(3_000);
     assert_eq!(sent(&mut late), []);
 }
@@ -187,7 +217,7 @@ fn undo_is_staged_and_sent_as_undo() {
     console.key("Enter");
     assert_eq!(
         sent(&mut console),
-        [Request::Command(Command::Undo { pool: world::pool_id("feed/cache"), op: None })]
+        [Request::Command(Command::Undo { pool: world::pool_id("feed/cache"), op: Some(OpId(40)) })]
     );
     console.keys("j u");
     assert!(console.screen().contains("nothing to undo"));
@@ -324,7 +354,7 @@ fn looking_is_told_to_the_engine() {
 #[test]
 fn a_shell_is_asked_for_and_inspect_shows_json() {
     let mut console = on_web();
-    console.keys("2 x");
+    console.keys("2 G x");
     console.pass(400);
     console.keys("Tab Enter");
     assert!(console.take().iter().any(|e| matches!(e, Effect::Exec { .. })));

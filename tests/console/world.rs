@@ -60,7 +60,7 @@ pub fn container(world: &mut World, host: &str, name: &str, owner: Owner, cpu: u
     Arc::make_mut(&mut view.containers).push(Container {
         id: id.clone(),
         name: Untrusted::from(name),
-        image: "registry.internal/app:1".into(),
+        image: "shop/app:1".into(),
         state: State::Running,
         health: Health::Healthy,
         exit: None,
@@ -98,6 +98,10 @@ pub fn pool(world: &mut World, id: &str, want: u32, have: u32, rest: impl Into<O
             let made = container(world, host.as_str(), &tag.container_name(), Owner::Longshore(tag), cpu);
             view = SlotView { host: Some(host), container: Some(made), status: SlotStatus::Running, ..view };
         }
+        if matches!(view.status, SlotStatus::HostLost) {
+            let gone = world.hosts.iter().find(|(_, h)| !h.is_live());
+            view.host = gone.map(|(id, _)| id.clone());
+        }
         slots.push(view);
     }
     let waits = match &rest {
@@ -107,8 +111,7 @@ pub fn pool(world: &mut World, id: &str, want: u32, have: u32, rest: impl Into<O
     let failing = if matches!(rest, SlotStatus::CrashLoop(_)) { want - have } else { 0 };
     let lost = if matches!(rest, SlotStatus::HostLost) { want - have } else { 0 };
     let counts = Counts { want, running: have, healthy: have, failing, lost, ..Counts::default() };
-    let mut spec =
-        PoolSpec { image: "registry.internal/app:1".into(), replicas: want, ..PoolSpec::default() };
+    let mut spec = PoolSpec { image: "shop/app:1".into(), replicas: want, ..PoolSpec::default() };
     spec.resources.cpu_limit_milli = Some(1_000);
     spec.resources.memory_limit = Some(1 << 30);
     let pool = Pool {

@@ -72,6 +72,12 @@ impl Flow {
     }
 
     pub async fn start(&mut self) {
+        let (connector, hosts) = (Arc::new(SimConnector(self.fleet.clone())), self.fleet.hosts());
+        self.start_with(connector, hosts).await;
+    }
+
+    /// Starts a core that sees these hosts through that connector.
+    pub async fn start_with(&mut self, connector: Arc<dyn Connector>, hosts: Vec<HostConfig>) {
         let install = InstallId("0a1b2c3d".into());
         let opened = Store::open(self.dir.path(), self.clock.clone(), install).await.unwrap();
         let engine = EngineView { mode: Mode::Active, epoch: opened.epoch, ..EngineView::default() };
@@ -79,8 +85,8 @@ impl Flow {
             clock: self.clock.clone(),
             store: Some(opened.store),
             desired: opened.desired,
-            connector: Arc::new(SimConnector(self.fleet.clone())),
-            hosts: self.fleet.hosts(),
+            connector,
+            hosts,
             engine,
         };
         self.core = Some(start(parts));

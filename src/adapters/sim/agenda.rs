@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::Ms;
-use super::chance::{chance, happens};
-use super::host::HostState;
-use super::unit::{Run, Unit};
+use crate::adapters::sim::Ms;
+use crate::adapters::sim::chance::{chance, happens};
+use crate::adapters::sim::host::HostState;
+use crate::adapters::sim::unit::{Run, Unit};
 use crate::base::ids::ContainerId;
 use crate::model::container::Health;
 use crate::ports::runtime::EngineEvent;

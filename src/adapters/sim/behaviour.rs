@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::chance::Span;
+use crate::adapters::sim::chance::Span;
 use crate::base::ids::PoolId;
 use crate::model::container::Owner;
 

@@ -1,6 +1,6 @@
 //! The demonstration: a fleet of twelve hosts in two sites and three pool files to begin with.
 
-use super::scenario::Scenario;
+use crate::adapters::sim::scenario::Scenario;
 use crate::base::fault::Outcome;
 
 /// The fleet of `longshore demo` and its pool files, by file name.

@@ -7,12 +7,12 @@ use futures_util::stream::BoxStream;
 use tokio::sync::mpsc;
 use tokio::time::{Duration, sleep};
 
-use super::gate::{CALL_DEADLINE_MS, CallKind, Done};
-use super::host::SimHost;
-use super::inspect::inspect;
-use super::play::statements;
-use super::shell::{Ran, Shell, is_shell};
-use super::trouble::Link;
+use crate::adapters::sim::gate::{CALL_DEADLINE_MS, CallKind, Done};
+use crate::adapters::sim::host::SimHost;
+use crate::adapters::sim::inspect::inspect;
+use crate::adapters::sim::play::statements;
+use crate::adapters::sim::shell::{Ran, Shell, is_shell};
+use crate::adapters::sim::trouble::Link;
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::ContainerId;
 use crate::model::exec::{ExecInput, ExecOutput, ExecSession, ExecWanted};
@@ -37,7 +37,8 @@ impl Peek for SimHost {
     ) -> BoxFuture<'a, Outcome<BoxStream<'static, Outcome<RawLine>>>> {
         Box::pin(async move {
             let there = id.clone();
-            let find = move |state: &mut super::host::HostState, _: super::Ms| {
+            let find = move |state: &mut crate::adapters::sim::host::HostState,
+                             _: crate::adapters::sim::Ms| {
                 state.unit(&there).map(|_| Done::now(()))
             };
             self.call(CallKind::Logs, CALL_DEADLINE_MS, find).await?;
@@ -52,7 +53,8 @@ impl Peek for SimHost {
     ) -> BoxFuture<'a, Outcome<ExecSession>> {
         Box::pin(async move {
             let there = id.clone();
-            let find = move |state: &mut super::host::HostState, now: super::Ms| {
+            let find = move |state: &mut crate::adapters::sim::host::HostState,
+                             now: crate::adapters::sim::Ms| {
                 let unit = state.unit(&there)?;
                 if !unit.is_running(now) {
                     let short = there.short();

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::behaviour::Behaviour;
-use super::gate::Calls;
-use super::host::{NewUnit, SimHost};
-use super::populate::{SlotsGiven, populate};
-use super::scenario::Scenario;
-use super::trouble::Trouble;
-use super::unit::{Bound, End};
+use crate::adapters::sim::behaviour::Behaviour;
+use crate::adapters::sim::gate::Calls;
+use crate::adapters::sim::host::{NewUnit, SimHost};
+use crate::adapters::sim::populate::{SlotsGiven, populate};
+use crate::adapters::sim::scenario::Scenario;
+use crate::adapters::sim::trouble::Trouble;
+use crate::adapters::sim::unit::{Bound, End};
 use crate::base::clock::SharedClock;
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::{ContainerId, HostId};

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::chance::chance;
-use super::host::{HostState, SimHost};
-use super::trouble::Link;
-use super::{Ms, ms};
+use crate::adapters::sim::chance::chance;
+use crate::adapters::sim::host::{HostState, SimHost};
+use crate::adapters::sim::trouble::Link;
+use crate::adapters::sim::{Ms, ms};
 use crate::base::fault::{Fault, Kind, Outcome};
 
 /// How long a call may take before it counts as unanswered, in milliseconds.

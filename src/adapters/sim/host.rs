@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Semaphore, broadcast, watch};
 use tokio::time::{Duration, Instant};
 
-use super::agenda::{Agenda, Due};
-use super::chance::{chance, hex, number_of};
-use super::gate::Calls;
-use super::scenario::{HostPlan, Scenario};
-use super::trouble::{Condition, Link, Trouble};
-use super::unit::{Bound, End, Run, Unit, scripted};
-use super::{Ms, length, ms};
+use crate::adapters::sim::agenda::{Agenda, Due};
+use crate::adapters::sim::chance::{chance, hex, number_of};
+use crate::adapters::sim::gate::Calls;
+use crate::adapters::sim::scenario::{HostPlan, Scenario};
+use crate::adapters::sim::trouble::{Condition, Link, Trouble};
+use crate::adapters::sim::unit::{Bound, End, Run, Unit, scripted};
+use crate::adapters::sim::{Ms, length, ms};
 use crate::base::clock::Millis;
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::{ContainerId, HostId};
@@ -62,7 +62,7 @@ pub(super) struct HostState {
     pub held: Option<EngineEvent>,
     pub told: u64,
     pub made: u64,
-    boot_ms: super::Span,
+    boot_ms: crate::adapters::sim::Span,
     epoch: Millis,
 }
 
@@ -70,7 +70,7 @@ impl SimHost {
     /// A host as the scenario has it, with nothing on it yet.
     pub(super) fn new(plan: &HostPlan, scenario: &Arc<Scenario>, start: Instant, epoch: Millis) -> SimHost {
         let (changed, watcher) = watch::channel(0);
-        let on_it = |i: &&super::ImagePlan| i.everywhere || i.on.contains(&plan.name);
+        let on_it = |i: &&crate::adapters::sim::ImagePlan| i.everywhere || i.on.contains(&plan.name);
         let timeline = scenario.timeline.iter().filter(|t| t.host == plan.name).enumerate();
         let state = HostState {
             host: plan.name.clone(),
@@ -304,7 +304,7 @@ pub(super) struct NewUnit {
     pub image: String,
     pub owner: Owner,
     pub spec: Option<Arc<PoolSpec>>,
-    pub behaviour: Arc<super::Behaviour>,
+    pub behaviour: Arc<crate::adapters::sim::Behaviour>,
     pub checked: bool,
     pub bound: Vec<Bound>,
 }

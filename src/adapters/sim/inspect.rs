@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Ms;
-use super::host::HostState;
-use super::unit::Unit;
+use crate::adapters::sim::Ms;
+use crate::adapters::sim::host::HostState;
+use crate::adapters::sim::unit::Unit;
 use crate::model::container::{Health, State};
 
 /// What `docker inspect` would print of it.
@@ -16,15 +16,6 @@ pub(super) fn inspect(state: &HostState, unit: &Unit, now: Ms) -> String {
         |at: Option<Ms>| at.map_or_else(|| "0001-01-01T00:00:00Z".into(), |at| rfc3339(state.stamp(at).0));
     let spec = unit.spec.as_deref().cloned().unwrap_or_default();
     let env: Vec<String> = spec.environment.iter().map(|(k, v)| format!("{k}={v}")).collect();
-    let ports: Map<String, Value> = unit
-        .bound
-        .iter()
-        .map(|b| {
-            let ip = b.ip.as_deref().unwrap_or("0.0.0.0");
-            let there = json!([{ "HostIp": ip, "HostPort": b.published.to_string() }]);
-            (format!("{}/{}", b.target, b.protocol), there)
-        })
-        .collect();
     let mut about = json!({
         "Status": word.word(),
         "Running": word == State::Running,
@@ -53,7 +44,7 @@ pub(super) fn inspect(state: &HostState, unit: &Unit, now: Ms) -> String {
         "Path": spec.entrypoint.as_ref().and_then(|e| e.first()).map_or("/app", String::as_str),
         "Args": spec.command.clone().unwrap_or_default(),
         "State": about,
-        "Image": format!("sha256:{:064x}", super::chance::number_of(&unit.image)),
+        "Image": format!("sha256:{:064x}", crate::adapters::sim::chance::number_of(&unit.image)),
         "Name": format!("/{}", unit.name),
         "RestartCount": 0,
         "Driver": "overlay2",
@@ -74,11 +65,21 @@ pub(super) fn inspect(state: &HostState, unit: &Unit, now: Ms) -> String {
             "Labels": unit.labels(),
         },
         "NetworkSettings": {
-            "Ports": ports,
+            "Ports": ports(unit),
             "IPAddress": if word == State::Running { unit.address() } else { String::new() },
         },
     });
     whole.to_string()
+}
+
+/// The ports that are bound, by the container's own.
+fn ports(unit: &Unit) -> Map<String, Value> {
+    let there = |b: &crate::adapters::sim::unit::Bound| {
+        let ip = b.ip.as_deref().unwrap_or("0.0.0.0");
+        let there = json!([{ "HostIp": ip, "HostPort": b.published.to_string() }]);
+        (format!("{}/{}", b.target, b.protocol), there)
+    };
+    unit.bound.iter().map(there).collect()
 }
 
 /// A stamp as `2026-01-02T03:04:05.678Z` (civil date by Howard Hinnant's days algorithm).

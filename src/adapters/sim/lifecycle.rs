@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use super::chance::chance;
-use super::gate::{CALL_DEADLINE_MS, CallKind, Done};
-use super::host::{HostState, NewUnit, SimHost, with_tag};
-use super::scenario::Scenario;
-use super::unit::{Bound, End, Unit};
-use super::{Behaviour, Ms, length, ms};
+use crate::adapters::sim::chance::chance;
+use crate::adapters::sim::gate::{CALL_DEADLINE_MS, CallKind, Done};
+use crate::adapters::sim::host::{HostState, NewUnit, SimHost, with_tag};
+use crate::adapters::sim::scenario::Scenario;
+use crate::adapters::sim::unit::{Bound, End, Unit};
+use crate::adapters::sim::{Behaviour, Ms, length, ms};
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::ContainerId;
 use crate::model::container::{Owner, Tag};

@@ -1,8 +1,8 @@
 //! The load of simulated containers: a base, the time of day, and noise.
 
-use super::chance::chance;
-use super::unit::Unit;
-use super::{Ms, length};
+use crate::adapters::sim::chance::chance;
+use crate::adapters::sim::unit::Unit;
+use crate::adapters::sim::{Ms, length};
 use crate::base::clock::Millis;
 use crate::model::container::Usage;
 

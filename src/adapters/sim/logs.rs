@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 
 use futures_util::stream::{self, BoxStream, StreamExt};
 
-use super::behaviour::{Behaviour, LogStyle};
-use super::chance::{chance, hex};
-use super::host::SimHost;
-use super::inspect::rfc3339;
-use super::trouble::Link;
-use super::unit::{Run, Unit};
-use super::{Ms, length};
+use crate::adapters::sim::behaviour::{Behaviour, LogStyle};
+use crate::adapters::sim::chance::{chance, hex};
+use crate::adapters::sim::host::SimHost;
+use crate::adapters::sim::inspect::rfc3339;
+use crate::adapters::sim::trouble::Link;
+use crate::adapters::sim::unit::{Run, Unit};
+use crate::adapters::sim::{Ms, length};
 use crate::base::clock::Millis;
 use crate::base::fault::Outcome;
 use crate::base::ids::{ContainerId, Seeded};
@@ -39,7 +39,7 @@ fn time_of(unit: &Unit, run: usize, start: Ms, line: u64, gap: u64) -> Ms {
         return start;
     }
     let jitter = chance(&[unit.seed, 10, run as u64, line]).below(gap);
-    start + super::ms((line.saturating_mul(gap).saturating_add(jitter)) / 1000)
+    start + crate::adapters::sim::ms((line.saturating_mul(gap).saturating_add(jitter)) / 1000)
 }
 
 /// How many lines a run has written by a time: the regular ones, and a last word when it ended by itself with a failure.
@@ -61,7 +61,7 @@ fn written(unit: &Unit, index: usize, run: &Run, now: Ms) -> u64 {
     regular + u64::from(last_word(run, now).is_some())
 }
 
-fn last_word(run: &Run, now: Ms) -> Option<&super::unit::End> {
+fn last_word(run: &Run, now: Ms) -> Option<&crate::adapters::sim::unit::End> {
     run.ended(now).filter(|end| end.by_itself && end.exit != 0 && !end.oom)
 }
 

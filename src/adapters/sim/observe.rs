@@ -7,12 +7,12 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::TryRecvError;
 
-use super::Ms;
-use super::chance::{chance, hex, number_of};
-use super::gate::{CALL_DEADLINE_MS, CallKind, Done};
-use super::host::SimHost;
-use super::load;
-use super::trouble::Link;
+use crate::adapters::sim::Ms;
+use crate::adapters::sim::chance::{chance, hex, number_of};
+use crate::adapters::sim::gate::{CALL_DEADLINE_MS, CallKind, Done};
+use crate::adapters::sim::host::SimHost;
+use crate::adapters::sim::load;
+use crate::adapters::sim::trouble::Link;
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::ContainerId;
 use crate::base::text::Untrusted;
@@ -32,7 +32,7 @@ impl Observe for SimHost {
 
     fn events(&self) -> BoxFuture<'_, Outcome<BoxStream<'static, Outcome<EngineEvent>>>> {
         Box::pin(async move {
-            let subscribe = |state: &mut super::host::HostState, _: Ms| {
+            let subscribe = |state: &mut crate::adapters::sim::host::HostState, _: Ms| {
                 Ok(Done::now((state.events.subscribe(), state.session)))
             };
             let (queue, session) = self.call(CallKind::Events, CALL_DEADLINE_MS, subscribe).await?;

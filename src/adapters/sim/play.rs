@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Ms;
+use crate::adapters::sim::Ms;
 
 /// What a script does, in milliseconds from its start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::chance::{chance, number_of};
-use super::host::{HostState, NewUnit, with_tag};
-use super::ms;
-use super::scenario::{Belongs, Existing, Scenario};
-use super::unit::{Bound, End, Run};
+use crate::adapters::sim::chance::{chance, number_of};
+use crate::adapters::sim::host::{HostState, NewUnit, with_tag};
+use crate::adapters::sim::ms;
+use crate::adapters::sim::scenario::{Belongs, Existing, Scenario};
+use crate::adapters::sim::unit::{Bound, End, Run};
 use crate::base::ids::{HostId, OpId, Slot};
 use crate::model::container::{Owner, Tag};
 
@@ -73,7 +73,7 @@ fn named(existing: &Existing, host: &HostId, number: u32, slot: Slot) -> (String
         ),
         Belongs::Swarm { service } => {
             let mut dice = chance(&[number_of(host.as_str()), number_of(service), u64::from(number)]);
-            let task = super::chance::hex(&mut dice, 24);
+            let task = crate::adapters::sim::chance::hex(&mut dice, 24);
             (format!("{service}.{slot}.{task}"), Owner::Swarm { service: service.as_str().into() })
         }
         Belongs::Loose { name } if existing.count == 1 => (name.clone(), Owner::Nobody),

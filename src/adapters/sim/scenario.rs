@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::behaviour::Behaviour;
-use super::chance::Span;
-use super::trouble::Trouble;
+use crate::adapters::sim::behaviour::Behaviour;
+use crate::adapters::sim::chance::Span;
+use crate::adapters::sim::trouble::Trouble;
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::{HostId, InstallId, PoolId};
 

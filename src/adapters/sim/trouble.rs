@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Ms;
+use crate::adapters::sim::Ms;
 
 /// Something that happens to a host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

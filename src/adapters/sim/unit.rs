@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Ms;
-use super::behaviour::Behaviour;
-use super::chance::{chance, happens};
-use super::ms;
-use super::play::{Play, play};
+use crate::adapters::sim::Ms;
+use crate::adapters::sim::behaviour::Behaviour;
+use crate::adapters::sim::chance::{chance, happens};
+use crate::adapters::sim::ms;
+use crate::adapters::sim::play::{Play, play};
 use crate::base::clock::Millis;
 use crate::base::ids::ContainerId;
 use crate::base::text::Untrusted;
@@ -212,7 +212,7 @@ impl Unit {
 /// What a specification's command does, when it is a script for a shell.
 pub(super) fn scripted(spec: Option<&PoolSpec>) -> Option<Arc<Play>> {
     match spec?.command.as_deref()? {
-        [shell, flag, script] if super::shell::is_shell(shell) && flag == "-c" => {
+        [shell, flag, script] if crate::adapters::sim::shell::is_shell(shell) && flag == "-c" => {
             Some(Arc::new(play(script)))
         }
         _ => None,

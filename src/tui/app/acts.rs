@@ -17,6 +17,11 @@ use crate::view::{describe, ops, units};
 impl App {
     /// Does what a verb says. Whether it applies was asked before.
     pub(crate) fn act(&mut self, act: Act) -> Vec<Effect> {
+        if let (PaneId::Logs, Act::Move(..0) | Act::Half(..0) | Act::Page(..0) | Act::Top) = (self.top(), act)
+        {
+            // The pane on the home screen is always live; scrolling up means to read.
+            return self.logs(false);
+        }
         match act {
             Act::Move(by) => self.step(i64::from(by)),
             Act::Half(by) => self.step(i64::from(by) * (self.page() / 2).max(1)),
@@ -50,12 +55,18 @@ impl App {
             Act::Yank => return self.yank(),
             Act::All => return self.goto(PaneId::AllOperations),
             Act::CancelOp => self.ask_cancel_op(),
+            Act::Order => {
+                let (order, name) = self.order.next();
+                self.order = order;
+                self.refresh();
+                self.say(format!("pools {name}"));
+            }
             Act::Reload => return self.reload(),
             Act::Mouse => {
                 self.mouse = !self.mouse;
                 return vec![Effect::Mouse(self.mouse)];
             }
-            Act::Stamps | Act::Wrap | Act::Follow => self.log_switch(act),
+            Act::Stamps | Act::Wrap | Act::Json | Act::Follow => self.log_switch(act),
             Act::Since(minutes) => return self.since(minutes),
             Act::Save => return self.save(),
             Act::Suspend => return vec![Effect::Suspend],
@@ -335,6 +346,7 @@ impl App {
         match act {
             Act::Stamps => view.stamps = !view.stamps,
             Act::Wrap => view.wrap = !view.wrap,
+            Act::Json => view.json = !view.json,
             _ if view.bottom.is_some() => view.bottom = None,
             _ => view.pause_at(view.buf.len().saturating_sub(1)),
         }
@@ -369,7 +381,8 @@ impl App {
             (None, Some(View::Text(view))) => view.command.clone(),
             _ => self.under_cursor().map_or_else(|| self.view_command().to_owned(), |k| self.command_for(&k)),
         };
-        self.foot = Some(super::Foot { text: format!("copied: {command}"), hint: None, role: Role::Ok });
+        self.foot =
+            Some(crate::tui::app::Foot { text: format!("copied: {command}"), hint: None, role: Role::Ok });
         vec![Effect::Copy(command)]
     }
 
@@ -390,7 +403,7 @@ impl App {
             },
             RowKey::Group(..) => "longshore ps --all".to_owned(),
             RowKey::Slot(pool, slot) => format!("longshore logs {pool}.{slot} --follow"),
-            RowKey::Container(host, id) => format!("longshore inspect {host} {}", id.short()),
+            RowKey::Container(host, id) => format!("longshore inspect {host}:{}", id.short()),
             RowKey::Host(_) => "longshore hosts".to_owned(),
             RowKey::Op(id) => format!("longshore journal --op {}", id.0),
             RowKey::Entry(_) => "longshore journal".to_owned(),

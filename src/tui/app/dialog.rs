@@ -167,7 +167,7 @@ impl App {
             Then::Stage(pool, want) => {
                 let to = typed.as_deref().unwrap_or("").parse::<Change>().and_then(|c| c.apply(want));
                 return match to {
-                    Ok(to) if self.pool() == Some(&pool) => self.stage_to(to, false),
+                    Ok(to) if self.pool() == Some(&pool) => self.stage_to(to, None),
                     Ok(_) => {
                         self.warn(format!("the cursor is not on {pool} any more: nothing was staged"), None);
                         Vec::new()

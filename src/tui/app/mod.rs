@@ -33,6 +33,7 @@ use crate::tui::panes::{PaneId, containers, pools as pools_pane};
 use crate::tui::theme::{Depth, Role, Theme};
 use crate::view::hosts::HostRow;
 use crate::view::ops::OpRow;
+use crate::view::units::Grade;
 use crate::view::{containers as container_rows, hosts, ops, pools};
 
 /// A staged number is sent after this pause, unless the settings say otherwise.
@@ -198,6 +199,8 @@ pub struct App {
     pub tail: HomeTail,
     /// CPU of the last 15 minutes.
     pub sparks: Sparks,
+    /// How the pools are ordered.
+    pub order: pools_pane::Order,
     /// The mouse is captured.
     pub mouse: bool,
     /// Counts of hosts and pools.
@@ -231,6 +234,7 @@ impl App {
             foot: None,
             tail: HomeTail::default(),
             sparks: Sparks::default(),
+            order: pools_pane::Order::Name,
             mouse: false,
             totals: pools::Totals::default(),
             pending: BTreeMap::new(),
@@ -250,6 +254,7 @@ impl App {
             Event::Scroll(by) => self.scrolled(by),
             Event::Resize(columns, rows) => {
                 self.size = clamp((columns, rows));
+                self.refresh();
                 Vec::new()
             }
             Event::World(world) => self.new_world(world),
@@ -279,13 +284,19 @@ impl App {
     }
 
     /// Makes all rows anew from the latest snapshot.
-    fn refresh(&mut self) {
+    pub(crate) fn refresh(&mut self) {
         self.aged = self.now;
         let (world, now) = (self.world.clone(), self.now);
         let user = self.settings.user.clone();
         let items = pools::rows(&world).into_iter().map(pools_pane::Item::Pool);
         let groups = pools::groups(&world).into_iter().map(pools_pane::Item::Group);
-        self.pools.set(items.chain(groups).collect(), now, &user);
+        let mut items: Vec<_> = items.chain(groups).collect();
+        pools_pane::sort(&mut items, self.order);
+        let (columns, wide) = (usize::from(self.size.0), self.is_wide());
+        let share = |part: usize, of: usize| if wide { columns * part / of } else { columns };
+        self.pools.note_width = share(4, 7).saturating_sub(8).max(20);
+        self.operations.note_width = share(1, 3).saturating_sub(8).max(20);
+        self.pools.set(items, now, &user);
         self.totals = pools::totals(&world);
         self.operations.set(ops::rows(&world.operations, now), now, &user);
         self.hosts.set(hosts::rows(&world, now), now, &user);
@@ -311,7 +322,10 @@ impl App {
                     let slot = row.slot.unwrap_or_default();
                     containers::Item { key: RowKey::Slot(id.clone(), slot), row }
                 };
-                container_rows::of_pool(&self.world, &p.id).into_iter().map(item).collect()
+                // What is not as it should be comes first: it must not hide below forty healthy ones.
+                let mut rows = container_rows::of_pool(&self.world, &p.id);
+                rows.sort_by_key(|r| matches!(r.grade, Grade::Ok | Grade::Off));
+                rows.into_iter().map(item).collect()
             }
             Some(pools_pane::Item::Group(g)) => {
                 let item = |row: container_rows::ContainerRow| {

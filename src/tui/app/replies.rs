@@ -18,9 +18,9 @@ impl App {
     pub(crate) fn replied(&mut self, ticket: Ticket, reply: Reply) -> Vec<Effect> {
         let Some(pending) = self.pending.remove(&ticket) else { return Vec::new() };
         match (pending, reply) {
-            (Pending::Preview, Reply::Preview(preview)) => self.previewed(ticket, Ok(*preview)),
-            (Pending::Preview, Reply::Refused(r)) => self.previewed(ticket, Err(r.to_string())),
-            (Pending::Preview, Reply::Failed(f)) => self.previewed(ticket, Err(f.to_string())),
+            (Pending::Preview, Reply::Preview(preview)) => return self.previewed(ticket, Ok(*preview)),
+            (Pending::Preview, Reply::Refused(r)) => return self.previewed(ticket, Err(r.to_string())),
+            (Pending::Preview, Reply::Failed(f)) => return self.previewed(ticket, Err(f.to_string())),
             (Pending::Scale(scale), Reply::Refused(refusal)) => match refusal.why.clone() {
                 RefusalKind::Busy { op, by } => {
                     self.foot = None;
@@ -40,14 +40,15 @@ impl App {
             (Pending::Journal, Reply::Refused(r)) => self.journal_state = Loaded::Failed(r.to_string()),
             (Pending::Journal, Reply::Failed(f)) => self.journal_state = Loaded::Failed(f.to_string()),
             (Pending::Inspect(host, id), Reply::Inspect(json)) => {
-                let command = format!("longshore inspect {host} {}", id.short());
+                let command = format!("longshore inspect {host}:{}", id.short());
                 let title = format!("{} on {host}, as the engine tells it", id.short());
                 self.show(title, None, command, pretty(&json));
             }
             (_, Reply::Accepted(accepted)) => {
                 let op = accepted.op.map(|op| format!(" ({op})")).unwrap_or_default();
                 let text = crate::base::text::safe(&accepted.text).into_owned();
-                self.foot = Some(super::Foot { text: format!("{text}{op}"), hint: None, role: Role::Ok });
+                self.foot =
+                    Some(crate::tui::app::Foot { text: format!("{text}{op}"), hint: None, role: Role::Ok });
             }
             (_, Reply::Refused(refusal)) => self.refused(&refusal),
             (_, Reply::Failed(fault)) => self.refused(&Refusal::from(fault)),
@@ -57,7 +58,7 @@ impl App {
     }
 
     fn refused(&mut self, refusal: &Refusal) {
-        self.foot = Some(super::Foot {
+        self.foot = Some(crate::tui::app::Foot {
             text: format!("not done: {refusal}"),
             hint: refusal.hint.as_deref().map(|h| crate::base::text::safe(h).into_owned()),
             role: Role::Bad,

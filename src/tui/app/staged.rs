@@ -1,7 +1,7 @@
 //! A staged number: chosen with + and -, previewed, sent once after a pause or with Enter, dropped with Esc.
 
 use crate::base::clock::Millis;
-use crate::base::ids::PoolId;
+use crate::base::ids::{OpId, PoolId};
 use crate::model::command::{Busy, Change, Command, Refusal, RefusalKind};
 use crate::model::pool::REPLICAS_MAX;
 use crate::model::preview::Preview;
@@ -24,10 +24,10 @@ pub struct Staged {
     pub expect: u64,
     /// When it was last changed: the pause counts from here.
     pub at: Millis,
-    /// It takes back the last scale.
-    pub undo: bool,
-    /// The question that is open.
-    pub asked: Ticket,
+    /// It takes back this scale.
+    pub undo: Option<OpId>,
+    /// The question that is open: one at a time, the newest number is asked for when it is answered.
+    pub asked: Option<Ticket>,
     /// What it would do.
     pub preview: Option<Preview>,
     /// The preview cannot be had.
@@ -74,11 +74,11 @@ impl App {
             _ => want,
         };
         let to = (i64::from(base) + by).clamp(0, i64::from(REPLICAS_MAX));
-        self.stage_to(u32::try_from(to).unwrap_or(0), false)
+        self.stage_to(u32::try_from(to).unwrap_or(0), None)
     }
 
     /// Stages a number for the pool under the cursor.
-    pub(crate) fn stage_to(&mut self, to: u32, undo: bool) -> Vec<Effect> {
+    pub(crate) fn stage_to(&mut self, to: u32, undo: Option<OpId>) -> Vec<Effect> {
         let Some((pool, want, version)) = self.chosen() else { return Vec::new() };
         let (from, expect) = match &self.staged {
             Some(s) if s.pool == pool => (s.from, s.expect),
@@ -89,10 +89,24 @@ impl App {
             self.say(format!("{pool} stays at {from}: nothing to send"));
             return Vec::new();
         }
-        let query = Query::Preview { pool: pool.clone(), change: Change::To(to), confirm: None };
-        let (asked, effect) = self.ask(Request::Query(query), Pending::Preview);
+        let asked = self.staged.take().filter(|s| s.pool == pool).and_then(|s| s.asked);
         let at = self.now;
         self.staged = Some(Staged { pool, from, to, expect, at, undo, asked, preview: None, blind: None });
+        self.ask_preview()
+    }
+
+    /// Asks what the staged number would do, unless a question is open already.
+    fn ask_preview(&mut self) -> Vec<Effect> {
+        let Some((pool, to)) =
+            self.staged.as_ref().filter(|s| s.asked.is_none()).map(|s| (s.pool.clone(), s.to))
+        else {
+            return Vec::new();
+        };
+        let query = Query::Preview { pool, change: Change::To(to), confirm: None };
+        let (ticket, effect) = self.ask(Request::Query(query), Pending::Preview);
+        if let Some(staged) = &mut self.staged {
+            staged.asked = Some(ticket);
+        }
         vec![effect]
     }
 
@@ -104,15 +118,21 @@ impl App {
     }
 
     /// Takes the answer to a preview, if it still fits what is staged.
-    pub(crate) fn previewed(&mut self, ticket: Ticket, answer: Result<Preview, String>) {
-        let Some(staged) = self.staged.as_mut().filter(|s| s.asked == ticket) else { return };
+    pub(crate) fn previewed(&mut self, ticket: Ticket, answer: Result<Preview, String>) -> Vec<Effect> {
+        let Some(staged) = self.staged.as_mut().filter(|s| s.asked == Some(ticket)) else {
+            return Vec::new();
+        };
+        staged.asked = None;
         match answer {
             Ok(p) if p.pool == staged.pool && p.to == staged.to && p.version == staged.expect => {
                 staged.preview = Some(p);
             }
-            Ok(_) => {}
+            // Of another version: the snapshot that tells of it is on its way and drops what is staged.
+            Ok(p) if p.to == staged.to => {}
+            Ok(_) => return self.ask_preview(),
             Err(why) => staged.blind = Some(why),
         }
+        Vec::new()
     }
 
     /// Drops what is staged when its pool changed meanwhile or the cursor left it: nothing is ever sent to a surprise.
@@ -134,27 +154,48 @@ impl App {
         }
     }
 
+    /// Why what is shown of a pool may be old: then a pause sends nothing, a person has to say so.
+    pub(crate) fn stale(&self, pool: &PoolId) -> Option<String> {
+        if let Some(trouble) = &self.world.engine.trouble {
+            return Some(crate::base::text::safe(trouble).into_owned());
+        }
+        let lost = self.world.pool(pool).map_or(0, |view| view.counts.lost);
+        (lost > 0).then(|| {
+            let count = crate::base::text::count(u64::from(lost), "container");
+            format!("{count} of it on hosts that do not answer: the view is old")
+        })
+    }
+
+    /// Milliseconds until what is staged is sent by itself; `None` while it waits for a person.
+    pub(crate) fn staged_in(&self, staged: &Staged) -> Option<u64> {
+        if self.stale(&staged.pool).is_some() {
+            return None;
+        }
+        staged.due_in(self.now, self.settings.pause_ms)
+    }
+
     /// Sends what is staged when its pause is over.
     pub(crate) fn staged_due(&mut self) -> Vec<Effect> {
-        let due = self.staged.as_ref().and_then(|s| s.due_in(self.now, self.settings.pause_ms));
+        let due = self.staged.as_ref().and_then(|s| self.staged_in(s));
         if due == Some(0) && matches!(self.mode, Mode::Normal) { self.send_staged() } else { Vec::new() }
     }
 
     /// Sends what is staged, or asks for the pool's name first.
     pub(crate) fn send_staged(&mut self) -> Vec<Effect> {
         let Some(staged) = self.staged.take() else { return Vec::new() };
-        if staged.undo {
+        if staged.undo.is_some() {
             let pending = Pending::Undo(staged.pool.clone());
             self.say(format!("sending: {} back to {}", staged.pool, staged.to));
             return vec![
-                self.ask(Request::Command(Command::Undo { pool: staged.pool, op: None }), pending).1,
+                self.ask(Request::Command(Command::Undo { pool: staged.pool, op: staged.undo }), pending).1,
             ];
         }
         let refusal = staged.preview.as_ref().and_then(|p| p.refusal.clone());
         let protect = self.world.pool(&staged.pool).is_some_and(|v| v.pool.spec.protect);
         let name = match refusal.map(|r| r.why) {
             Some(RefusalKind::NeedsName(name)) => Some(name),
-            _ if staged.to == 0 || protect => Some(staged.pool.to_string()),
+            // The engine has said what it would do and asks for no name: only where it has not, the console is careful.
+            _ if staged.preview.is_none() && (staged.to == 0 || protect) => Some(staged.pool.to_string()),
             _ => None,
         };
         let Staged { pool, from, to, expect, .. } = staged;
@@ -195,7 +236,7 @@ impl App {
             }
             Some(last) => {
                 self.staged = None;
-                return self.stage_to(last.from, true);
+                return self.stage_to(last.from, Some(last.op));
             }
         }
         Vec::new()

@@ -82,7 +82,7 @@ impl App {
         let Some(View::Logs(view)) = self.views.last_mut() else { return Vec::new() };
         let closed = view.tail;
         let mut fresh = LogView::new(view.target.clone(), view.name.clone(), id);
-        (fresh.stamps, fresh.wrap, fresh.since) = (view.stamps, view.wrap, minutes);
+        (fresh.stamps, fresh.wrap, fresh.json, fresh.since) = (view.stamps, view.wrap, view.json, minutes);
         fresh.search.clone_from(&view.search);
         let from = Millis(now.0.saturating_sub(i64::from(minutes) * 60_000));
         let asked = match minutes {

@@ -76,8 +76,11 @@ fn keys(app: &App, buf: &mut Buffer, area: Rect, y: u16) {
 }
 
 fn keys_of_staged(app: &App, staged: &Staged) -> String {
-    let what = if staged.undo { "undo " } else { "" };
+    let what = if staged.undo.is_some() { "undo " } else { "" };
     let head = format!("{what}{} {}→{}", staged.pool, staged.from, staged.to);
+    if let Some(why) = app.stale(&staged.pool) {
+        return format!("{head} · {why} · Enter sends it all the same · Esc drops it");
+    }
     match staged.due_in(app.now, app.settings.pause_ms) {
         Some(ms) => format!("{head} in {} · Enter now · Esc drops it", text::took(ms)),
         None if staged.preview.is_none() => {

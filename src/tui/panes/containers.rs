@@ -75,15 +75,11 @@ impl Listed for Item {
     fn line(&self, cx: &Cx<'_>, cursor: bool) -> Line {
         let row = &self.row;
         let plain = if row.live { Role::Text } else { Role::Lost };
-        let state = match &row.why {
-            Some(why) => format!("{}: {why}", row.state),
-            None => row.state.clone(),
-        };
         let age = row.created.map_or_else(|| "-".to_owned(), |at| units::age(cx.now.since(at)));
         let mut cells = vec![
             (row.name.clone(), plain),
             (row.host.as_ref().map_or("-", |h| h.as_str()).to_owned(), Role::Dim),
-            (state, rows::role(row.grade)),
+            (row.state.clone(), rows::role(row.grade)),
             (age, Role::Dim),
             (row.cpu_milli.map_or_else(|| "-".to_owned(), units::cores), plain),
             (row.memory.map_or_else(|| "-".to_owned(), units::memory), plain),
@@ -91,6 +87,10 @@ impl Listed for Item {
         if let Some(done) = row.pulled {
             cells[3].0 = bars::progress(u32::from(done), 1000, 4);
         }
-        Line::Row { mark: rows::mark(row.grade), cells, cursor, run: row.why.as_ref().map(|_| 2) }
+        if let Some(why) = &row.why {
+            let host = row.host.as_ref().map_or_else(String::new, |h| format!(" {h}"));
+            cells[0] = (format!("{:<10}{host} {}: {why}", row.name, row.state), rows::role(row.grade));
+        }
+        Line::Row { mark: rows::mark(row.grade), cells, cursor, run: row.why.as_ref().map(|_| 0) }
     }
 }

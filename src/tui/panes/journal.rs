@@ -27,6 +27,7 @@ pub const PANE: Pane = Pane {
 };
 
 const VERBS: &[Verb] = &[
+    verb("describe", &["Enter", "d"], When::Always, Act::Describe, "the whole line"),
     verb("filter", &["/"], When::Always, Act::Filter, "only rows with this text; !text for those without"),
     verb("reload", &["Ctrl-R", "r"], When::Always, Act::Reload, "read it again"),
     verb(
@@ -45,7 +46,7 @@ pub const COLUMNS: &[Column] = &[
     left("WHAT", 8, 0, "what sort of line"),
     left("BY", 8, 3, "a person, or the engine"),
     left("ABOUT", 18, 5, "the pool, slot or host"),
-    rest("TEXT", 37, "the sentence"),
+    rest("TEXT", 36, "the sentence"),
 ];
 
 impl Listed for Entry {

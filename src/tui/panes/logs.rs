@@ -56,6 +56,13 @@ const VERBS: &[Verb] = &[
     verb("previous match", &["N"], When::Always, Act::Match(-1), "to the match before"),
     verb("only matching", &["&"], When::Always, Act::Regex, "only lines that match a regular expression"),
     verb("time stamps", &["t"], When::Always, Act::Stamps, "time stamps (UTC) on or off"),
+    verb(
+        "json",
+        &["J"],
+        When::Always,
+        Act::Json,
+        "lay JSON lines out as level, message, key=value, or as they came",
+    ),
     verb("wrap", &["w"], When::Always, Act::Wrap, "break long lines or cut them"),
     verb("since 1 minute", &["1"], When::Always, Act::Since(1), "from a minute ago on"),
     verb("since 5 minutes", &["2"], When::Always, Act::Since(5), "from 5 minutes ago on"),
@@ -100,6 +107,8 @@ pub struct LogView {
     pub stamps: bool,
     /// Long lines are broken.
     pub wrap: bool,
+    /// JSON lines are laid out.
+    pub json: bool,
     /// Text that is marked.
     pub search: String,
     /// Only lines that match this.
@@ -122,6 +131,7 @@ impl LogView {
             paused_at: 0,
             stamps: true,
             wrap: false,
+            json: true,
             search: String::new(),
             regex: String::new(),
             since: 0,
@@ -221,6 +231,8 @@ pub struct Looks<'a> {
     pub stamps: bool,
     /// Long lines are broken.
     pub wrap: bool,
+    /// JSON lines are laid out.
+    pub json: bool,
     /// Text that is marked.
     pub search: &'a str,
 }
@@ -238,8 +250,12 @@ pub fn draw(log: &LogBuf, looks: Looks<'_>, buf: &mut Buffer, area: Rect, theme:
     let (mut used, mut at) = (0, looks.bottom.map_or(log.len() - 1, |seq| log.place(seq)));
     while used < height {
         let Some(row) = log.get(at) else { break };
-        let shown = row.text();
-        let lines = if looks.wrap { paint::wrap(&shown, room) } else { vec![shown.into_owned()] };
+        let laid_out = match &row.what {
+            What::Line { text, .. } if looks.json => logbuf::laid_out(text.raw()),
+            _ => None,
+        };
+        let shown = laid_out.unwrap_or_else(|| row.text().into_owned());
+        let lines = if looks.wrap { paint::wrap(&shown, room) } else { vec![shown] };
         used += lines.len();
         parts.push((at, lines));
         let Some(above) = at.checked_sub(1) else { break };

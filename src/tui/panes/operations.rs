@@ -28,7 +28,7 @@ pub const HOME_PANE: Pane = Pane {
 pub const PANE: Pane = Pane { id: PaneId::AllOperations, columns: COLUMNS, home: false, ..HOME_PANE };
 
 const VERBS: &[Verb] = &[
-    verb("open", &["Enter", "d"], When::Always, Act::Describe, "its lines of the journal"),
+    verb("open", &["Enter", "d"], When::Always, Act::Describe, "all that is known of it"),
     verb("cancel operation", &["c"], When::QueuedOp, Act::CancelOp, "cancel it while it is queued"),
     verb(
         "copy command",

@@ -41,6 +41,7 @@ const VERBS: &[Verb] = &[
         "show and copy the command line that does the same",
     ),
     verb("filter", &["/"], When::Always, Act::Filter, "only rows with this text; !text for those without"),
+    verb("order", &["o"], When::Always, Act::Order, "by name, problems first, or most CPU first"),
     verb("reload", &["Ctrl-R"], When::Always, Act::Reload, "measure again"),
 ];
 
@@ -63,6 +64,39 @@ const WORDS: &[(&str, &str)] = &[
     ("staged", "a number that you chose and that has not been sent yet"),
     ("not ours", "made by Compose, Swarm, another install or by hand: read-only here"),
 ];
+
+/// How the pools are ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// By name.
+    Name,
+    /// What needs a person first.
+    Problems,
+    /// The most CPU first.
+    Cpu,
+}
+
+impl Order {
+    /// The order after this one, and its name.
+    pub fn next(self) -> (Order, &'static str) {
+        match self {
+            Order::Name => (Order::Problems, "problems first"),
+            Order::Problems => (Order::Cpu, "most CPU first"),
+            Order::Cpu => (Order::Name, "by name"),
+        }
+    }
+}
+
+/// Puts the pools in order; what is not ours stays below them.
+pub fn sort(items: &mut [Item], order: Order) {
+    let rank = |item: &Item| match (item, order) {
+        (Item::Group(_), _) => (1, 0),
+        (Item::Pool(_), Order::Name) => (0, 0),
+        (Item::Pool(p), Order::Problems) => (0, u64::MAX - p.grade as u64),
+        (Item::Pool(p), Order::Cpu) => (0, u64::MAX - p.used.cpu_milli),
+    };
+    items.sort_by_key(rank);
+}
 
 /// A row of the pane.
 #[derive(Clone, Debug, PartialEq)]

@@ -9,10 +9,14 @@ use crate::model::world::World;
 use crate::tui::app::sparks::Sparks;
 use crate::tui::app::staged::Staged;
 use crate::tui::kit::list::{self, Cursor};
+use crate::tui::kit::paint;
 use crate::tui::kit::table::{self, Column, Line};
 use crate::tui::theme::{Role, Theme};
 use crate::view::pools::Origin;
 use crate::view::units::Grade;
+
+/// A note beneath a row takes at most so many lines.
+const NOTE_LINES: usize = 3;
 
 /// The identity of a row: the cursor is pinned to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +85,8 @@ pub struct Rows<R> {
     pub cursor: Cursor<RowKey>,
     /// Only rows with this text.
     pub filter: String,
+    /// Columns that a note may take; longer ones are broken into at most three lines.
+    pub note_width: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -98,6 +104,7 @@ impl<R> Default for Rows<R> {
             lines: Vec::new(),
             cursor: Cursor::default(),
             filter: String::new(),
+            note_width: 100,
         }
     }
 }
@@ -127,7 +134,10 @@ impl<R: Listed> Rows<R> {
                 self.lines.push(At::Note(heading, Role::Column));
             }
             self.lines.push(At::Row(place));
-            self.lines.extend(row.notes(now, user).into_iter().map(|(n, role)| At::Note(n, role)));
+            for (note, role) in row.notes(now, user) {
+                let broken = paint::wrap(&note, self.note_width).into_iter();
+                self.lines.extend(broken.take(NOTE_LINES).map(|n| At::Note(n, role)));
+            }
             before = Some(row);
         }
         self.cursor.settle(&self.keys)

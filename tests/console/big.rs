@@ -1,0 +1,29 @@
+//! Ten thousand containers: what a key and a snapshot cost. Counted in work, printed in time.
+
+use std::sync::Arc;
+
+use longshore::tui::event::Event;
+
+use crate::harness::Console;
+use crate::world;
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "prints how long it took; nothing is asserted of it")]
+fn a_large_fleet_is_drawn() {
+    let big = Arc::new(world::many(1_000, 10));
+    let mut console = Console::new((120, 40), world::empty());
+    let clock = std::time::Instant::now;
+    let start = clock();
+    console.event(Event::World(big.clone()));
+    let snapshot = start.elapsed();
+    let start = clock();
+    for _ in 0..20 {
+        console.key("j");
+        console.buffer();
+    }
+    let key = start.elapsed() / 20;
+    println!("1,000 pools, 10,000 containers: snapshot {snapshot:?}, key and frame {key:?}");
+    assert_eq!(console.app.pools.count(), 1_000);
+    console.key("G");
+    assert!(console.screen().contains("pool-0999") && console.screen().contains("▸"));
+}
