@@ -1,4 +1,4 @@
-//! The journal: who did what, what was tried, what became of it. Kept for good, in order.
+//! The journal: who did what, what was tried, what became of it. In order; what people asked for is kept for good, the engine's own lines as far back as the last half million.
 
 use serde::{Deserialize, Serialize};
 

@@ -13,7 +13,7 @@ use crate::view::units;
 pub const PANE: Pane = Pane {
     id: PaneId::Journal,
     title: "Journal",
-    doc: "Everything that people asked for and the engine did, newest first, kept for good. Times are UTC.",
+    doc: "Everything that people asked for and the engine did, newest first. Times are UTC.",
     verbs: VERBS,
     columns: COLUMNS,
     words: &[
