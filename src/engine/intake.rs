@@ -143,7 +143,7 @@ fn up(desired: &Desired, spec: &ClusterSpec, reset_scale: bool, caller: &Caller,
             Some(old) if !same_containers => format!("{id} revision {} -> {revision}, {want}", old.revision),
             Some(old) => format!("{id} {} -> {want}", old.target()),
         });
-        writes.push(Write::PutPool(pool));
+        writes.push(Write::PutPool(Box::new(pool)));
         if !same_containers {
             let source = spec.source.clone();
             writes.push(Write::PutRevision { pool: id.clone(), revision, source, by: caller.who.clone() });
@@ -196,7 +196,7 @@ fn down(desired: &Desired, target: &Target, confirm: Option<&str>, caller: &Call
     let op = operation(desired, OpKind::Down, ids.clone(), caller, now);
     let mut writes: Vec<Write> = pools
         .iter()
-        .map(|p| Write::PutPool(Pool { down: true, version: p.version + 1, ..(*p).clone() }))
+        .map(|p| Write::PutPool(Box::new(Pool { down: true, version: p.version + 1, ..(*p).clone() })))
         .collect();
     supersede(desired, &ids, op.id, now, &mut writes);
     let count: u32 = pools.iter().map(|p| p.target()).sum();
@@ -296,7 +296,8 @@ fn scale(
     op.id = ask.as_op.unwrap_or(op.id);
     supersede(desired, std::slice::from_ref(id), op.id, now, &mut writes);
     let last_scale = Some(LastScale { op: op.id, by: caller.who.clone(), at: now, from, to });
-    writes.push(Write::PutPool(Pool { want: to, version: pool.version + 1, last_scale, ..pool.clone() }));
+    let scaled = Pool { want: to, version: pool.version + 1, last_scale, ..pool.clone() };
+    writes.push(Write::PutPool(Box::new(scaled)));
     let word = op.kind.word();
     Ok(accepted(op, format!("{word} {id} {from} -> {to}"), caller, writes))
 }
