@@ -105,19 +105,20 @@ fn strangers(dir: &Path, verdict: &mut Verdict) {
     let mut tui = practice(dir, &scenario(POOLS * SLOTS / HOSTS));
     tui.watch(Duration::from_secs(8));
     show(&tui);
-    let names = Regex::new(r"box|h\d+").expect("a pattern");
+    let names = Regex::new(r"▸?\s+box-\d+").expect("a pattern");
     let help = Regex::new("Help: ").expect("a pattern");
     let mut times = Vec::new();
     for i in 0..40 {
-        times.extend(tui.flip(if i % 2 == 0 { b"?" } else { b"\x1b" }, &help));
+        // A lone Esc is told from an arrow key by waiting: only the way in is timed.
+        let took = tui.flip(if i % 2 == 0 { b"?" } else { b"\x1b" }, &help);
+        times.extend(took.filter(|_| i % 2 == 0));
         tui.watch(Duration::from_millis(100));
     }
     println!(
-        "10,000 strangers: help opens and closes, p50 {:.2} ms, p95 {:.2} ms",
+        "10,000 strangers: help opens, p50 {:.2} ms, p95 {:.2} ms",
         median(&times),
         quantile(&times, 0.95)
     );
-    tui.send(b"2");
     tui.send(b"\t");
     tui.watch(Duration::from_millis(500));
     keys(&mut tui, "10,000 strangers in one list", &names, verdict);
@@ -167,7 +168,7 @@ fn known() -> (Desired, BTreeMap<HostId, Arc<HostView>>) {
     for p in 0..POOLS {
         let id: PoolId = format!("fleet/p{p:03}").parse().expect("a name");
         let spec = PoolSpec { image: "app:1".into(), replicas: SLOTS, ..PoolSpec::default() };
-        desired.apply(&Change::PutPool(pool(id.clone(), spec)));
+        desired.apply(&Change::PutPool(Box::new(pool(id.clone(), spec))));
         for slot in 1..=SLOTS {
             let host = host_id(p * SLOTS + slot);
             let instance = Instance {

@@ -488,6 +488,8 @@ impl Core {
         let Some(store) = &self.store else {
             return Err(Fault::new(Kind::Refused, "this process has no state of its own to write to"));
         };
+        // Shared, not copied: bringing ten thousand up is one list.
+        let writes = Arc::new(writes);
         match store.apply(writes.clone()).await {
             Ok(()) => {
                 self.engine.trouble = None;

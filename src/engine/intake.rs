@@ -166,7 +166,7 @@ fn up(desired: &Desired, spec: &ClusterSpec, reset_scale: bool, caller: &Caller,
             Some(old) if !same_containers => format!("{id} revision {} -> {revision}, {want}", old.revision),
             Some(old) => format!("{id} {} -> {want}", old.target()),
         });
-        writes.push(Write::PutPool(pool));
+        writes.push(Write::PutPool(Box::new(pool)));
         if !same_containers {
             let source = spec.source.clone();
             writes.push(Write::PutRevision { pool: id.clone(), revision, source, by: caller.who.clone() });
@@ -219,7 +219,7 @@ fn down(desired: &Desired, target: &Target, confirm: Option<&str>, caller: &Call
     let op = operation(desired, OpKind::Down, ids.clone(), caller, now);
     let mut writes: Vec<Write> = pools
         .iter()
-        .map(|p| Write::PutPool(Pool { down: true, version: p.version + 1, ..(*p).clone() }))
+        .map(|p| Write::PutPool(Box::new(Pool { down: true, version: p.version + 1, ..(*p).clone() })))
         .collect();
     supersede(desired, &ids, op.id, true, now, &mut writes);
     let count: u32 = pools.iter().map(|p| p.target()).sum();
@@ -322,7 +322,8 @@ fn scale(
     let and_queued = ask.busy == Busy::Replace && ask.as_op.is_none();
     supersede(desired, std::slice::from_ref(id), op.id, and_queued, now, &mut writes);
     let last_scale = Some(LastScale { op: op.id, by: caller.who.clone(), at: now, from, to });
-    writes.push(Write::PutPool(Pool { want: to, version: pool.version + 1, last_scale, ..pool.clone() }));
+    let scaled = Pool { want: to, version: pool.version + 1, last_scale, ..pool.clone() };
+    writes.push(Write::PutPool(Box::new(scaled)));
     let word = op.kind.word();
     Ok(accepted(op, format!("{word} {id} {from} -> {to}"), caller, writes))
 }

@@ -50,7 +50,7 @@ pub struct QueuedCommand {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Write {
     /// A pool as it is now.
-    PutPool(Pool),
+    PutPool(Box<Pool>),
     /// A new specification: the pool carries it, `source` is the file that it came from.
     PutRevision {
         /// The pool with the new specification.
@@ -92,7 +92,7 @@ impl Desired {
     pub fn apply(&mut self, write: &Write) {
         match write {
             Write::PutPool(pool) => {
-                self.pools.insert(pool.id.clone(), pool.clone());
+                self.pools.insert(pool.id.clone(), (**pool).clone());
             }
             Write::DropPool(id) => {
                 self.pools.remove(id);

@@ -26,7 +26,7 @@ pub fn load(connection: &Connection) -> Outcome<Desired> {
         desired.apply(&Write::PutHost(host));
     }
     for pool in records::<Pool>(connection, "a pool", "SELECT record FROM pools")? {
-        desired.apply(&Write::PutPool(pool));
+        desired.apply(&Write::PutPool(Box::new(pool)));
     }
     for instance in records::<Instance>(connection, "an instance", "SELECT record FROM instances")? {
         desired.apply(&Write::PutInstance(instance));

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
@@ -20,7 +21,7 @@ use crate::store::{journal, load, open, write};
 const JOBS_MAX: usize = 64;
 
 enum Job {
-    Write { at: Millis, writes: Vec<Write>, done: oneshot::Sender<Outcome<()>> },
+    Write { at: Millis, writes: Arc<Vec<Write>>, done: oneshot::Sender<Outcome<()>> },
     Journal { filter: Filter, done: oneshot::Sender<Outcome<Vec<Entry>>> },
     Operations { limit: u32, done: oneshot::Sender<Outcome<Vec<Operation>>> },
 }
@@ -97,8 +98,8 @@ impl Store {
     ///
     /// # Errors
     /// When the disk says no, or another core has taken over (`Fenced`).
-    pub async fn apply(&self, writes: Vec<Write>) -> Outcome<()> {
-        let at = self.clock.now();
+    pub async fn apply(&self, writes: impl Into<Arc<Vec<Write>>>) -> Outcome<()> {
+        let (at, writes) = (self.clock.now(), writes.into());
         self.ask(|done| Job::Write { at, writes, done }).await
     }
 
@@ -207,7 +208,7 @@ fn serve(connection: &mut Connection, epoch: u64, jobs: Vec<Job>, is_there: &dyn
     commit(connection, epoch, writes, is_there);
 }
 
-type Waiting = (Millis, Vec<Write>, oneshot::Sender<Outcome<()>>);
+type Waiting = (Millis, Arc<Vec<Write>>, oneshot::Sender<Outcome<()>>);
 
 /// One transaction for all that wait together; when it fails, each gets the reason and nothing is changed.
 fn commit(
@@ -230,7 +231,7 @@ fn transact(connection: &mut Connection, epoch: u64, waiting: &[Waiting]) -> Out
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(|e| from_sqlite(&e))?;
     check_epoch(&tx, epoch)?;
     for (at, writes, _) in waiting {
-        for change in writes {
+        for change in writes.iter() {
             write::write(&tx, *at, change)?;
         }
     }

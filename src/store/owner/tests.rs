@@ -36,7 +36,7 @@ async fn what_was_applied_is_there_after_opening_again() {
         progress: crate::model::operation::Progress::default(),
     };
     let line = Draft::by("alice", What::Accepted, "up feed").pool(&pool(3).id).op(op.id);
-    let writes = vec![Write::PutPool(pool(3)), Write::PutOperation(op), Write::Journal(line)];
+    let writes = vec![Write::PutPool(Box::new(pool(3))), Write::PutOperation(op), Write::Journal(line)];
     let mut expected = first.desired.clone();
     writes.iter().for_each(|w| expected.apply(w));
     first.store.apply(writes).await.unwrap();
@@ -52,8 +52,11 @@ async fn an_older_holder_is_fenced() {
     let dir = tempfile::tempdir().unwrap();
     let old = Store::open(dir.path(), clock(), install()).await.unwrap();
     let new = Store::open(dir.path(), clock(), install()).await.unwrap();
-    assert_eq!(old.store.apply(vec![Write::PutPool(pool(1))]).await.unwrap_err().kind, Kind::Fenced);
-    new.store.apply(vec![Write::PutPool(pool(2))]).await.unwrap();
+    assert_eq!(
+        old.store.apply(vec![Write::PutPool(Box::new(pool(1)))]).await.unwrap_err().kind,
+        Kind::Fenced
+    );
+    new.store.apply(vec![Write::PutPool(Box::new(pool(2)))]).await.unwrap();
     assert_eq!(Store::open(dir.path(), clock(), install()).await.unwrap().desired.pools[&pool(2).id].want, 2);
 }
 
@@ -106,8 +109,11 @@ async fn a_list_of_changes_is_all_or_nothing() {
         cause: None,
         since: Millis(0),
     };
-    let fault =
-        opened.store.apply(vec![Write::PutPool(pool(1)), Write::PutInstance(orphan)]).await.unwrap_err();
+    let fault = opened
+        .store
+        .apply(vec![Write::PutPool(Box::new(pool(1))), Write::PutInstance(orphan)])
+        .await
+        .unwrap_err();
     assert_eq!(fault.kind, Kind::Bug);
     assert!(Store::open(dir.path(), clock(), install()).await.unwrap().desired.pools.is_empty());
 }
@@ -148,7 +154,7 @@ async fn files_are_private_whatever_the_umask() {
     use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().unwrap();
     let opened = Store::open(dir.path(), clock(), install()).await.unwrap();
-    opened.store.apply(vec![Write::PutPool(pool(1))]).await.unwrap();
+    opened.store.apply(vec![Write::PutPool(Box::new(pool(1)))]).await.unwrap();
     for entry in std::fs::read_dir(dir.path()).unwrap() {
         let entry = entry.unwrap();
         assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o077, 0, "{:?}", entry.file_name());
@@ -163,8 +169,8 @@ async fn another_programs_lock_is_named_and_nothing_is_half_done() {
         Connection::open_with_flags(dir.path().join(open::FILE), rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE)
             .unwrap();
     let held = other.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
-    let fault = opened.store.apply(vec![Write::PutPool(pool(1))]).await.unwrap_err();
+    let fault = opened.store.apply(vec![Write::PutPool(Box::new(pool(1)))]).await.unwrap_err();
     assert!(fault.to_string().contains("locked by another program"), "{fault}");
     drop(held);
-    opened.store.apply(vec![Write::PutPool(pool(2))]).await.unwrap();
+    opened.store.apply(vec![Write::PutPool(Box::new(pool(2)))]).await.unwrap();
 }
