@@ -85,13 +85,14 @@ impl Wire {
         Ok(hosts)
     }
 
-    fn setup(&self, session: &Session, read_only: bool) -> Outcome<Setup> {
+    fn setup(&self, session: &Session, purpose: Purpose) -> Outcome<Setup> {
         let config = Config::load()?;
         let mut seed = Seeded::new(entropy(&*self.clock));
         let connector: Arc<dyn Connector> = Arc::new(connect::Docker::new(&config, self.home.as_deref()));
         Ok(Setup {
             dir: Wire::state_dir(session)?,
-            read_only,
+            read_only: session.read_only,
+            look: purpose == Purpose::Look,
             clock: self.clock.clone(),
             connector,
             hosts: self.hosts(session, &config)?,
@@ -110,8 +111,7 @@ fn entropy(clock: &dyn Clock) -> u64 {
 impl Backend for Wire {
     fn open(&self, session: Session, purpose: Purpose) -> BoxFuture<'_, Outcome<Opened>> {
         async move {
-            let read_only = session.read_only || purpose == Purpose::Look;
-            let session = session::open(self.setup(&session, read_only)?).await?;
+            let session = session::open(self.setup(&session, purpose)?).await?;
             let (handle, own_engine) = (session.handle.clone(), session.own_engine);
             Ok(Opened { handle, own_engine, close: Box::new(|| session.close().boxed()) })
         }
@@ -121,7 +121,7 @@ impl Backend for Wire {
     fn console(&self, options: ConsoleOptions) -> BoxFuture<'_, Outcome<()>> {
         async move {
             let config = Config::load()?;
-            let setup = self.setup(&options.session, options.session.read_only)?;
+            let setup = self.setup(&options.session, Purpose::Act)?;
             console::run(setup, &options, &config).await
         }
         .boxed()
@@ -137,6 +137,7 @@ impl Backend for Wire {
             let setup = Setup {
                 dir: dir.path().to_owned(),
                 read_only: options.session.read_only,
+                look: false,
                 clock: self.clock.clone(),
                 hosts: fleet.hosts(),
                 connector: Arc::new(connect::Simulated(fleet)),
@@ -160,7 +161,7 @@ impl Backend for Wire {
                     Fault::new(Kind::Invalid, "an engine cannot be read-only").hint("leave out --read-only")
                 );
             }
-            let session = session::open(self.setup(&session, false)?).await?;
+            let session = session::open(self.setup(&session, Purpose::Act)?).await?;
             console::headless(&session.handle, say).await?;
             session.close().await;
             Ok(())

@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "waits for processes and servers outside, in real time")]
 
 #[cfg(test)]
+#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
 mod support;
 
 use std::io::{Read, Write};

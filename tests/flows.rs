@@ -205,6 +205,20 @@ async fn an_image_that_is_nowhere_stalls_with_the_reason() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_container_that_ends_at_once_is_not_shown_as_done() {
+    let flow = Flow::begin(Scenario::uniform(1, "app:1").unwrap()).await;
+    let command = Some(["sh", "-c", "exit 3"].map(String::from).to_vec());
+    let op = flow.up(cluster("feed", &[("web", PoolSpec { command, ..spec(2) })])).await.op.unwrap();
+    let status =
+        |w: &longshore::model::world::World| w.operations.iter().find(|o| o.id == op).unwrap().status.clone();
+    flow.until("it is stalled with the reason", |w| {
+        assert_ne!(status(w), OpStatus::Done);
+        matches!(status(w), OpStatus::Stalled { why } if why.contains("exit status 3"))
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_taken_port_goes_elsewhere_or_is_named() {
     let flow = Flow::begin(Scenario::uniform(2, "app:1").unwrap()).await;
     flow.fleet.make_stranger(&host("h1"), "other", Some(8080)).unwrap();

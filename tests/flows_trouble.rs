@@ -152,7 +152,11 @@ async fn a_release_that_cannot_be_written_does_not_deafen_the_engine() {
     let flow = Flow::begin(Scenario::uniform(1, "app:1").unwrap()).await;
     flow.up(cluster("feed", &[("web", spec(2))])).await;
     flow.until_serving("feed/web", 2).await;
-    let other = rusqlite::Connection::open(flow.dir.path().join("longshore.db")).unwrap();
+    let other = rusqlite::Connection::open_with_flags(
+        flow.dir.path().join("longshore.db"),
+        rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE,
+    )
+    .unwrap();
     other.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
     other
         .execute_batch("CREATE TRIGGER no BEFORE DELETE ON queued BEGIN SELECT RAISE(FAIL, 'no'); END")

@@ -29,6 +29,7 @@ async fn session(dir: &Path, read_only: bool) -> Session {
     let setup = Setup {
         dir: dir.to_owned(),
         read_only,
+        look: false,
         clock,
         hosts: fleet.hosts(),
         connector: Arc::new(Practice(fleet)),

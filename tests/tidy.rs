@@ -53,8 +53,8 @@ pub fn sources() -> Vec<Source> {
 }
 
 /// Fails with one line for each breach.
-pub fn none<T: std::fmt::Display>(breaches: Vec<T>) {
-    let lines: Vec<String> = breaches.iter().map(T::to_string).collect();
+pub fn none<T: std::fmt::Display>(breaches: impl IntoIterator<Item = T>) {
+    let lines: Vec<String> = breaches.into_iter().map(|b| b.to_string()).collect();
     assert!(lines.is_empty(), "{} breaches of the house rules:\n{}", lines.len(), lines.join("\n"));
 }
 
@@ -66,7 +66,7 @@ fn every_file_keeps_the_house_rules() {
         "only {} files were found: the check looks in the wrong place",
         sources.len()
     );
-    none(sources.iter().flat_map(rules::check).collect());
+    none(sources.iter().flat_map(rules::check));
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn every_dependency_has_its_place() {
     let placed: Vec<&str> =
         rules::FOREIGN.iter().map(|(n, _)| *n).filter(|n| !n.starts_with("std::")).collect();
     let missing = wanted.iter().filter(|w| !placed.contains(&w.as_str()));
-    none(missing.map(|w| format!("Cargo.toml: `{w}` has no row in rules::FOREIGN")).collect());
+    none(missing.map(|w| format!("Cargo.toml: `{w}` has no row in rules::FOREIGN")));
     let gone = placed.iter().filter(|p| !wanted.iter().any(|w| w == *p));
-    none(gone.map(|p| format!("rules::FOREIGN: `{p}` is no dependency any more")).collect());
+    none(gone.map(|p| format!("rules::FOREIGN: `{p}` is no dependency any more")));
 }

@@ -322,8 +322,8 @@ pub enum HostVerb {
         /// Our name for it
         #[arg(value_name = "NAME")]
         name: String,
-        /// unix:///path, tcp://host:port or ssh://[user@]host[:port]
-        #[arg(value_name = "ADDRESS")]
+        /// Its address.
+        #[arg(value_name = "ADDRESS", help = "unix:///path, tcp://host:port or ssh://[user@]host[:port]")]
         address: String,
         /// Directory with ca.pem, cert.pem and key.pem
         #[arg(long, value_name = "DIR")]

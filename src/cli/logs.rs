@@ -32,6 +32,10 @@ pub async fn run(cx: &mut Cx<'_>, args: LogsArgs) -> Done {
         (Named::Slot(pool, slot), false) => LogTarget::Slot(pool, slot),
         (Named::Container(host, id), false) => LogTarget::Container(host, id),
     };
+    if !args.follow && !matches!(target, LogTarget::Container(..)) {
+        // What there is, is read once: every host has to have said what it has.
+        cx.settled(&engine).await?;
+    }
     let request = LogRequest { target, since, tail, follow: args.follow };
     let mut chunks = engine.handle.tail(request)?;
     let mut lines = LogLines::new(args.timestamps);

@@ -13,7 +13,7 @@ use crate::cli::cx::{Cx, Done, Engine, Stop};
 use crate::cli::{DONE, FAILED};
 use crate::model::operation::{OpKind, OpStatus, Operation};
 use crate::model::query::{Query, Reply, Request};
-use crate::model::world::World;
+use crate::model::world::{SlotStatus, World};
 use crate::view::json::OpRecord;
 
 /// Shortest time between two progress lines where lines are not written over.
@@ -197,8 +197,14 @@ fn missing(op: &Operation, world: &World) -> String {
         OpStatus::Queued { behind } => parts.push(format!("queued behind {behind}")),
         _ => {}
     }
-    let pools = op.pools.iter().filter_map(|id| world.pool(id));
-    parts.extend(pools.flat_map(|view| &view.waits).map(|w| format!("{} waiting: {}", w.slots, w.why)));
+    let pools = || op.pools.iter().filter_map(|id| world.pool(id));
+    parts.extend(pools().flat_map(|view| &view.waits).map(|w| format!("{} waiting: {}", w.slots, w.why)));
+    if p.failed == 0 && parts.len() < 2 {
+        // Between two attempts nothing is failed or waits: what went wrong last is the reason all the same.
+        let last = pools().flat_map(|view| &view.slots).filter(|s| s.status != SlotStatus::Running);
+        let cause = last.filter_map(|s| s.instance.as_ref()?.cause.clone()).next();
+        parts.extend(cause.map(|why| format!("last attempt: {why}")));
+    }
     if parts.is_empty() { "it is still under way".to_owned() } else { parts.join("; ") }
 }
 

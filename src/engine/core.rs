@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::base::clock::{Millis, SharedClock};
@@ -17,7 +17,7 @@ use crate::engine::handle::{CALLS_MAX, Call};
 use crate::engine::identity;
 use crate::engine::intake::Caller;
 use crate::engine::intents;
-use crate::engine::observe::{Look, Observer};
+use crate::engine::observe::{Eyes, Observer};
 use crate::model::desired::{Desired, Write};
 use crate::model::host::{HostConfig, HostView, Seen};
 use crate::model::operation::Progress;
@@ -90,12 +90,17 @@ impl Drop for Running {
 
 /// Starts a core.
 pub fn start(parts: Parts) -> Running {
+    start_seeing(parts, Eyes::default())
+}
+
+/// Starts a core whose observers may have been started before.
+pub fn start_seeing(parts: Parts, eyes: Eyes) -> Running {
     let (calls, inbox) = mpsc::channel(CALLS_MAX);
     let (reports, outcomes) = mpsc::channel(REPORTS_MAX);
     let (publish, world) =
         watch::channel(Arc::new(World { engine: parts.engine.clone(), ..World::default() }));
     let (stop, stopped) = oneshot::channel();
-    let mut core = Core::new(parts, publish, reports);
+    let mut core = Core::new(parts, eyes, publish, reports);
     core.start_observers();
     let task = tokio::spawn(async move {
         let fault = core.run(inbox, outcomes).await;
@@ -126,8 +131,7 @@ pub(super) struct Core {
     pub(super) observers: BTreeMap<HostId, Observer>,
     unusable: BTreeMap<HostId, (HostConfig, String)>,
     pub(super) hosts: BTreeMap<HostId, Arc<HostView>>,
-    changed: Arc<Notify>,
-    pub(super) look: watch::Sender<Look>,
+    pub(super) eyes: Eyes,
     pub(super) busy: BTreeMap<(PoolId, Slot), Busy>,
     pub(super) leaving: BTreeMap<(HostId, ContainerId), Option<u64>>,
     /// Removals that failed: not tried again before this time.
@@ -145,7 +149,12 @@ pub(super) struct Core {
 }
 
 impl Core {
-    fn new(parts: Parts, publish: watch::Sender<Arc<World>>, reports: mpsc::Sender<Report>) -> Core {
+    fn new(
+        parts: Parts,
+        eyes: Eyes,
+        publish: watch::Sender<Arc<World>>,
+        reports: mpsc::Sender<Report>,
+    ) -> Core {
         let Parts { clock, store, desired, connector, hosts, engine } = parts;
         Core {
             executor: Executor::new(desired.install.clone(), reports),
@@ -159,8 +168,7 @@ impl Core {
             observers: BTreeMap::new(),
             unusable: BTreeMap::new(),
             hosts: BTreeMap::new(),
-            changed: Arc::new(Notify::new()),
-            look: watch::channel(Look::default()).0,
+            eyes,
             busy: BTreeMap::new(),
             leaving: BTreeMap::new(),
             rest: BTreeMap::new(),
@@ -210,17 +218,10 @@ impl Core {
 
     pub(super) fn observe(&mut self, host: HostConfig) {
         self.unusable.remove(&host.id);
-        match self.connector.connect(&host) {
-            Ok(runtime) => {
-                let observer = Observer::start(
-                    host.clone(),
-                    runtime,
-                    self.clock.clone(),
-                    self.look.subscribe(),
-                    self.changed.clone(),
-                );
-                self.hosts.insert(host.id.clone(), observer.view.borrow().clone());
-                self.observers.insert(host.id.clone(), observer);
+        match self.eyes.observe(&host, || self.connector.connect(&host), &self.clock) {
+            Ok(observer) => {
+                self.hosts.insert(host.id.clone(), Arc::new(HostView::never(host.clone())));
+                self.observers.insert(host.id, observer);
             }
             Err(fault) => {
                 let view = HostView {
@@ -257,7 +258,7 @@ impl Core {
                 continue;
             }
             let wake = self.sleep_until_wake();
-            let changed = self.changed.clone();
+            let changed = self.eyes.changed.clone();
             tokio::select! {
                 incoming = inbox.recv() => match incoming {
                     Some(incoming) => self.take(incoming).await,

@@ -1,6 +1,6 @@
 //! Observers: one task a host keeps that host's view fresh. Events are a hint, the list is the truth.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::base::clock::{Millis, SharedClock};
 use crate::base::fault::{Fault, Kind, Outcome};
-use crate::base::ids::{ContainerId, PoolId};
+use crate::base::ids::{ContainerId, HostId, PoolId};
 use crate::model::container::{Container, Owner, State};
 use crate::model::host::{HostConfig, HostView, Seen};
 use crate::ports::runtime::{EngineEvent, Runtime};
@@ -26,6 +26,10 @@ const FACTS_DEADLINE: Duration = Duration::from_secs(8);
 const RELIST_EVERY: Duration = Duration::from_secs(10);
 /// A list at most so often, and never for more than a fifth of the time (see [`pause_after`]).
 const RELIST_PAUSE: Duration = Duration::from_millis(100);
+/// First wait before a list is repeated that still shows a container running whose end was announced; it doubles.
+const DYING_PAUSE: Duration = Duration::from_millis(100);
+/// So often is such a list repeated before the usual rhythm is good enough: about a minute in all.
+const DYING_TRIES: u32 = 9;
 /// First wait before a host that does not answer is tried again; it doubles up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(500);
 /// Longest wait before a host that does not answer is tried again.
@@ -86,6 +90,7 @@ impl Observer {
             look,
             changed,
             retry: RETRY_MIN,
+            dying: Dying::default(),
         };
         Observer { runtime, view, begun, poke, task: tokio::spawn(eye.watch()) }
     }
@@ -115,6 +120,45 @@ impl Listed {
     }
 }
 
+/// What wakes the core and steers its observers, and the observers that were started before there was a core: looking at
+/// hosts needs nothing of the state, so the first lists are on their way while the state is read.
+#[derive(Default)]
+pub struct Eyes {
+    /// What is looked at.
+    pub look: watch::Sender<Look>,
+    /// Notified at each new view.
+    pub changed: Arc<Notify>,
+    early: BTreeMap<HostId, Observer>,
+}
+
+impl Eyes {
+    /// Starts observing a host; again for the same host takes the observer over that was started early.
+    pub fn observe(
+        &mut self,
+        host: &HostConfig,
+        connect: impl FnOnce() -> Outcome<Arc<dyn Runtime>>,
+        clock: &SharedClock,
+    ) -> Outcome<Observer> {
+        if let Some(early) = self.early.remove(&host.id) {
+            return Ok(early);
+        }
+        let (look, changed) = (self.look.subscribe(), self.changed.clone());
+        Ok(Observer::start(host.clone(), connect()?, clock.clone(), look, changed))
+    }
+
+    /// Starts observing a host before there is a core. A host that cannot be used is left to the core, which says why.
+    pub fn observe_early(
+        &mut self,
+        host: &HostConfig,
+        connect: impl FnOnce() -> Outcome<Arc<dyn Runtime>>,
+        clock: &SharedClock,
+    ) {
+        if let Ok(observer) = self.observe(host, connect, clock) {
+            self.early.insert(host.id.clone(), observer);
+        }
+    }
+}
+
 type Events = BoxStream<'static, Outcome<EngineEvent>>;
 
 struct Eye {
@@ -126,6 +170,47 @@ struct Eye {
     look: watch::Receiver<Look>,
     changed: Arc<Notify>,
     retry: Duration,
+    dying: Dying,
+}
+
+/// Containers whose end was announced while the list still shows them running: Docker says `die` first, then cleans up
+/// (a second or more on a busy machine), and only then lists them as ended. No further event tells of that.
+#[derive(Default)]
+struct Dying {
+    ids: BTreeSet<ContainerId>,
+    tries: u32,
+}
+
+impl Dying {
+    fn hear(&mut self, event: EngineEvent) {
+        let Some(id) = event.container else { return };
+        match event.action.raw() {
+            "die" => {
+                self.ids.insert(id);
+                self.tries = 0;
+            }
+            "start" | "destroy" => drop(self.ids.remove(&id)),
+            _ => {}
+        }
+    }
+
+    fn see(&mut self, containers: &[Container]) {
+        if self.ids.is_empty() {
+            return;
+        }
+        self.tries += 1;
+        if self.tries > DYING_TRIES {
+            self.ids.clear();
+        }
+        let running = containers.iter().filter(|c| c.state == State::Running);
+        let running: BTreeSet<&ContainerId> = running.map(|c| &c.id).collect();
+        self.ids.retain(|id| running.contains(id));
+    }
+
+    /// When the next list is due at the latest.
+    fn relist_in(&self) -> Duration {
+        if self.ids.is_empty() { RELIST_EVERY } else { (DYING_PAUSE * (1 << self.tries)).min(RELIST_EVERY) }
+    }
 }
 
 impl Eye {
@@ -137,7 +222,11 @@ impl Eye {
             let listed =
                 if facts_known { self.list().await } else { self.list_with_facts(&mut facts_known).await };
             match listed {
-                Ok(()) => self.retry = RETRY_MIN,
+                Ok(()) => {
+                    self.retry = RETRY_MIN;
+                    let containers = self.slot.borrow().containers.clone();
+                    self.dying.see(&containers);
+                }
                 Err(fault) => {
                     (events, facts_known) = (None, false);
                     self.lose(&fault);
@@ -226,7 +315,7 @@ impl Eye {
     /// Waits for a reason to list again, and samples use meanwhile.
     async fn idle(&mut self, events: &mut Option<Events>, pause: Duration) {
         let earliest = Instant::now() + pause;
-        let latest = Instant::now() + RELIST_EVERY;
+        let latest = earliest.max(Instant::now() + self.dying.relist_in());
         loop {
             let sample_every =
                 if self.runtime.usage_is_free() { SAMPLE_FREE_EVERY } else { SAMPLE_PAID_EVERY };
@@ -234,7 +323,7 @@ impl Eye {
             tokio::select! {
                 () = self.poke.notified() => break,
                 event = next_event(events) => match event {
-                    Some(Ok(_)) => break,
+                    Some(Ok(event)) => { self.dying.hear(event); break }
                     Some(Err(_)) | None => { *events = None; break; }
                 },
                 () = tokio::time::sleep_until(latest) => break,
@@ -247,7 +336,18 @@ impl Eye {
         }
         // A burst of events makes one list; those that come meanwhile are read away by the next round.
         tokio::time::sleep_until(earliest.min(latest)).await;
-        drain(events).await;
+        self.drain(events);
+    }
+
+    /// Reads away what has already arrived; a stream that has ended is dropped.
+    fn drain(&mut self, events: &mut Option<Events>) {
+        while let Some(stream) = events {
+            match futures_util::FutureExt::now_or_never(stream.next()) {
+                Some(Some(Ok(event))) => self.dying.hear(event),
+                Some(_) => *events = None,
+                None => return,
+            }
+        }
     }
 
     fn is_looked_at(&self) -> bool {
@@ -296,18 +396,50 @@ async fn next_event(events: &mut Option<Events>) -> Option<Outcome<EngineEvent>>
     }
 }
 
-/// Reads away what has already arrived; a stream that has ended is dropped.
-async fn drain(events: &mut Option<Events>) {
-    while let Some(stream) = events {
-        match futures_util::FutureExt::now_or_never(stream.next()) {
-            Some(Some(Ok(_))) => {}
-            Some(_) => *events = None,
-            None => return,
-        }
-    }
-}
-
 fn slow(what: &str, deadline: Duration) -> Fault {
     Fault::new(Kind::Timeout, format!("no answer within {} s ({what})", deadline.as_secs()))
         .hint("the engine accepts connections but hangs: look at it on its host")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Millis;
+
+    #[test]
+    fn a_list_that_lags_behind_a_death_is_soon_repeated() {
+        let event = |action: &str| EngineEvent {
+            container: Some(ContainerId::new("ab")),
+            action: action.into(),
+            at: Millis(0),
+        };
+        let listed = |state| {
+            let owner = Owner::Nobody;
+            let (name, image) = ("web".into(), "app:1".into());
+            let (ports, id, created) = (Vec::new(), ContainerId::new("ab"), Millis(0));
+            let health = crate::model::container::Health::None;
+            [Container { id, name, image, state, health, exit: None, created, ports, address: None, owner }]
+        };
+        let mut dying = Dying::default();
+        dying.see(&listed(State::Running));
+        assert_eq!(dying.relist_in(), RELIST_EVERY);
+        dying.hear(event("kill"));
+        assert_eq!(dying.relist_in(), RELIST_EVERY, "a signal is no death");
+        dying.hear(event("die"));
+        let mut waits = Vec::new();
+        while dying.relist_in() < RELIST_EVERY {
+            dying.see(&listed(State::Running));
+            waits.push(dying.relist_in());
+        }
+        assert!(
+            waits[0] <= DYING_PAUSE * 2 && waits.len() >= 6,
+            "soon and often, but not for ever: {waits:?}"
+        );
+        dying.hear(event("die"));
+        dying.see(&listed(State::Exited));
+        assert_eq!(dying.relist_in(), RELIST_EVERY, "the list has caught up");
+        dying.hear(event("die"));
+        dying.hear(event("start"));
+        assert_eq!(dying.relist_in(), RELIST_EVERY, "it was started again");
+    }
 }

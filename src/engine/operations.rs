@@ -12,7 +12,7 @@ use crate::model::instance::{Instance, Phase};
 use crate::model::journal::{Draft, What};
 use crate::model::operation::{OpKind, OpStatus, Operation, Progress, STALLED_AFTER_MS, STUCK_AFTER_MS};
 use crate::model::pool::RestartPolicy;
-use crate::plan::progress::{Standing, of};
+use crate::plan::progress::{PROVEN_AFTER_MS, Standing, of};
 use crate::plan::restart::{Ended, after};
 use crate::plan::slot::Activity;
 use crate::plan::surplus::Removal;
@@ -163,7 +163,7 @@ impl Core {
             }
         }
         if open_moves {
-            self.look_again_in(STUCK_AFTER_MS);
+            self.look_again_in(PROVEN_AFTER_MS);
         }
         self.write(writes).await?;
         if self.is_active() {
@@ -174,7 +174,7 @@ impl Core {
 
     fn standing(&self, op: &Operation) -> (Progress, Standing) {
         let pace = op.pools.first().and_then(|p| self.desired.pace_ms(p));
-        let (progress, standing) = of(op, pace, |id| self.pools.get(id).map(Arc::as_ref));
+        let (progress, standing) = of(op, pace, self.clock.now(), |id| self.pools.get(id).map(Arc::as_ref));
         let all_gone = op.pools.iter().all(|p| !self.desired.pools.contains_key(p));
         let standing = match (&op.kind, all_gone) {
             (OpKind::Down, true) => Standing::Reached,

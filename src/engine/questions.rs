@@ -159,7 +159,7 @@ impl Core {
         match query {
             Query::Look { pools } => {
                 let until = Some(Instant::now() + LOOK_FOR);
-                self.look.send_replace(Look { until, pools });
+                self.eyes.look.send_replace(Look { until, pools });
                 let _ = reply.send(Reply::Nothing);
             }
             Query::Pool { pool } => {

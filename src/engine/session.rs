@@ -12,11 +12,12 @@ use tokio::task::JoinHandle;
 use crate::base::clock::SharedClock;
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::InstallId;
-use crate::engine::core::{Connector, Incoming, Parts, Running, start};
+use crate::engine::core::{Connector, Incoming, Parts, Running, start_seeing};
 use crate::engine::handle::{CALLS_MAX, Call, Handle};
 use crate::engine::intake::Caller;
 use crate::engine::link::{client, server};
 use crate::engine::lock::{Held, Holder, me, socket, try_take};
+use crate::engine::observe::Eyes;
 use crate::model::desired::{Desired, Write};
 use crate::model::host::HostConfig;
 use crate::model::journal::{Draft, What};
@@ -33,8 +34,10 @@ const ATTACH_WITHIN: Duration = Duration::from_secs(5);
 pub struct Setup {
     /// The state directory.
     pub dir: PathBuf,
-    /// The session may only look: it never takes the lock.
+    /// Nothing may be changed through this session, nor any program run; it never takes the lock.
     pub read_only: bool,
+    /// It never takes the lock: an engine of its own only looks, and may run programs in containers.
+    pub look: bool,
     /// Where stamps come from.
     pub clock: SharedClock,
     /// How hosts are connected.
@@ -184,8 +187,8 @@ async fn begin(setup: &Setup) -> Outcome<Behind> {
 
 /// One try: the lock, else its holder.
 async fn again(setup: &Setup) -> Outcome<Behind> {
-    if setup.read_only {
-        return match client::connect(&socket(&setup.dir), true).await {
+    if setup.read_only || setup.look {
+        return match client::connect(&socket(&setup.dir), setup.read_only).await {
             Ok(link) => Ok(Behind::Link(link)),
             Err(_) => observe_only(setup).await,
         };
@@ -195,7 +198,10 @@ async fn again(setup: &Setup) -> Outcome<Behind> {
         Ok(lock) => own_core(setup, lock).await,
         Err(holder) => match client::connect(&socket(&setup.dir), false).await {
             Ok(link) => Ok(Behind::Link(link)),
-            Err(fault) => Err(fault.because(held_by(&setup.dir, holder.as_ref()))),
+            Err(fault) if fault.kind == Kind::Unreachable => Err(fault
+                .because(held_by(&setup.dir, holder.as_ref()))
+                .hint("if that process is stopped, let it go on (kill -CONT) or end it; nothing is lost")),
+            Err(fault) => Err(fault),
         },
     }
 }
@@ -206,6 +212,7 @@ fn held_by(dir: &Path, holder: Option<&Holder>) -> String {
 }
 
 async fn own_core(setup: &Setup, lock: Held) -> Outcome<Behind> {
+    let eyes = eyes(setup);
     let opened = Store::open(&setup.dir, setup.clock.clone(), setup.fresh_install.clone()).await?;
     let holder = me();
     let engine = EngineView {
@@ -220,7 +227,7 @@ async fn own_core(setup: &Setup, lock: Held) -> Outcome<Behind> {
         simulated: setup.simulated,
     };
     let store = opened.store.clone();
-    let running = start(parts(setup, Some(opened.store), opened.desired, engine));
+    let running = start_seeing(parts(setup, Some(opened.store), opened.desired, engine), eyes);
     let path = socket(&setup.dir);
     let listener = server::listen(&path)?;
     let server = tokio::spawn(server::serve(listener, running.calls.clone(), running.world.clone()));
@@ -237,6 +244,7 @@ async fn own_core(setup: &Setup, lock: Held) -> Outcome<Behind> {
 }
 
 async fn observe_only(setup: &Setup) -> Outcome<Behind> {
+    let eyes = eyes(setup);
     let (store, desired) = Store::open_read_only(&setup.dir, setup.clock.clone()).await?.unzip();
     let desired = desired.unwrap_or_default();
     let holder = me();
@@ -250,8 +258,17 @@ async fn observe_only(setup: &Setup) -> Outcome<Behind> {
         simulated: setup.simulated,
         ..EngineView::default()
     };
-    let running = start(parts(setup, store, desired, engine));
+    let running = start_seeing(parts(setup, store, desired, engine), eyes);
     Ok(Behind::Core(Box::new(OwnCore { running, server: None, socket: None, _lock: None })))
+}
+
+/// Looks at the hosts that are known already, while the state is read.
+fn eyes(setup: &Setup) -> Eyes {
+    let mut eyes = Eyes::default();
+    for host in &setup.hosts {
+        eyes.observe_early(host, || setup.connector.connect(host), &setup.clock);
+    }
+    eyes
 }
 
 fn parts(setup: &Setup, store: Option<Store>, desired: Desired, engine: EngineView) -> Parts {

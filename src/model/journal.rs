@@ -128,10 +128,10 @@ impl Draft {
         self
     }
 
-    /// Part of an operation.
+    /// Part of an operation. What is done on no operation's behalf (mending) carries the number 0, which names none.
     #[must_use]
     pub fn op(mut self, op: OpId) -> Draft {
-        self.op = Some(op);
+        self.op = (op.0 > 0).then_some(op);
         self
     }
 }

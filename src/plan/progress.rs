@@ -1,8 +1,10 @@
 //! Where an operation stands, derived from the pools: never kept, so it cannot be wrong for long.
 
+use crate::base::clock::Millis;
 use crate::base::ids::PoolId;
+use crate::model::instance::{Instance, Phase};
 use crate::model::operation::{OpKind, Operation, Progress};
-use crate::model::world::{PoolView, SlotStatus};
+use crate::model::world::{PoolView, SlotStatus, SlotView};
 use crate::plan::restart::is_crash_loop;
 
 /// What an operation's pools say about it.
@@ -18,10 +20,14 @@ pub enum Standing {
     Failed(String),
 }
 
+/// So long must a container have run before an operation counts it as done.
+pub const PROVEN_AFTER_MS: u64 = 1_000;
+
 /// Counters and standing of an operation. `pool` gives a pool's view, `None` for a pool that is gone.
 pub fn of<'a>(
     op: &Operation,
     pace_ms: Option<u64>,
+    now: Millis,
     pool: impl Fn(&PoolId) -> Option<&'a PoolView>,
 ) -> (Progress, Standing) {
     let mut progress = Progress::default();
@@ -29,7 +35,7 @@ pub fn of<'a>(
     let mut failed: Option<String> = None;
     let (mut reached, mut moving) = (true, false);
     for view in op.pools.iter().filter_map(pool) {
-        reached &= op.kind != OpKind::Down && is_reached(view);
+        reached &= op.kind != OpKind::Down && is_reached(view, now);
         add(&mut progress, view);
         for slot in &view.slots {
             let cause = || slot.instance.as_ref().and_then(|i| i.cause.clone()).unwrap_or_default();
@@ -73,13 +79,22 @@ pub fn of<'a>(
     (progress, standing)
 }
 
-fn ended_well(instance: &crate::model::instance::Instance) -> bool {
+fn ended_well(instance: &Instance) -> bool {
     instance.cause.as_deref().is_some_and(|c| c.contains("exit status 0"))
 }
 
-fn is_reached(view: &PoolView) -> bool {
+fn is_reached(view: &PoolView, now: Millis) -> bool {
     let c = &view.counts;
-    !view.pool.down && c.healthy + c.finished == c.want && c.leaving == 0 && c.outdated == 0
+    let all = c.healthy + c.finished == c.want && c.leaving == 0 && c.outdated == 0;
+    let proven = |slot: &SlotView| slot.instance.as_ref().is_none_or(|i| is_proven(view, i, now));
+    !view.pool.down && all && view.slots.iter().all(proven)
+}
+
+/// A container that has only just started may end at once: it counts when it has run for a moment, and for the restart
+/// policy's window if the attempt before it failed.
+fn is_proven(view: &PoolView, instance: &Instance, now: Millis) -> bool {
+    let needed = if instance.failures == 0 { PROVEN_AFTER_MS } else { view.pool.spec.restart.window_ms };
+    instance.phase != Phase::Started || now.since(instance.since) >= needed
 }
 
 fn add(progress: &mut Progress, view: &PoolView) {

@@ -94,12 +94,22 @@ pub fn open(dir: &Path) -> Outcome<Connection> {
     let path = dir.join(FILE);
     let mut connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
     schema::refuse_newer(schema::version(&connection)?)?;
-    set(&connection, "journal_mode", &"WAL")?;
-    set(&connection, "synchronous", &"FULL")?;
-    set(&connection, "foreign_keys", &true)?;
+    set(&connection, &path, "journal_mode", &"WAL")?;
+    survive_power_cuts(&connection, true)?;
+    set(&connection, &path, "foreign_keys", &true)?;
     schema::migrate(&mut connection)?;
     restrict(&path);
     Ok(connection)
+}
+
+/// Whether each commit is flushed to the disk (as all are that are acknowledged) or only with the next one that is: what
+/// is not flushed survives the death of this process all the same, and a later flush covers what was written before it.
+///
+/// # Errors
+/// When SQLite refuses the setting.
+pub fn survive_power_cuts(connection: &Connection, each: bool) -> Outcome<()> {
+    let mode = if each { "FULL" } else { "NORMAL" };
+    connection.pragma_update(None, "synchronous", mode).map_err(|e| from_sqlite(&e))
 }
 
 /// Opens it for reading only: a console that may not write, or the journal while no engine runs.
@@ -124,15 +134,16 @@ fn connect(path: &Path, flags: OpenFlags) -> Outcome<Connection> {
     let connection = Connection::open_with_flags(&real, flags)
         .map_err(|e| from_sqlite(&e).because(format!("{}", path.display())))?;
     connection.busy_timeout(BUSY).map_err(|e| from_sqlite(&e))?;
-    set(&connection, "mmap_size", &0)?;
-    set(&connection, "cache_size", &-CACHE_KIB)?;
+    set(&connection, path, "mmap_size", &0)?;
+    set(&connection, path, "cache_size", &-CACHE_KIB)?;
     Ok(connection)
 }
 
-fn set(connection: &Connection, name: &str, value: &dyn rusqlite::ToSql) -> Outcome<()> {
+/// Sets a pragma. The first one reads the file, so this is where a damaged one shows.
+fn set(connection: &Connection, path: &Path, name: &str, value: &dyn rusqlite::ToSql) -> Outcome<()> {
     connection
         .pragma_update(None, name, value)
-        .map_err(|e| from_sqlite(&e).because(format!("setting {name}")))
+        .map_err(|e| from_sqlite(&e).because(path.display().to_string()))
 }
 
 /// The files hold what people run: nobody else may read them, whatever the umask was.

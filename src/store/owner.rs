@@ -58,7 +58,10 @@ impl Store {
         let task_dir = dir.clone();
         let (connection, desired, epoch) = blocking(move || {
             let mut connection = open::open(&task_dir)?;
+            // Nothing is acknowledged yet: the first commit that is flushes the epoch with it, the screen need not wait.
+            open::survive_power_cuts(&connection, false)?;
             let epoch = begin_epoch(&mut connection, &fresh_install)?;
+            open::survive_power_cuts(&connection, true)?;
             let desired = load::load(&connection)?;
             Ok((connection, desired, epoch))
         })

@@ -179,8 +179,11 @@ impl Console {
                 changed = world.changed(), if worlds => {
                     worlds = changed.is_ok();
                     let latest = world.borrow_and_update().clone();
+                    let blind = self.app.totals.hosts_ok == 0;
                     self.event(Event::World(latest)).await;
                     dirty = true;
+                    // The first sight of a host is what everybody waits for: no frame is too early for it.
+                    at_once = blind && self.app.totals.hosts_ok > 0;
                 }
                 () = tokio::time::sleep_until(tick_at) => {
                     if !term::is_taken() {

@@ -62,7 +62,8 @@ pub fn slot(world: &World, id: &PoolId, number: Slot, now: Millis) -> Vec<String
         out.push(format!("waits-for: {}", safe(why)));
     }
     if let Some(i) = &slot.instance {
-        out.push(format!("generation: {} (revision r{}, {})", i.generation, i.revision, i.op));
+        let made_for = if i.op.0 > 0 { i.op.to_string() } else { "made to mend".to_owned() };
+        out.push(format!("generation: {} (revision r{}, {made_for})", i.generation, i.revision));
         out.push(format!("failures-in-a-row: {}", i.failures));
         out.extend(i.cause.as_ref().map(|c| format!("last-cause: {}", safe(c))));
         out.extend(i.retry_at.map(|at| format!("next-attempt: {} UTC", units::clock_seconds(at.0))));

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 /// The image that every lab engine holds: busybox with sh, sleep, httpd, nc, wget.
@@ -13,7 +14,33 @@ pub const IMAGE: &str = "lab/busybox:1";
 /// One engine. Dropping it removes its containers, ends it and deletes its data, if this test started it.
 pub struct Lab {
     socket: PathBuf,
-    own: Option<(Child, tempfile::TempDir)>,
+    own: Option<Own>,
+}
+
+struct Own {
+    child: Child,
+    dir: tempfile::TempDir,
+    more: Vec<String>,
+}
+
+fn launch(dir: &Path, more: &[String]) -> std::io::Result<Child> {
+    let at = |name: &str| dir.join(name);
+    let log = std::fs::File::options().create(true).append(true).open(at("dockerd.log"))?;
+    Command::new("dockerd")
+        .arg("-H")
+        .arg(format!("unix://{}", at("docker.sock").display()))
+        .arg("--data-root")
+        .arg(at("data"))
+        .arg("--exec-root")
+        .arg(at("exec"))
+        .arg("-p")
+        .arg(at("pid"))
+        .args(["--bridge=none", "--iptables=false", "--shutdown-timeout=2"])
+        .args(more)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()
 }
 
 impl Lab {
@@ -26,7 +53,6 @@ impl Lab {
     }
 
     /// An engine of this test alone (it may be frozen or killed), with more arguments for `dockerd`.
-    #[expect(clippy::disallowed_methods, reason = "waits for a process outside, in real time")]
     pub fn start_own(more: &[&str]) -> Option<Lab> {
         if std::env::var("LONGSHORE_TEST_DOCKERD").as_deref() != Ok("1") {
             println!(
@@ -35,42 +61,65 @@ impl Lab {
             return None;
         }
         let dir = tempfile::Builder::new().prefix("ls-lab-").tempdir().expect("a directory for the engine");
-        let at = |name: &str| dir.path().join(name);
-        let socket = at("docker.sock");
-        let log = std::fs::File::create(at("dockerd.log")).expect("the engine's log");
-        let child = Command::new("dockerd")
-            .arg("-H")
-            .arg(format!("unix://{}", socket.display()))
-            .arg("--data-root")
-            .arg(at("data"))
-            .arg("--exec-root")
-            .arg(at("exec"))
-            .arg("-p")
-            .arg(at("pid"))
-            .args(["--bridge=none", "--iptables=false", "--shutdown-timeout=2"])
-            .args(more)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("the engine's log"))
-            .stderr(log)
-            .spawn();
-        let child = match child {
+        let more: Vec<String> = more.iter().map(|&arg| arg.to_owned()).collect();
+        let child = match launch(dir.path(), &more) {
             Ok(child) => child,
             Err(why) => {
                 println!("skipped: dockerd cannot be started: {why}");
                 return None;
             }
         };
-        let lab = Lab { socket, own: Some((child, dir)) };
+        let lab = Lab { socket: dir.path().join("docker.sock"), own: Some(Own { child, dir, more }) };
+        lab.until_it_answers();
+        lab.load_image();
+        Some(lab)
+    }
+
+    /// The engine of this test program, for tests that leave it as it is: started once, ended with its last user.
+    pub fn shared() -> Option<Arc<Lab>> {
+        static SHARED: Mutex<Weak<Lab>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(lab) = shared.upgrade() {
+            return Some(lab);
+        }
+        let lab = Arc::new(Lab::start()?);
+        *shared = Arc::downgrade(&lab);
+        Some(lab)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "waits for a process outside, in real time")]
+    fn until_it_answers(&self) {
         for _ in 0..600 {
-            if lab.docker(&["version"]).status.success() {
-                lab.load_image();
-                return Some(lab);
+            if self.docker(&["version"]).status.success() {
+                return;
             }
             std::thread::sleep(Duration::from_millis(100));
         }
-        let log =
-            std::fs::read_to_string(lab.dir().expect("own").join("dockerd.log")).expect("the engine's log");
-        panic!("dockerd did not answer within 60 s:\n{log}");
+        let log = std::fs::read_to_string(self.dir().expect("own").join("dockerd.log"));
+        panic!("dockerd did not answer within 60 s:\n{}", log.expect("the engine's log"));
+    }
+
+    /// kill -9 of its process.
+    pub fn kill(&mut self) {
+        let own = self.own.as_mut().expect("only an engine of this test's own may be killed");
+        own.child.kill().expect("kill");
+        own.child.wait().expect("reaped");
+    }
+
+    /// Starts it again on the same data after [`Lab::kill`].
+    pub fn restart(&mut self) {
+        let own = self.own.as_mut().expect("only an engine of this test's own may be restarted");
+        // Left over by kill -9; the next start fails on them: "timeout waiting for containerd".
+        for stale in ["pid", "docker.sock", "exec/containerd"] {
+            let path = own.dir.path().join(stale);
+            let gone =
+                if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+            if let Err(why) = gone {
+                println!("{} stays: {why}", path.display());
+            }
+        }
+        own.child = launch(own.dir.path(), &own.more).expect("dockerd");
+        self.until_it_answers();
     }
 
     /// Its socket.
@@ -90,12 +139,12 @@ impl Lab {
 
     /// Its own directory, when this test started it.
     pub fn dir(&self) -> Option<&Path> {
-        self.own.as_ref().map(|(_, dir)| dir.path())
+        self.own.as_ref().map(|own| own.dir.path())
     }
 
     /// Its process, when this test started it.
     pub fn pid(&self) -> Option<u32> {
-        self.own.as_ref().map(|(child, _)| child.id())
+        self.own.as_ref().map(|own| own.child.id())
     }
 
     /// Runs the Docker CLI against it.
@@ -150,8 +199,10 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        if self.own.is_none() {
-            return;
+        let Some(own) = &mut self.own else { return };
+        if own.child.try_wait().is_ok_and(|ended| ended.is_some()) {
+            // Its containers still run: only an engine ends them.
+            self.restart();
         }
         self.thaw();
         let ids = self.docker(&["ps", "-aq"]);
@@ -162,7 +213,7 @@ impl Drop for Lab {
         }
         self.docker(&["network", "prune", "-f"]);
         self.signal("TERM");
-        if let Some((mut child, dir)) = self.own.take() {
+        if let Some(Own { mut child, dir, .. }) = self.own.take() {
             let _ended = child.wait();
             if let Err(why) = dir.close() {
                 println!("the lab's directory stays: {why}");

@@ -46,7 +46,7 @@ fn private(path: &str, text: &str) -> Vec<String> {
 fn nothing_private_is_written_down() {
     let all = files();
     let texts = all.iter().filter(|(path, _)| path != "Cargo.lock");
-    none(texts.flat_map(|(path, bytes)| private(path, &String::from_utf8_lossy(bytes))).collect());
+    none(texts.flat_map(|(path, bytes)| private(path, &String::from_utf8_lossy(bytes))));
     let planted = format!("dir = \"{}x\"\nimage: hub.{}/a/b:1\nfeed{}er", PRIVATE[0], "corp.net", PRIVATE[0]);
     assert_eq!(private("x", &planted).len(), 2, "the check itself: {:?}", private("x", &planted));
     let from = "registry+https://github.com/rust-lang/crates.io-index";
@@ -93,8 +93,7 @@ fn every_word_on_the_screen_is_explained() {
         words
             .iter()
             .filter(|w| !explained.contains(w.as_str()))
-            .map(|w| format!("docs/TERMS.md: `{w}` is shown and not explained"))
-            .collect(),
+            .map(|w| format!("docs/TERMS.md: `{w}` is shown and not explained")),
     );
 }
 
@@ -185,9 +184,5 @@ fn bounds_in_the_architecture_are_those_of_the_code() {
         Regex::new(&pattern).unwrap().is_match(&code)
     };
     let wrong = named.iter().filter(|(name, value)| !says(name, value));
-    none(
-        wrong
-            .map(|(name, value)| format!("ARCHITECTURE.md: the code does not say `{name} = {value}`"))
-            .collect(),
-    );
+    none(wrong.map(|(name, value)| format!("ARCHITECTURE.md: the code does not say `{name} = {value}`")));
 }

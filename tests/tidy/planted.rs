@@ -92,6 +92,8 @@ fn sizes_and_manners_are_caught() {
     caught("src/base/text.rs", &"\n".repeat(FILE_LINES), "at most 600 lines, this one 601");
     caught("src/base/text.rs", "#[allow(dead_code)]\nfn f() {}", "no `allow(");
     caught("src/base/text.rs", "#![cfg_attr(test, allow(dead_code))]", "no `allow(");
+    lawful("tests/x.rs", "#[allow(dead_code, reason = \"shared\")]\nmod support;");
+    caught("src/base/text.rs", "#[allow(dead_code, reason = \"shared\")]\nfn f() {}", "no `allow(");
     caught("tests/x.rs", "#[expect(dead_code)]\nfn f() {}", "gives its reason");
     lawful("src/base/text.rs", "#[expect(dead_code, reason = \"a (b) c\")]\nfn f() { x.expect(\"y\"); }");
     let bare = rules::check(&Source::new("src/base/text.rs", "use std::fmt;\n"));

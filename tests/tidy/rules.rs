@@ -144,7 +144,11 @@ pub fn check(source: &Source) -> Vec<Breach> {
     for f in source.functions().iter().filter(|f| f.lines > FUNCTION_LINES) {
         add(f.line, format!("a function has at most {FUNCTION_LINES} lines, `{}` has {}", f.name, f.lines));
     }
-    for (line, _) in source.attributes("allow") {
+    for (line, inside) in source.attributes("allow") {
+        // Support that several test programs share: none of them uses all of it, so `expect` would be unfulfilled in some.
+        if source.path.starts_with("tests/") && inside.contains("dead_code") && inside.contains("reason =") {
+            continue;
+        }
         add(line, "no `allow(…)`: use `#[expect(…, reason = \"…\")]`".to_owned());
     }
     for (line, inside) in source.attributes("expect") {

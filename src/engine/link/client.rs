@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Duration, Instant};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
 use crate::base::fault::{Fault, Kind, Outcome};
@@ -16,15 +17,16 @@ use crate::engine::handle::Call;
 use crate::engine::link::frames::{FromEngine, Id, PROTOCOL, ToEngine, codec, decode, encode};
 use crate::model::exec::{ExecInput, ExecOutput, ExecSession};
 use crate::model::logs::LogChunk;
-use crate::model::query::{Query, Reply, Request};
-use crate::model::world::World;
+use crate::model::query::Reply;
+use crate::model::world::{EngineView, World};
 
 /// Inputs and outputs of a program that may wait.
 const PROGRAM_MAX: usize = 64;
 
-/// A request without an answer for so long means that the engine's process hangs or is stopped. A dead one is noticed at
-/// once, by the end of the connection.
-const SILENT_AFTER: Duration = Duration::from_secs(5);
+/// Longest wait for the engine's first words.
+const HELLO_WITHIN: Duration = Duration::from_secs(2);
+/// The engine says something at least every [`BEAT`](crate::engine::link::frames::BEAT); silent for so long, it is stopped or starved.
+const SILENT_AFTER: Duration = Duration::from_secs(6);
 
 type Frames = Framed<UnixStream, LengthDelimitedCodec>;
 
@@ -32,20 +34,42 @@ type Frames = Framed<UnixStream, LengthDelimitedCodec>;
 pub struct Link {
     sink: SplitSink<Frames, bytes::Bytes>,
     frames: SplitStream<Frames>,
+    /// The first frame, which has shown that somebody is there.
+    first: Option<FromEngine>,
 }
 
-/// Connects and says hello.
+/// Connects, says hello and waits for the answer.
 ///
 /// # Errors
-/// `Unreachable` when no engine listens there.
+/// `Unreachable` when no engine listens there, or it does not answer.
 pub async fn connect(path: &Path, read_only: bool) -> Outcome<Link> {
     let stream = UnixStream::connect(path).await.map_err(|e| {
         Fault::new(Kind::Unreachable, format!("no engine answers at {}: {e}", path.display()))
     })?;
-    let (mut sink, frames) = Framed::new(stream, codec()).split();
+    let (mut sink, mut frames) = Framed::new(stream, codec()).split();
     let hello = encode(&ToEngine::Hello { protocol: PROTOCOL, read_only })?;
     sink.send(hello).await.map_err(|e| lost(&e.to_string()))?;
-    Ok(Link { sink, frames })
+    let first = tokio::time::timeout(HELLO_WITHIN, frames.next()).await.map_err(|_| {
+        Fault::new(Kind::Unreachable, format!("it has said nothing for {} s", HELLO_WITHIN.as_secs()))
+    })?;
+    Ok(Link { sink, frames, first: Some(read(first)?) })
+}
+
+fn read(frame: Option<std::io::Result<bytes::BytesMut>>) -> Outcome<FromEngine> {
+    match frame {
+        Some(Ok(bytes)) => decode(&bytes),
+        Some(Err(e)) => Err(lost(&e.to_string())),
+        None => Err(lost("it was closed")),
+    }
+}
+
+/// Says on screen that the engine is silent; its next words take that back.
+fn tell_silence(publish: &watch::Sender<Arc<World>>) {
+    publish.send_modify(|world| {
+        let why = format!("silent for {} s: stopped or starved", SILENT_AFTER.as_secs());
+        let engine = EngineView { trouble: Some(why), ..world.engine.clone() };
+        *world = Arc::new(World { engine, ..(**world).clone() });
+    });
 }
 
 fn lost(why: &str) -> Fault {
@@ -56,8 +80,7 @@ fn lost(why: &str) -> Fault {
 #[derive(Default)]
 struct Open {
     next: Id,
-    /// Since when, for what the engine answers by itself; a container engine may take its time.
-    asked: BTreeMap<Id, (Option<Instant>, oneshot::Sender<Reply>)>,
+    asked: BTreeMap<Id, oneshot::Sender<Reply>>,
     /// With the number of lines that found no room and are not told yet.
     tails: BTreeMap<Id, (mpsc::Sender<LogChunk>, u64)>,
     begun: BTreeMap<Id, oneshot::Sender<Outcome<ExecSession>>>,
@@ -75,30 +98,28 @@ impl Link {
         // Inputs of programs from all sessions, and tails whose reader has gone.
         let (later, mut outgoing) = mpsc::channel::<ToEngine>(PROGRAM_MAX);
         let mut world = World::default();
-        let mut clock = tokio::time::interval(Duration::from_secs(1));
+        let mut next = self.first.take().map(Ok);
+        let mut silent_at = Some(Instant::now() + SILENT_AFTER);
         loop {
-            tokio::select! {
-                _ = clock.tick() => {
-                    if let Some(trouble) = open.silence(&world).filter(|t| world.engine.trouble.as_ref() != Some(t)) {
-                        world.engine.trouble = Some(trouble);
-                        publish.send_replace(Arc::new(world.clone()));
-                    }
-                }
-                frame = self.frames.next() => {
-                    let frame = match frame {
-                        Some(Ok(bytes)) => decode(&bytes),
-                        Some(Err(e)) => return lost(&e.to_string()),
-                        None => return lost("it was closed"),
-                    };
-                    match frame {
-                        Ok(FromEngine::World(difference)) => {
-                            difference.apply(&mut world);
+            if let Some(frame) = next.take() {
+                match frame {
+                    Ok(FromEngine::World(difference)) => {
+                        // A beat brings nothing new; after a silence it takes the trouble back.
+                        if difference.apply(&mut world) || silent_at.is_none() {
                             publish.send_replace(Arc::new(world.clone()));
                         }
-                        Ok(FromEngine::Refused(why)) => return Fault::new(Kind::Refused, why),
-                        Ok(frame) => open.receive(frame, &later).await,
-                        Err(fault) => return fault,
                     }
+                    Ok(FromEngine::Refused(why)) => return Fault::new(Kind::Refused, why),
+                    Ok(frame) => open.receive(frame, &later).await,
+                    Err(fault) => return fault,
+                }
+                silent_at = Some(Instant::now() + SILENT_AFTER);
+            }
+            tokio::select! {
+                frame = self.frames.next() => next = Some(read(frame)),
+                () = sleep_until(silent_at.unwrap_or_else(Instant::now)), if silent_at.is_some() => {
+                    silent_at = None;
+                    tell_silence(publish);
                 }
                 call = calls.recv() => match call {
                     Some(call) => {
@@ -124,24 +145,12 @@ impl Link {
 }
 
 impl Open {
-    /// What to say when the engine has not answered for too long.
-    fn silence(&self, world: &World) -> Option<String> {
-        let oldest = self.asked.values().filter_map(|(at, _)| *at).min()?;
-        let (pid, user) = (world.engine.pid, &world.engine.user);
-        (oldest.elapsed() >= SILENT_AFTER).then(|| {
-            format!(
-                "the engine of {user} (pid {pid}) does not answer: is it stopped? nothing is mended meanwhile"
-            )
-        })
-    }
-
     fn send(&mut self, call: Call, later: &mpsc::Sender<ToEngine>) -> ToEngine {
         self.next += 1;
         let id = self.next;
         match call {
             Call::Ask { request, reply } => {
-                let by_itself = !matches!(request, Request::Query(Query::Inspect { .. }));
-                self.asked.insert(id, (by_itself.then(Instant::now), reply));
+                self.asked.insert(id, reply);
                 ToEngine::Ask(id, request)
             }
             Call::Tail { request, sink } => {
@@ -163,7 +172,7 @@ impl Open {
     async fn receive(&mut self, frame: FromEngine, later: &mpsc::Sender<ToEngine>) {
         match frame {
             FromEngine::Reply(id, reply) => {
-                if let Some((_, asked)) = self.asked.remove(&id) {
+                if let Some(asked) = self.asked.remove(&id) {
                     let _ = asked.send(*reply);
                 }
             }

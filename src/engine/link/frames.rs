@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio_util::codec::LengthDelimitedCodec;
@@ -20,6 +21,9 @@ use crate::model::world::{EngineView, PoolView, World};
 pub const PROTOCOL: u32 = 1;
 /// Largest frame: the world of 100,000 containers with room to spare. A larger one ends the connection.
 pub const FRAME_MAX: usize = 256 << 20;
+
+/// The engine says something at least so often, so that silence means something.
+pub const BEAT: Duration = Duration::from_secs(2);
 
 /// A number that joins the frames of one request, tail or program.
 pub type Id = u64;
@@ -106,8 +110,9 @@ impl Difference {
         }
     }
 
-    /// The later world, from the earlier one.
-    pub fn apply(self, world: &mut World) {
+    /// The later world, from the earlier one. False when it is the same.
+    pub fn apply(self, world: &mut World) -> bool {
+        let differs = self.revision == 0 || self.revision != world.revision;
         world.at = self.at;
         world.revision = self.revision;
         world.engine = EngineView { attached: true, ..self.engine };
@@ -122,6 +127,7 @@ impl Difference {
         if let Some(operations) = self.operations {
             world.operations = operations;
         }
+        differs
     }
 }
 

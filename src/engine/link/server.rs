@@ -17,7 +17,9 @@ use crate::base::fault::{Fault, Kind, Outcome};
 use crate::engine::core::Incoming;
 use crate::engine::handle::{Call, TAIL_CHUNKS_MAX};
 use crate::engine::intake::Caller;
-use crate::engine::link::frames::{Difference, FromEngine, Id, PROTOCOL, ToEngine, codec, decode, encode};
+use crate::engine::link::frames::{
+    BEAT, Difference, FromEngine, Id, PROTOCOL, ToEngine, codec, decode, encode,
+};
 use crate::model::exec::{ExecInput, ExecSession};
 use crate::model::world::World;
 
@@ -136,6 +138,8 @@ async fn tell(
     let mut sent = Arc::new(World::default());
     let mut pace = tokio::time::interval(WORLD_EVERY);
     pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut beat = tokio::time::interval(BEAT);
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut fresh = true;
     loop {
         tokio::select! {
@@ -150,6 +154,7 @@ async fn tell(
                 if sink.send(bytes).await.is_err() { return }
             }
             changed = world.changed(), if !fresh => if changed.is_err() { return } else { fresh = true },
+            _ = beat.tick() => fresh = true,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The promises of [`Runtime`](crate::ports::runtime::Runtime) by name: each adapter's test runs [`ALL`] of them.
+//! The promises of [`Runtime`] by name: each adapter's test runs [`ALL`] of them.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;

@@ -87,10 +87,77 @@ impl App {
     }
 }
 
-/// JSON laid out; what is no JSON stays as it came.
+/// The engine's JSON laid out, in the engine's own order and spelling; what is no JSON stands as it is.
 fn pretty(json: &str) -> Vec<String> {
-    let laid_out =
-        serde_json::from_str::<serde_json::Value>(json).and_then(|v| serde_json::to_string_pretty(&v));
-    let text = laid_out.unwrap_or_else(|_| json.to_owned());
+    let is_json = serde_json::from_str::<serde::de::IgnoredAny>(json).is_ok();
+    let text = if is_json { laid_out(json).join("\n") } else { json.to_owned() };
     safe_lines(&text).lines().map(str::to_owned).collect()
+}
+
+/// JSON as lines; strings are not looked into.
+fn laid_out(json: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
+    let mut chars = json.chars().filter(|c| !matches!(c, '\n' | '\r')).peekable();
+    let fresh = |depth: usize| "  ".repeat(depth);
+    while let Some(c) = chars.next() {
+        if !quoted && c == ' ' {
+            continue;
+        }
+        if matches!(c, '}' | ']') && !quoted {
+            depth = depth.saturating_sub(1);
+            if !lines.last().is_some_and(|l| l.ends_with(['{', '['])) {
+                lines.push(fresh(depth));
+            }
+        }
+        if let Some(line) = lines.last_mut() {
+            line.push(c);
+            if c == ':' && !quoted {
+                line.push(' ');
+            }
+        }
+        match c {
+            _ if quoted => quoted = escaped || c != '"',
+            '"' => quoted = true,
+            '{' | '[' => {
+                depth += 1;
+                if chars.peek().is_some_and(|next| !matches!(next, '}' | ']')) {
+                    lines.push(fresh(depth));
+                }
+            }
+            ',' => lines.push(fresh(depth)),
+            _ => {}
+        }
+        escaped = quoted && c == '\\' && !escaped;
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_laid_out_in_its_own_order() {
+        let json = r#"{"Id":"b\"{,}","Args":[],"Z":{"a":1.50,"None":null},"L":["x:y\\",[2]],"E":{}}"#;
+        let wanted = [
+            "{",
+            r#"  "Id": "b\"{,}","#,
+            r#"  "Args": [],"#,
+            r#"  "Z": {"#,
+            r#"    "a": 1.50,"#,
+            r#"    "None": null"#,
+            "  },",
+            r#"  "L": ["#,
+            r#"    "x:y\\","#,
+            "    [",
+            "      2",
+            "    ]",
+            "  ],",
+            r#"  "E": {}"#,
+            "}",
+        ];
+        assert_eq!(pretty(json), wanted);
+        assert_eq!(pretty("no\njson"), ["no", "json"]);
+    }
 }

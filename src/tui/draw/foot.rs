@@ -110,7 +110,7 @@ fn preview_lines(p: &Preview) -> Vec<(String, Role)> {
             let image = if x.has_image == Some(false) { " (pulls the image)" } else { "" };
             format!("{} +{}{image}", x.host, x.count)
         };
-        let eta = p.eta_ms.map(|ms| format!(" · about {}", text::age(ms))).unwrap_or_default();
+        let eta = p.eta_ms.map(|ms| format!(" · about {}", text::age(ms.max(1000)))).unwrap_or_default();
         let places: Vec<String> = p.places.iter().map(place).collect();
         out.push((format!("new: {}{eta}", places.join(", ")), Role::Text));
     }

@@ -46,7 +46,7 @@ pub const COLUMNS: &[Column] = &[
     left("WHAT", 8, 0, "what sort of line"),
     left("BY", 8, 3, "a person, or the engine"),
     left("ABOUT", 18, 5, "the pool, slot or host"),
-    rest("TEXT", 36, "the sentence"),
+    rest("TEXT", 37, "the sentence"),
 ];
 
 impl Listed for Entry {

@@ -85,7 +85,7 @@ pub struct Rows<R> {
     pub cursor: Cursor<RowKey>,
     /// Only rows with this text.
     pub filter: String,
-    /// Columns that a note may take; longer ones are broken into at most [`NOTE_LINES`].
+    /// Columns that a note may take; longer ones are broken into at most three lines.
     pub note_width: usize,
 }
 

@@ -1,0 +1,296 @@
+//! Ten thousand containers: the console on a simulated fleet in a real terminal, and the costly functions by themselves.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::expect_used,
+    dead_code,
+    reason = "a bench measures real time and says what failed by failing"
+)]
+
+mod kit;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kit::process;
+use kit::pty::Tui;
+use kit::{LONGSHORE, Verdict, longshore, median, quantile, setting};
+use longshore::base::clock::Millis;
+use longshore::base::ids::{ContainerId, HostId, InstallId, OpId, PoolId};
+use longshore::model::container::{Container, Health, Owner, State, Tag};
+use longshore::model::desired::{Desired, Write as Change};
+use longshore::model::host::{HostConfig, HostFacts, HostSource, HostView, Seen};
+use longshore::model::instance::{Instance, Phase};
+use longshore::model::pool::{Pool, PoolSpec};
+use longshore::model::world::{EngineView, Mode, World};
+use longshore::plan::reconcile::{Input, reconcile};
+use longshore::tui::app::{App, Settings};
+use longshore::tui::draw::draw;
+use longshore::tui::event::Event;
+use longshore::tui::theme::{self, Depth};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use regex::Regex;
+
+const HOSTS: u32 = 50;
+const POOLS: u32 = 1_000;
+const SLOTS: u32 = 10;
+const NOW: Millis = Millis(1_792_555_331_000);
+
+fn scenario(loose: u32) -> String {
+    let mut text = "about = \"ten thousand\"\nseed = 1\n".to_owned();
+    for host in 1..=HOSTS {
+        let _ = writeln!(text, "[[hosts]]\nname = \"h{host}\"");
+    }
+    text += "[[images]]\nname = \"app:1\"\neverywhere = true\n[[behaviours]]\nstart_ms = [10, 40]\nlog_per_minute = 6\n";
+    if loose > 0 {
+        let _ = writeln!(
+            text,
+            "[[existing]]\nbelongs = {{ loose = {{ name = \"box\" }} }}\nimage = \"app:1\"\ncount = {loose}"
+        );
+    }
+    text
+}
+
+fn pool_file(pools: u32) -> String {
+    let mut text = "name: fleet\nservices:\n".to_owned();
+    for pool in 0..pools {
+        let _ = writeln!(
+            text,
+            "  p{pool:03}: {{ image: \"app:1\", network_mode: none, deploy: {{ replicas: {SLOTS} }} }}"
+        );
+    }
+    text
+}
+
+/// The practice console on a scenario; its temporary files lie in `dir`.
+fn practice(dir: &Path, text: &str) -> Tui {
+    std::fs::create_dir_all(dir).expect("a directory");
+    let file = dir.join("scenario.toml").display().to_string();
+    std::fs::write(&file, text).expect("the scenario");
+    Tui::start(LONGSHORE, &["demo", "--scenario", &file], &[("TMPDIR", &dir.display().to_string())])
+}
+
+fn state_of(dir: &Path) -> Option<PathBuf> {
+    let mut all = std::fs::read_dir(dir).ok()?.flatten().map(|e| e.path());
+    all.find(|path| path.join("engine.sock").exists())
+}
+
+/// Forty presses down and up, then how quick they were and what the process holds.
+fn keys(tui: &mut Tui, what: &str, names: &Regex, verdict: &mut Verdict) {
+    let (mut times, mut lost) = (Vec::new(), 0);
+    for i in 0..60 {
+        match tui.press(if i / 15 % 2 == 0 { b"j" } else { b"k" }, names) {
+            Some(press) => times.push(press.ms),
+            None => lost += 1,
+        }
+    }
+    let rss = process::rss(tui.pid());
+    println!(
+        "{what}: key p50 {:.2} ms, p95 {:.2} ms, {lost} without effect, {rss:.1} MiB",
+        median(&times),
+        quantile(&times, 0.95)
+    );
+    verdict.at_most(&format!("{what}: key p95 (ms)"), quantile(&times, 0.95), 16.0);
+    verdict.at_most(&format!("{what}: keys without effect"), f64::from(lost), 0.0);
+    verdict.at_most(&format!("{what}: resident memory (MiB)"), rss, 120.0);
+}
+
+fn strangers(dir: &Path, verdict: &mut Verdict) {
+    let mut tui = practice(dir, &scenario(POOLS * SLOTS / HOSTS));
+    tui.watch(Duration::from_secs(8));
+    show(&tui);
+    let names = Regex::new(r"box|h\d+").expect("a pattern");
+    let help = Regex::new("Help: ").expect("a pattern");
+    let mut times = Vec::new();
+    for i in 0..40 {
+        times.extend(tui.flip(if i % 2 == 0 { b"?" } else { b"\x1b" }, &help));
+        tui.watch(Duration::from_millis(100));
+    }
+    println!(
+        "10,000 strangers: help opens and closes, p50 {:.2} ms, p95 {:.2} ms",
+        median(&times),
+        quantile(&times, 0.95)
+    );
+    tui.send(b"2");
+    tui.send(b"\t");
+    tui.watch(Duration::from_millis(500));
+    keys(&mut tui, "10,000 strangers in one list", &names, verdict);
+    tui.close(b"q");
+}
+
+fn pools(dir: &Path, count: u32, verdict: &mut Verdict) {
+    let mut tui = practice(dir, &scenario(0));
+    tui.watch(Duration::from_secs(2));
+    let state = state_of(dir).expect("the practice engine's state").display().to_string();
+    let file = dir.join("fleet.yml").display().to_string();
+    std::fs::write(&file, pool_file(count)).expect("the pool file");
+    let begin = Instant::now();
+    let out = longshore(&["--state", &state, "up", &file, "--wait=240"]);
+    let took = begin.elapsed().as_secs_f64();
+    if !out.status.success() {
+        println!("up: {}", String::from_utf8_lossy(&out.stderr).lines().last().unwrap_or_default());
+    }
+    println!("{} simulated containers in {count} pools brought up in {took:.1} s", count * SLOTS);
+    tui.watch(Duration::from_secs(10));
+    show(&tui);
+    let cpu = process::cpu(tui.pid());
+    let bytes = tui.bytes;
+    tui.watch(Duration::from_secs(20));
+    println!(
+        "idle: {:.1} CPU s a minute, {} bytes/s",
+        (process::cpu(tui.pid()) - cpu) * 3.0,
+        (tui.bytes - bytes) / 20
+    );
+    let names = Regex::new(r"fleet/p\d+").expect("a pattern");
+    keys(&mut tui, &format!("{} containers in {count} pools", count * SLOTS), &names, verdict);
+    tui.close(b"q");
+}
+
+fn show(tui: &Tui) {
+    if setting("LONGSHORE_BENCH_SHOW", 0) > 0 {
+        println!("{}", tui.text());
+    }
+}
+
+/// All that a core knows of 10,000 containers in 1,000 pools on 50 hosts, each where it should be.
+fn known() -> (Desired, BTreeMap<HostId, Arc<HostView>>) {
+    let install = InstallId("0a1b2c3d".into());
+    let mut desired = Desired { install: install.clone(), ..Desired::default() };
+    let host_id = |n: u32| HostId::new(&format!("h{}", n % HOSTS + 1)).expect("a name");
+    let mut lists: BTreeMap<HostId, Vec<Container>> = BTreeMap::new();
+    for p in 0..POOLS {
+        let id: PoolId = format!("fleet/p{p:03}").parse().expect("a name");
+        let spec = PoolSpec { image: "app:1".into(), replicas: SLOTS, ..PoolSpec::default() };
+        desired.apply(&Change::PutPool(pool(id.clone(), spec)));
+        for slot in 1..=SLOTS {
+            let host = host_id(p * SLOTS + slot);
+            let instance = Instance {
+                pool: id.clone(),
+                slot,
+                generation: 1,
+                host: host.clone(),
+                revision: 1,
+                op: OpId(1),
+                phase: Phase::Started,
+                failures: 0,
+                retry_at: None,
+                cause: None,
+                since: NOW,
+            };
+            let tag = instance.tag(&install);
+            lists.entry(host).or_default().push(container(p * SLOTS + slot, tag));
+            desired.apply(&Change::PutInstance(instance));
+        }
+    }
+    let view = |(id, mut containers): (HostId, Vec<Container>)| {
+        containers.sort_by(|a, b| a.id.cmp(&b.id));
+        let config = HostConfig {
+            id: id.clone(),
+            address: "sim".into(),
+            tls_dir: None,
+            source: HostSource::Simulated,
+        };
+        let facts =
+            HostFacts { cpus: 16, memory: 64 << 30, engine_id: id.as_str().into(), ..HostFacts::default() };
+        let view = HostView {
+            seen: Seen::At(NOW),
+            lists: 1,
+            facts: Arc::new(facts),
+            containers: Arc::new(containers),
+            ..HostView::never(config)
+        };
+        (id, Arc::new(view))
+    };
+    let hosts = lists.into_iter().map(view).collect();
+    (desired, hosts)
+}
+
+fn pool(id: PoolId, spec: PoolSpec) -> Pool {
+    Pool {
+        id,
+        revision: 1,
+        want: spec.replicas,
+        spec,
+        version: 1,
+        down: false,
+        hosts: Vec::new(),
+        last_scale: None,
+    }
+}
+
+fn container(number: u32, tag: Tag) -> Container {
+    Container {
+        id: ContainerId::new(&format!("{number:064x}")),
+        name: tag.container_name().as_str().into(),
+        image: "app:1".into(),
+        state: State::Running,
+        health: Health::None,
+        exit: None,
+        created: NOW,
+        ports: Vec::new(),
+        address: None,
+        owner: Owner::Longshore(tag),
+    }
+}
+
+/// Milliseconds of one call, the median of twenty.
+fn time<T>(mut call: impl FnMut() -> T) -> f64 {
+    let times: Vec<f64> = (0..20)
+        .map(|_| {
+            let begin = Instant::now();
+            black_box(call());
+            begin.elapsed().as_secs_f64() * 1000.0
+        })
+        .collect();
+    median(&times)
+}
+
+/// The functions that see everything, beside a plain copy of what they see.
+fn functions(verdict: &mut Verdict) {
+    let (desired, hosts) = known();
+    let (busy, leaving) = (BTreeMap::new(), BTreeSet::new());
+    let (desired, hosts) = (&desired, &hosts);
+    let input = Input { now: NOW, desired, hosts, beginning: false, busy: &busy, leaving: &leaving };
+    let plan = reconcile(&input);
+    assert!(plan.steps.is_empty() && plan.removals.is_empty(), "all is as it should be");
+    let copy = time(|| {
+        let lists: Vec<Vec<Container>> = hosts.values().map(|h| h.containers.to_vec()).collect();
+        (desired.clone(), lists)
+    });
+    let planning = time(|| reconcile(&input));
+    let engine =
+        EngineView { install: Some(desired.install.clone()), mode: Mode::Active, ..EngineView::default() };
+    let pools = plan.pools.into_iter().map(|(id, view)| (id, Arc::new(view))).collect();
+    let world =
+        Arc::new(World { at: NOW, revision: 1, engine, hosts: hosts.clone(), pools, ..World::default() });
+    let theme = theme::built_in("dark", Depth::True).expect("the dark theme");
+    let mut app = App::new(Settings::default(), theme, kit::pty::SIZE);
+    let update = time(|| app.update(NOW, Event::World(world.clone())));
+    let area = Rect::new(0, 0, kit::pty::SIZE.0, kit::pty::SIZE.1);
+    let drawing = time(|| {
+        let mut buf = Buffer::empty(area);
+        draw(&app, &mut buf);
+        buf
+    });
+    println!(
+        "10,000 containers in 1,000 pools: a plain copy {copy:.2} ms, reconcile {planning:.2} ms, rows of a new world {update:.2} ms, a frame {drawing:.2} ms"
+    );
+    verdict.at_most("reconcile to a plain copy", planning / copy, 5.0);
+    verdict.at_most("rows and a frame (ms)", update + drawing, 16.0);
+}
+
+fn main() -> ExitCode {
+    let mut verdict = Verdict::default();
+    functions(&mut verdict);
+    let dir = tempfile::tempdir().expect("a directory");
+    strangers(&dir.path().join("strangers"), &mut verdict);
+    let count = u32::try_from(setting("LONGSHORE_BENCH_POOLS", u64::from(POOLS))).unwrap_or(POOLS);
+    pools(&dir.path().join("pools"), count, &mut verdict);
+    verdict.status()
+}
