@@ -10,7 +10,7 @@ mod switch;
 use std::sync::Arc;
 
 use flow::{Flow, cluster, host, pass, pool_id, spec};
-use longshore::adapters::sim::{Behaviour, Scenario, Span, Trouble};
+use longshore::adapters::sim::{Behaviour, ImagePlan, Scenario, Span, Trouble};
 use longshore::model::command::{Busy, Command, Target};
 use longshore::model::container::State;
 use longshore::model::host::{HostConfig, HostSource, Seen};
@@ -147,6 +147,7 @@ async fn everybody_who_queued_gets_a_turn() {
 }
 
 #[tokio::test(start_paused = true)]
+#[expect(clippy::disallowed_methods, reason = "another program's connection is what is tested")]
 async fn a_release_that_cannot_be_written_does_not_deafen_the_engine() {
     let flow = Flow::begin(Scenario::uniform(1, "app:1").unwrap()).await;
     flow.up(cluster("feed", &[("web", spec(2))])).await;
@@ -222,4 +223,24 @@ async fn jobs_that_failed_are_not_reported_as_done() {
     flow.until("it is over", |w| w.operations.iter().any(|o| o.status.is_over())).await;
     let status = flow.world().operations[0].status.clone();
     assert!(matches!(&status, OpStatus::Failed { why } if why.contains("exit status 1")), "{status:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_goes_down_does_not_wait_for_its_pulls() {
+    let mut scenario = Scenario::uniform(1, "app:1").unwrap();
+    scenario.images.push(ImagePlan {
+        name: "huge:1".into(),
+        size_mb: 1_000_000,
+        on: vec![],
+        everywhere: false,
+        healthcheck: false,
+    });
+    let flow = Flow::begin(scenario).await;
+    flow.up(cluster("feed", &[("web", PoolSpec { image: "huge:1".into(), ..spec(12) })])).await;
+    pass(5).await;
+    let target = Target::Pool(pool_id("feed/web"));
+    flow.command("alice", Command::Down { target, confirm: None }).await.unwrap();
+    pass(20).await;
+    assert!(flow.world().pools.is_empty(), "{:?}", flow.pool("feed/web").unwrap().slots);
+    assert!(flow.truth().is_empty());
 }

@@ -20,6 +20,8 @@ use crate::ports::runtime::{Ending, Runtime};
 const CREATES_A_HOST: usize = 8;
 /// Removals at a time on one host: most of the time of each is the container's own grace time.
 const REMOVALS_A_HOST: usize = 64;
+/// Whether a step was taken back is looked at so often during a pull.
+const TAKEN_BACK_LOOK: std::time::Duration = std::time::Duration::from_millis(250);
 /// A pull is told again after so many thousandths.
 const PULL_STEP: u16 = 10;
 
@@ -81,8 +83,9 @@ impl Executor {
             let report = if cancelled.load(Ordering::SeqCst) {
                 Report::Cancelled(instance)
             } else {
-                match make(&*runtime, &tag, &spec, &instance, &reports).await {
-                    Ok(()) => Report::Started(instance),
+                match make(&*runtime, &tag, &spec, &instance, &cancelled, &reports).await {
+                    Ok(true) => Report::Started(instance),
+                    Ok(false) => Report::Cancelled(instance),
                     Err(fault) if fault.is_unknown() => Report::Unknown(instance, fault),
                     Err(fault) => Report::Failed(instance, fault),
                 }
@@ -130,13 +133,22 @@ fn turns(map: &mut BTreeMap<HostId, Arc<Semaphore>>, host: &HostId, at_once: usi
     map.entry(host.clone()).or_insert_with(|| Arc::new(Semaphore::new(at_once))).clone()
 }
 
+/// Completes when a step was taken back.
+async fn taken_back(cancelled: &AtomicBool) {
+    while !cancelled.load(Ordering::SeqCst) {
+        tokio::time::sleep(TAKEN_BACK_LOOK).await;
+    }
+}
+
+/// True when it was made and started, false when it was taken back before there was anything of it.
 async fn make(
     runtime: &dyn Runtime,
     tag: &Tag,
     spec: &PoolSpec,
     instance: &Instance,
+    cancelled: &AtomicBool,
     reports: &mpsc::Sender<Report>,
-) -> Result<(), Fault> {
+) -> Result<bool, Fault> {
     // Progress is only shown: when the core is busy, it may be dropped.
     let tell = |activity| drop(reports.try_send(Report::Progress(instance.clone(), activity)));
     let shown = AtomicU16::new(0);
@@ -149,7 +161,12 @@ async fn make(
     let id = match runtime.create(tag, spec).await {
         Err(fault) if fault.kind == Kind::NotFound => {
             tell(Activity::Pulling(None));
-            runtime.pull(&spec.image, &pulled).await.map_err(|f| {
+            let done = tokio::select! {
+                done = runtime.pull(&spec.image, &pulled) => done,
+                // A pull may take an hour: nobody waits for one that is not wanted any more.
+                () = taken_back(cancelled) => return Ok(false),
+            };
+            done.map_err(|f| {
                 f.because(format!("image {} is not on {} and cannot be pulled", spec.image, instance.host))
             })?;
             tell(Activity::Creating);
@@ -164,7 +181,7 @@ async fn make(
             let _ = runtime.remove(&id).await;
             Err(fault)
         }
-        other => other,
+        other => other.map(|()| true),
     }
 }
 

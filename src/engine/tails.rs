@@ -20,6 +20,8 @@ use crate::ports::runtime::{LogWanted, RawLine, Runtime};
 const GATHER: Duration = Duration::from_millis(60);
 /// Lines that one chunk may bring while following; the oldest beyond that are dropped and counted.
 const CHUNK_LINES: usize = 1_000;
+/// Bytes of text in one chunk; with the number of chunks that may wait it bounds the memory of a tail.
+const CHUNK_BYTES: usize = 256 * 1024;
 /// Lines that one container may be ahead of the merge.
 const LANE_LINES: usize = 256;
 
@@ -150,7 +152,7 @@ async fn once(request: &LogRequest, runtimes: &Runtimes, sources: &[Source], sin
         readers.spawn(read(lane_number(index), source.clone(), runtime.clone(), wanted(request, false), out));
         lanes.push((None, lines));
     }
-    let mut chunk = Vec::new();
+    let (mut chunk, mut bytes) = (Vec::new(), 0);
     loop {
         for (head, lines) in &mut lanes {
             while head.is_none() {
@@ -169,9 +171,11 @@ async fn once(request: &LogRequest, runtimes: &Runtimes, sources: &[Source], sin
             .min_by_key(|(head, _)| head.as_ref().map(|l: &LogLine| l.at));
         let taken = oldest.and_then(|(head, _)| head.take());
         let ended = taken.is_none();
+        bytes += taken.as_ref().map_or(0, |line| line.text.raw().len());
         chunk.extend(taken);
-        if (chunk.len() >= CHUNK_LINES || ended) && !chunk.is_empty() {
+        if (chunk.len() >= CHUNK_LINES || bytes >= CHUNK_BYTES || ended) && !chunk.is_empty() {
             let full = std::mem::take(&mut chunk);
+            bytes = 0;
             if sink.send(LogChunk::Lines(full)).await.is_err() {
                 return;
             }
@@ -269,19 +273,36 @@ impl Follow {
         if self.sink.is_closed() {
             return false;
         }
-        // Two places: one for the count of what is missing, one for the lines.
-        if self.sink.capacity() < 2 {
-            *skipped += fresh.len() as u64;
-            return true;
-        }
-        if *skipped > 0 && self.sink.try_send(LogChunk::Skipped(*skipped)).is_ok() {
-            *skipped = 0;
-        }
-        if !fresh.is_empty() {
-            let _ = self.sink.try_send(LogChunk::Lines(fresh));
+        for part in parts(fresh) {
+            // Two places: one for the count of what is missing, one for the lines.
+            if self.sink.capacity() < 2 {
+                *skipped += part.len() as u64;
+                continue;
+            }
+            if *skipped > 0 && self.sink.try_send(LogChunk::Skipped(*skipped)).is_ok() {
+                *skipped = 0;
+            }
+            let _ = self.sink.try_send(LogChunk::Lines(part));
         }
         true
     }
+}
+
+/// Lines in parts of about [`CHUNK_BYTES`] each.
+fn parts(lines: Vec<LogLine>) -> Vec<Vec<LogLine>> {
+    let mut parts: Vec<Vec<LogLine>> = Vec::new();
+    let mut bytes = CHUNK_BYTES;
+    for line in lines {
+        if bytes >= CHUNK_BYTES {
+            parts.push(Vec::new());
+            bytes = 0;
+        }
+        bytes += line.text.raw().len();
+        if let Some(part) = parts.last_mut() {
+            part.push(line);
+        }
+    }
+    parts
 }
 
 /// Reads on for a moment so that lines of many containers can be ordered; keeps the newest, counts the rest.
@@ -301,5 +322,24 @@ async fn gather(
             let surplus = batch.len() - CHUNK_LINES;
             dropped += batch.drain(..surplus).filter(Result::is_ok).count() as u64;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lines_make_small_chunks() {
+        let long = |n| LogLine {
+            at: Millis(n),
+            lane: 0,
+            stderr: false,
+            text: "x".repeat(16 * 1024).as_str().into(),
+        };
+        let parts = parts((0..100).map(long).collect());
+        let sizes: Vec<usize> = parts.iter().map(Vec::len).collect();
+        assert_eq!(sizes, [16, 16, 16, 16, 16, 16, 4]);
+        assert!(parts.concat().is_sorted_by_key(|l| l.at));
     }
 }
