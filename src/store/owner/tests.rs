@@ -66,12 +66,15 @@ async fn a_state_that_was_removed_acknowledges_nothing() {
     let opened = Store::open(dir.path(), clock(), install()).await.unwrap();
     let kept = dir.path().join("kept.db");
     std::fs::rename(dir.path().join(open::FILE), &kept).unwrap();
-    let fault = opened.store.apply(vec![Write::PutPool(pool(1))]).await.unwrap_err();
+    let fault = opened.store.apply(vec![Write::PutPool(Box::new(pool(1)))]).await.unwrap_err();
     assert!(fault.to_string().contains("was removed or replaced"), "{fault}");
     std::fs::write(dir.path().join(open::FILE), b"").unwrap();
-    assert_eq!(opened.store.apply(vec![Write::PutPool(pool(1))]).await.unwrap_err().kind, Kind::Refused);
+    assert_eq!(
+        opened.store.apply(vec![Write::PutPool(Box::new(pool(1)))]).await.unwrap_err().kind,
+        Kind::Refused
+    );
     std::fs::rename(kept, dir.path().join(open::FILE)).unwrap();
-    opened.store.apply(vec![Write::PutPool(pool(1))]).await.unwrap();
+    opened.store.apply(vec![Write::PutPool(Box::new(pool(1)))]).await.unwrap();
 }
 
 #[tokio::test]
