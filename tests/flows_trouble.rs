@@ -147,7 +147,6 @@ async fn everybody_who_queued_gets_a_turn() {
 }
 
 #[tokio::test(start_paused = true)]
-#[expect(clippy::disallowed_methods, reason = "another program's connection is what is tested")]
 async fn a_release_that_cannot_be_written_does_not_deafen_the_engine() {
     let flow = Flow::begin(Scenario::uniform(1, "app:1").unwrap()).await;
     flow.up(cluster("feed", &[("web", spec(2))])).await;
