@@ -95,7 +95,7 @@ fn foreign(n: u64, owner: Owner) -> Container {
 impl Model {
     fn new() -> Model {
         let mut desired = Desired { install: InstallId("0a1b2c3d".into()), next_op: 1, ..Desired::default() };
-        (0..2).for_each(|i| desired.apply(&Write::PutPool(pool(i, 2))));
+        (0..2).for_each(|i| desired.apply(&Write::PutPool(Box::new(pool(i, 2)))));
         let other_install = Tag {
             install: InstallId("ffffffff".into()),
             pool: id(0),
@@ -204,11 +204,11 @@ impl Model {
                     .get(&id(*p))
                     .cloned()
                     .unwrap_or_else(|| Pool { revision: 7, ..pool(*p, 0) });
-                self.desired.apply(&Write::PutPool(Pool { want: *n, down: false, ..old }));
+                self.desired.apply(&Write::PutPool(Box::new(Pool { want: *n, down: false, ..old })));
             }
             Trouble::Down(p) => {
                 if let Some(old) = self.desired.pools.get(&id(*p)).cloned() {
-                    self.desired.apply(&Write::PutPool(Pool { down: true, ..old }));
+                    self.desired.apply(&Write::PutPool(Box::new(Pool { down: true, ..old })));
                 }
             }
             Trouble::Lose(h) => self.hosts.get_mut(&host(*h)).unwrap().0 = false,
@@ -232,7 +232,7 @@ impl Model {
             }
             Trouble::NewRevision(p) => {
                 if let Some(old) = self.desired.pools.get(&id(*p)).cloned() {
-                    self.desired.apply(&Write::PutPool(Pool { revision: old.revision + 1, ..old }));
+                    self.desired.apply(&Write::PutPool(Box::new(Pool { revision: old.revision + 1, ..old })));
                 }
             }
             Trouble::FailCreates(yes) => self.fail_creates = *yes,
