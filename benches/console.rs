@@ -171,7 +171,7 @@ fn flood(lab: &Lab, dir: &Path, who: &Contestant, verdict: &mut Verdict) {
     let flood = help_keys(who, &help, b"gl", Duration::from_secs(2), Some(&mut skipped));
     let (before, during) = (quantile(&quiet.0, 0.95), quantile(&flood.0, 0.95));
     println!(
-        "log at full speed for 30 s: help opens and closes, p50 {:.2} ms, p95 {during:.2} ms, {} without effect; on quiet pools p50 {:.2} ms, p95 {before:.2} ms",
+        "log at full speed for 30 s: help opens, p50 {:.2} ms, p95 {during:.2} ms, {} without effect; on quiet pools p50 {:.2} ms, p95 {before:.2} ms",
         median(&flood.0),
         flood.2,
         median(&quiet.0)
