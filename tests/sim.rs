@@ -311,10 +311,10 @@ async fn networks_are_made_and_kept_while_used() {
     assert_eq!(runtime.create(&tag(1), &joined).await.unwrap_err().kind, Kind::NotFound);
     joined.networks = vec![network(false)];
     let id = running(&runtime, 1, &joined).await;
-    assert_eq!(runtime.remove_network("feed_net").await.unwrap_err().kind, Kind::Conflict);
+    assert_eq!(runtime.remove_network("feed_net", &tag(1).install).await.unwrap_err().kind, Kind::Conflict);
     runtime.remove(&id).await.unwrap();
-    runtime.remove_network("feed_net").await.unwrap();
-    runtime.remove_network("feed_net").await.unwrap();
+    runtime.remove_network("feed_net", &tag(1).install).await.unwrap();
+    runtime.remove_network("feed_net", &tag(1).install).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{AcquireError, Semaphore, SemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 
 use crate::base::fault::{Fault, Kind};
@@ -18,6 +18,8 @@ use crate::ports::runtime::{Ending, Runtime};
 
 /// Containers made at a time on one host: an engine is quickest with 4 to 8 (measured, 8 of them: 96 ms a container).
 const CREATES_A_HOST: usize = 8;
+/// Pulls at a time on one host: more share the same line.
+const PULLS_A_HOST: usize = 4;
 /// Removals at a time on one host: most of the time of each is the container's own grace time.
 const REMOVALS_A_HOST: usize = 64;
 /// Whether a step was taken back is looked at so often during a pull.
@@ -48,6 +50,7 @@ pub enum Report {
 pub struct Executor {
     install: InstallId,
     creates: BTreeMap<HostId, Arc<Semaphore>>,
+    pulls: BTreeMap<HostId, Arc<Semaphore>>,
     removals: BTreeMap<HostId, Arc<Semaphore>>,
     reports: mpsc::Sender<Report>,
     /// Ends with the executor: a core that is fenced or dropped does nothing more.
@@ -60,6 +63,7 @@ impl Executor {
         Executor {
             install,
             creates: BTreeMap::new(),
+            pulls: BTreeMap::new(),
             removals: BTreeMap::new(),
             reports,
             tasks: JoinSet::new(),
@@ -76,14 +80,16 @@ impl Executor {
         cancelled: Arc<AtomicBool>,
     ) {
         let turn = turns(&mut self.creates, &instance.host, CREATES_A_HOST);
+        let pulls = turns(&mut self.pulls, &instance.host, PULLS_A_HOST);
         let tag = instance.tag(&self.install);
         let reports = self.reports.clone();
         self.spawn(async move {
-            let _turn = turn.acquire().await;
+            let held = turn.acquire().await;
             let report = if cancelled.load(Ordering::SeqCst) {
                 Report::Cancelled(instance)
             } else {
-                match make(&*runtime, &tag, &spec, &instance, &cancelled, &reports).await {
+                let turns = Turns { creates: &turn, pulls: &pulls, held };
+                match make(&*runtime, &tag, &spec, &instance, turns, &cancelled, &reports).await {
                     Ok(true) => Report::Started(instance),
                     Ok(false) => Report::Cancelled(instance),
                     Err(fault) if fault.is_unknown() => Report::Unknown(instance, fault),
@@ -110,9 +116,10 @@ impl Executor {
 
     /// Removes networks that were made for a pool which is gone. One that is still in use stays, another pool has it.
     pub fn remove_networks(&mut self, runtime: Arc<dyn Runtime>, names: Vec<String>) {
+        let install = self.install.clone();
         self.spawn(async move {
             for name in names {
-                let _ = runtime.remove_network(&name).await;
+                let _ = runtime.remove_network(&name, &install).await;
             }
         });
     }
@@ -133,6 +140,13 @@ fn turns(map: &mut BTreeMap<HostId, Arc<Semaphore>>, host: &HostId, at_once: usi
     map.entry(host.clone()).or_insert_with(|| Arc::new(Semaphore::new(at_once))).clone()
 }
 
+/// The limits of a host that one creation takes its turns of.
+struct Turns<'a> {
+    creates: &'a Semaphore,
+    pulls: &'a Semaphore,
+    held: Result<SemaphorePermit<'a>, AcquireError>,
+}
+
 /// Completes when a step was taken back.
 async fn taken_back(cancelled: &AtomicBool) {
     while !cancelled.load(Ordering::SeqCst) {
@@ -146,6 +160,7 @@ async fn make(
     tag: &Tag,
     spec: &PoolSpec,
     instance: &Instance,
+    mut turns: Turns<'_>,
     cancelled: &AtomicBool,
     reports: &mpsc::Sender<Report>,
 ) -> Result<bool, Fault> {
@@ -161,8 +176,14 @@ async fn make(
     let id = match runtime.create(tag, spec).await {
         Err(fault) if fault.kind == Kind::NotFound => {
             tell(Activity::Pulling(None));
+            // An hour's pull must not keep the host's other pools from being mended.
+            drop(turns.held);
+            let pull = async {
+                let _turn = turns.pulls.acquire().await;
+                runtime.pull(&spec.image, &pulled).await
+            };
             let done = tokio::select! {
-                done = runtime.pull(&spec.image, &pulled) => done,
+                done = pull => done,
                 // A pull may take an hour: nobody waits for one that is not wanted any more.
                 () = taken_back(cancelled) => return Ok(false),
             };
@@ -170,6 +191,7 @@ async fn make(
                 f.because(format!("image {} is not on {} and cannot be pulled", spec.image, instance.host))
             })?;
             tell(Activity::Creating);
+            turns.held = turns.creates.acquire().await;
             runtime.create(tag, spec).await?
         }
         other => other?,

@@ -1,6 +1,6 @@
 //! Merged logs: the streams of many containers as one, ordered by time, bounded, with every dropped line counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::base::clock::Millis;
+use crate::base::fault::Fault;
 use crate::base::ids::{ContainerId, HostId, InstallId, PoolId, Slot};
 use crate::model::container::{Owner, Tag};
 use crate::model::logs::{LANES_MAX, LogChunk, LogLine, LogRequest, LogTarget};
@@ -22,8 +23,12 @@ const GATHER: Duration = Duration::from_millis(60);
 const CHUNK_LINES: usize = 1_000;
 /// Bytes of text in one chunk; with the number of chunks that may wait it bounds the memory of a tail.
 const CHUNK_BYTES: usize = 256 * 1024;
-/// Lines that one container may be ahead of the merge.
-const LANE_LINES: usize = 256;
+/// Lines that are handed on together when they are there already: one wake-up for all of them.
+const READ_LINES: usize = 128;
+/// Such handfuls that one container may be ahead of the merge.
+const LANE_HANDFULS: usize = 2;
+/// The same for all containers of a live tail together.
+const TAIL_HANDFULS: usize = 8;
 
 /// One container whose log is wanted.
 #[derive(Clone, Debug, PartialEq)]
@@ -118,25 +123,27 @@ fn line(lane: u16, raw: RawLine) -> LogLine {
     LogLine { at: raw.at, lane, stderr: raw.stderr, text: raw.text }
 }
 
+/// A handful of lines; a failure stands as a note in the place where it happened.
+type Handful = Vec<Result<LogLine, String>>;
+
 /// Reads one container's log into a channel; a failure becomes a note.
 async fn read(
     lane: u16,
     source: Source,
     runtime: Arc<dyn Runtime>,
     wanted: LogWanted,
-    out: mpsc::Sender<Result<LogLine, String>>,
+    out: mpsc::Sender<Handful>,
 ) {
+    let note = |fault: Fault| format!("{}: {fault}", source.lane);
     let mut lines = match runtime.logs(&source.container, &wanted).await {
-        Ok(lines) => lines,
-        Err(fault) => return drop(out.send(Err(format!("{}: {fault}", source.lane))).await),
+        Ok(lines) => lines.ready_chunks(READ_LINES),
+        Err(fault) => return drop(out.send(vec![Err(note(fault))]).await),
     };
-    while let Some(next) = lines.next().await {
-        let item = match next {
-            Ok(raw) => Ok(line(lane, raw)),
-            Err(fault) => Err(format!("{}: {fault}", source.lane)),
-        };
-        let failed = item.is_err();
-        if out.send(item).await.is_err() || failed {
+    while let Some(ready) = lines.next().await {
+        let handful: Handful =
+            ready.into_iter().map(|raw| raw.map(|raw| line(lane, raw)).map_err(note)).collect();
+        let failed = handful.iter().any(Result::is_err);
+        if out.send(handful).await.is_err() || failed {
             return;
         }
     }
@@ -148,28 +155,27 @@ async fn once(request: &LogRequest, runtimes: &Runtimes, sources: &[Source], sin
     let mut lanes = Vec::new();
     for (index, source) in sources.iter().enumerate() {
         let Some(runtime) = runtimes.get(&source.host) else { continue };
-        let (out, lines) = mpsc::channel(LANE_LINES);
+        let (out, lines) = mpsc::channel(LANE_HANDFULS);
         readers.spawn(read(lane_number(index), source.clone(), runtime.clone(), wanted(request, false), out));
-        lanes.push((None, lines));
+        lanes.push((VecDeque::new(), lines));
     }
     let (mut chunk, mut bytes) = (Vec::new(), 0);
     loop {
-        for (head, lines) in &mut lanes {
-            while head.is_none() {
-                match lines.recv().await {
-                    Some(Ok(line)) => *head = Some(line),
-                    Some(Err(note)) => {
-                        let _ = sink.send(LogChunk::Note(note)).await;
+        for (ready, lines) in &mut lanes {
+            while ready.is_empty() {
+                let Some(handful) = lines.recv().await else { break };
+                for item in handful {
+                    match item {
+                        Ok(line) => ready.push_back(line),
+                        Err(note) => drop(sink.send(LogChunk::Note(note)).await),
                     }
-                    None => break,
                 }
             }
         }
-        let oldest = lanes
-            .iter_mut()
-            .filter(|(head, _)| head.is_some())
-            .min_by_key(|(head, _)| head.as_ref().map(|l: &LogLine| l.at));
-        let taken = oldest.and_then(|(head, _)| head.take());
+        let first = |ready: &VecDeque<LogLine>| ready.front().map(|line| line.at);
+        let oldest =
+            lanes.iter_mut().filter(|(ready, _)| !ready.is_empty()).min_by_key(|(ready, _)| first(ready));
+        let taken = oldest.and_then(|(ready, _)| ready.pop_front());
         let ended = taken.is_none();
         bytes += taken.as_ref().map_or(0, |line| line.text.raw().len());
         chunk.extend(taken);
@@ -198,7 +204,7 @@ struct Follow {
 
 impl Follow {
     async fn run(mut self, mut world: watch::Receiver<Arc<World>>, sources: Vec<Source>) {
-        let (out, mut lines) = mpsc::channel(LANE_LINES * 4);
+        let (out, mut lines) = mpsc::channel(TAIL_HANDFULS);
         if let Some(note) = self.join(sources, &out, None) {
             let _ = self.sink.send(LogChunk::Note(note)).await;
         }
@@ -206,7 +212,7 @@ impl Follow {
         let mut batch = Vec::new();
         loop {
             tokio::select! {
-                received = lines.recv() => if let Some(first) = received { batch.push(first) },
+                received = lines.recv() => batch.extend(received.into_iter().flatten()),
                 changed = world.changed() => {
                     if changed.is_err() {
                         return;
@@ -228,7 +234,7 @@ impl Follow {
     fn join(
         &mut self,
         sources: Vec<Source>,
-        out: &mpsc::Sender<Result<LogLine, String>>,
+        out: &mpsc::Sender<Handful>,
         since: Option<Millis>,
     ) -> Option<String> {
         let total = self.lanes.len() + sources.len();
@@ -244,7 +250,7 @@ impl Follow {
     }
 
     /// A container that has come since (a scale-up, a replacement) joins, with its log from the start.
-    fn add_new(&mut self, world: &World, out: &mpsc::Sender<Result<LogLine, String>>) {
+    fn add_new(&mut self, world: &World, out: &mpsc::Sender<Handful>) {
         if !matches!(self.request.target, LogTarget::Pool(_) | LogTarget::Slot(..))
             || self.lanes.len() >= LANES_MAX
         {
@@ -261,7 +267,7 @@ impl Follow {
     }
 
     /// Hands a batch to the reader if there is room; otherwise it is counted as skipped. False when the reader is gone.
-    fn pass_on(&self, batch: &mut Vec<Result<LogLine, String>>, skipped: &mut u64) -> bool {
+    fn pass_on(&self, batch: &mut Handful, skipped: &mut u64) -> bool {
         let mut fresh = Vec::with_capacity(batch.len());
         for item in batch.drain(..) {
             match item {
@@ -306,23 +312,28 @@ fn parts(lines: Vec<LogLine>) -> Vec<Vec<LogLine>> {
 }
 
 /// Reads on for a moment so that lines of many containers can be ordered; keeps the newest, counts the rest.
-async fn gather(
-    lines: &mut mpsc::Receiver<Result<LogLine, String>>,
-    batch: &mut Vec<Result<LogLine, String>>,
-) -> u64 {
+async fn gather(lines: &mut mpsc::Receiver<Handful>, batch: &mut Handful) -> u64 {
     let until = Instant::now() + GATHER;
     let mut dropped = 0;
     loop {
-        let room = lines.len().max(1);
         tokio::select! {
-            got = lines.recv_many(batch, room) => if got == 0 { return dropped },
-            () = sleep_until(until) => return dropped,
+            got = lines.recv() => match got {
+                Some(handful) => batch.extend(handful),
+                None => return dropped,
+            },
+            () = sleep_until(until) => return dropped + trim(batch),
         }
-        if batch.len() > CHUNK_LINES {
-            let surplus = batch.len() - CHUNK_LINES;
-            dropped += batch.drain(..surplus).filter(Result::is_ok).count() as u64;
+        // Not at each handful: what is dropped is moved away in large pieces.
+        if batch.len() > CHUNK_LINES * 4 {
+            dropped += trim(batch);
         }
     }
+}
+
+/// Keeps the newest lines of a batch; tells how many went.
+fn trim(batch: &mut Handful) -> u64 {
+    let surplus = batch.len().saturating_sub(CHUNK_LINES);
+    batch.drain(..surplus).filter(Result::is_ok).count() as u64
 }
 
 #[cfg(test)]

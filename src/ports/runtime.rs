@@ -10,7 +10,7 @@ use futures_util::stream::BoxStream;
 
 use crate::base::clock::Millis;
 use crate::base::fault::Outcome;
-use crate::base::ids::ContainerId;
+use crate::base::ids::{ContainerId, InstallId};
 use crate::base::text::Untrusted;
 use crate::model::container::{Container, Tag, Usage};
 use crate::model::exec::{ExecSession, ExecWanted};
@@ -45,8 +45,9 @@ pub trait Lifecycle: Send + Sync {
     /// Removes a container with its anonymous volumes, by force. Succeeds if it is not there.
     fn remove<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Outcome<()>>;
 
-    /// Removes a network that [`Lifecycle::create`] made. Succeeds if it is not there; `Conflict` while it is in use.
-    fn remove_network<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Outcome<()>>;
+    /// Removes a network that [`Lifecycle::create`] made for this install. Succeeds if it is not there; `Conflict` while it is
+    /// in use, or when it is not this install's.
+    fn remove_network<'a>(&'a self, name: &'a str, install: &'a InstallId) -> BoxFuture<'a, Outcome<()>>;
 }
 
 /// Seeing what is on a host.

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use longshore::adapters::sim::Fleet;
 use longshore::base::fault::Outcome;
-use longshore::base::ids::{ContainerId, HostId};
+use longshore::base::ids::{ContainerId, HostId, InstallId};
 use longshore::engine::core::Connector;
 use longshore::model::container::{Container, Tag, Usage};
 use longshore::model::exec::{ExecSession, ExecWanted};
@@ -79,8 +79,8 @@ impl Lifecycle for Switch {
     fn remove<'a>(&'a self, id: &'a ContainerId) -> BoxFuture<'a, Outcome<()>> {
         self.now().remove(id)
     }
-    fn remove_network<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Outcome<()>> {
-        self.now().remove_network(name)
+    fn remove_network<'a>(&'a self, name: &'a str, install: &'a InstallId) -> BoxFuture<'a, Outcome<()>> {
+        self.now().remove_network(name, install)
     }
 }
 

@@ -131,11 +131,11 @@ async fn wait_until_gone(client: &Client, id: &ContainerId) -> Outcome<()> {
     }
 }
 
-/// Removes a network that carries our label.
-pub(super) async fn remove_network(client: &Client, name: &str) -> Outcome<()> {
+/// Removes a network that carries this install's label.
+pub(super) async fn remove_network(client: &Client, name: &str, install: &InstallId) -> Outcome<()> {
     let Some(found) = find_network(client, name).await? else { return Ok(()) };
-    if !found.labels.unwrap_or_default().contains_key(&install_label()) {
-        return Err(Fault::new(Kind::Conflict, "it was not made by longshore")
+    if found.labels.unwrap_or_default().get(&install_label()) != Some(&install.to_string()) {
+        return Err(Fault::new(Kind::Conflict, "it was not made by this install of longshore")
             .because(format!("the network {name} is left alone")));
     }
     match client.delete(NETWORK, &format!("/networks/{}", encode(name))).await {

@@ -32,7 +32,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
 use crate::base::fault::{Fault, Kind, Outcome};
-use crate::base::ids::ContainerId;
+use crate::base::ids::{ContainerId, InstallId};
 use crate::model::container::{Container, Tag, Usage};
 use crate::model::exec::{ExecSession, ExecWanted};
 use crate::model::host::{HostConfig, HostFacts};
@@ -146,8 +146,8 @@ impl Lifecycle for DockerEngine {
         lifecycle::remove(&self.client, id).boxed()
     }
 
-    fn remove_network<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Outcome<()>> {
-        lifecycle::remove_network(&self.client, name).boxed()
+    fn remove_network<'a>(&'a self, name: &'a str, install: &'a InstallId) -> BoxFuture<'a, Outcome<()>> {
+        lifecycle::remove_network(&self.client, name, install).boxed()
     }
 }
 

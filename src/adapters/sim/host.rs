@@ -15,7 +15,7 @@ use crate::adapters::sim::unit::{Bound, End, Run, Unit, scripted};
 use crate::adapters::sim::{Ms, length, ms};
 use crate::base::clock::Millis;
 use crate::base::fault::{Fault, Kind, Outcome};
-use crate::base::ids::{ContainerId, HostId};
+use crate::base::ids::{ContainerId, HostId, InstallId};
 use crate::model::container::{Container, Health, Owner, State};
 use crate::model::pool::PoolSpec;
 use crate::ports::runtime::EngineEvent;
@@ -47,7 +47,7 @@ pub(super) struct HostState {
     pub ports: BTreeMap<(u16, String), Vec<(Option<String>, ContainerId)>>,
     pub images: BTreeSet<String>,
     /// Networks by name; true for those that a creation made.
-    pub networks: BTreeMap<String, bool>,
+    pub networks: BTreeMap<String, InstallId>,
     pub specs: Vec<Arc<PoolSpec>>,
     pub condition: Condition,
     /// Grows when connections are lost: streams of an older session have ended.

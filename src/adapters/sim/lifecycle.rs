@@ -11,7 +11,7 @@ use crate::adapters::sim::scenario::Scenario;
 use crate::adapters::sim::unit::{Bound, End, Unit};
 use crate::adapters::sim::{Behaviour, Ms, length, ms};
 use crate::base::fault::{Fault, Kind, Outcome};
-use crate::base::ids::ContainerId;
+use crate::base::ids::{ContainerId, InstallId};
 use crate::model::container::{Owner, Tag};
 use crate::model::pool::{PoolSpec, Port};
 use crate::ports::runtime::Lifecycle;
@@ -68,10 +68,10 @@ impl Lifecycle for SimHost {
         }))
     }
 
-    fn remove_network<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Outcome<()>> {
-        let name = name.to_string();
+    fn remove_network<'a>(&'a self, name: &'a str, install: &'a InstallId) -> BoxFuture<'a, Outcome<()>> {
+        let (name, install) = (name.to_string(), install.clone());
         Box::pin(self.call(CallKind::RemoveNetwork, CALL_DEADLINE_MS, move |state, at| {
-            state.remove_network(&name, at).map(Done::now)
+            state.remove_network(&name, &install, at).map(Done::now)
         }))
     }
 }
@@ -109,7 +109,7 @@ impl SimHost {
 
 impl HostState {
     fn create(&mut self, tag: Tag, spec: &PoolSpec, scenario: &Scenario, at: Ms) -> Outcome<ContainerId> {
-        let name = tag.container_name();
+        let (name, install) = (tag.container_name(), tag.install.clone());
         let owner = Owner::Longshore(tag);
         if let Some(there) = self.names.get(&name).and_then(|id| self.units.get(id)) {
             if there.owner == owner {
@@ -126,7 +126,7 @@ impl HostState {
             return Err(Fault::new(Kind::NotFound, format!("no such image on {}: {image}", self.host)));
         }
         no_space(self)?;
-        self.join_networks(spec)?;
+        self.join_networks(spec, &install)?;
         let checked = match &spec.healthcheck {
             Some(check) => !check.is_off(),
             None => scenario.images.iter().any(|i| with_tag(&i.name) == image && i.healthcheck),
@@ -145,7 +145,7 @@ impl HostState {
         Ok(id)
     }
 
-    fn join_networks(&mut self, spec: &PoolSpec) -> Outcome<()> {
+    fn join_networks(&mut self, spec: &PoolSpec, install: &InstallId) -> Outcome<()> {
         if let Some(missing) =
             spec.networks.iter().find(|n| n.external && !self.networks.contains_key(&n.name))
         {
@@ -155,7 +155,7 @@ impl HostState {
             ));
         }
         for network in spec.networks.iter().filter(|n| !n.external) {
-            self.networks.entry(network.name.clone()).or_insert(true);
+            self.networks.entry(network.name.clone()).or_insert_with(|| install.clone());
         }
         Ok(())
     }
@@ -274,7 +274,11 @@ impl HostState {
         Ok(ended)
     }
 
-    fn remove_network(&mut self, name: &str, at: Ms) -> Outcome<()> {
+    fn remove_network(&mut self, name: &str, install: &InstallId, at: Ms) -> Outcome<()> {
+        if self.networks.get(name).is_some_and(|owner| owner != install) {
+            let why = format!("network {name} was not made by this install of longshore");
+            return Err(Fault::new(Kind::Conflict, why));
+        }
         let uses = |u: &Unit| {
             has_live_run(u, at) && u.spec.as_ref().is_some_and(|s| s.networks.iter().any(|n| n.name == name))
         };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use crate::base::fault::Kind;
-use crate::base::ids::ContainerId;
+use crate::base::ids::{ContainerId, InstallId};
 use crate::model::container::{Owner, State};
 use crate::model::pool::{Network, PoolSpec, Port};
 use crate::ports::contract::runtime::ContractEnv;
@@ -181,7 +181,7 @@ pub(super) async fn port_conflict_is_conflict(env: &ContractEnv) -> Kept {
     };
     let kept = kept.await;
     let cleaned = env.clean(&[first, second], kept).await;
-    cleaned.and(env.runtime.remove_network(&name).await.or_broken("remove_network"))
+    cleaned.and(env.runtime.remove_network(&name, &env.install).await.or_broken("remove_network"))
 }
 
 pub(super) async fn labels_survive(env: &ContractEnv) -> Kept {
@@ -220,8 +220,14 @@ pub(super) async fn networks_are_made_and_removed(env: &ContractEnv) -> Kept {
     };
     let kept = env.with_running(&spec, check).await;
     for name in [&one.name, &two.name] {
-        env.runtime.remove_network(name).await.or_broken("remove_network")?;
-        env.runtime.remove_network(name).await.or_broken("the second remove_network")?;
+        let stranger = InstallId("ffffffff".into());
+        fails(
+            "removing another install's network",
+            env.runtime.remove_network(name, &stranger).await,
+            Kind::Conflict,
+        )?;
+        env.runtime.remove_network(name, &env.install).await.or_broken("remove_network")?;
+        env.runtime.remove_network(name, &env.install).await.or_broken("the second remove_network")?;
     }
     kept
 }
