@@ -8,14 +8,14 @@ mod support;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
-use futures_util::{FutureExt, StreamExt, stream};
+use futures_util::{FutureExt, StreamExt};
 use longshore::adapters::docker::{DockerEngine, Options};
-use longshore::base::ids::{ContainerId, HostId, OpId, PoolId, Seeded};
+use longshore::base::ids::{HostId, OpId, PoolId, Seeded};
 use longshore::model::container::Tag;
 use longshore::model::host::{HostConfig, HostSource};
 use longshore::model::pool::PoolSpec;
 use longshore::ports::contract::runtime::{ALL, ContractEnv};
-use longshore::ports::runtime::{LogWanted, Observe};
+use longshore::ports::runtime::LogWanted;
 use support::Lab;
 
 fn engine(address: String, options: Options) -> Arc<DockerEngine> {
@@ -70,72 +70,6 @@ async fn every_promise_is_kept() {
         }
     }
     assert!(broken.is_empty(), "broken promises: {broken:?}");
-}
-
-/// Median of the milliseconds that `count` runs of a call take.
-async fn median<F: Future<Output = ()>>(count: usize, call: impl Fn() -> F) -> f64 {
-    let mut took = Vec::new();
-    for _ in 0..count {
-        let start = tokio::time::Instant::now();
-        call().await;
-        took.push(start.elapsed().as_secs_f64() * 1000.0);
-    }
-    took.sort_by(f64::total_cmp);
-    took[took.len() / 2]
-}
-
-/// Prints what lists and samples of many containers cost: `cargo test --release --test contract_docker -- --ignored`.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement, not a check"]
-async fn measure_many_containers() {
-    let Some(lab) = Lab::start() else { return };
-    let count: u32 = std::env::var("LONGSHORE_TEST_COUNT").map_or(200, |n| n.parse().unwrap());
-    let env = env(&lab);
-    let spec = PoolSpec {
-        image: env.image.clone(),
-        command: Some(["sleep", "100000"].map(str::to_owned).into()),
-        network_mode: Some("none".to_owned()),
-        ..PoolSpec::default()
-    };
-    let tag = |slot| Tag {
-        install: env.install.clone(),
-        pool: PoolId::new("measure", "many").unwrap(),
-        slot,
-        generation: 1,
-        revision: 1,
-        op: OpId(1),
-    };
-    let made = tokio::time::Instant::now();
-    let ids: Vec<ContainerId> = stream::iter(1..=count)
-        .map(|slot| {
-            let (env, spec, tag) = (&env, &spec, tag(slot));
-            async move {
-                let id = env.runtime.create(&tag, spec).await.unwrap();
-                env.runtime.start(&id).await.unwrap();
-                id
-            }
-        })
-        .buffer_unordered(8)
-        .collect()
-        .await;
-    println!("create and start of {count}, 8 at once: {:.1} s", made.elapsed().as_secs_f64());
-    let first = median(9, || async {
-        assert!(engine(lab.address(), Options::default()).list().await.unwrap().len() >= ids.len());
-    });
-    println!("first list, with its connection: {:.1} ms", first.await);
-    let list = median(31, || async { drop(env.runtime.list().await.unwrap()) });
-    println!("list: {:.1} ms", list.await);
-    let start = tokio::time::Instant::now();
-    assert_eq!(env.runtime.usage(&ids).await.unwrap().len(), ids.len());
-    println!("first use: {:.1} ms", start.elapsed().as_secs_f64() * 1000.0);
-    let usage = median(31, || async { assert_eq!(env.runtime.usage(&ids).await.unwrap().len(), ids.len()) });
-    println!("use, from control groups ({}): {:.1} ms", env.runtime.usage_is_free(), usage.await);
-    let far = Options { cgroup_root: Some("/nowhere".into()), ..Options::default() };
-    let far = engine(lab.address(), far);
-    let asked = median(3, || async { assert_eq!(far.usage(&ids).await.unwrap().len(), ids.len()) });
-    println!("use, asked of the engine: {:.1} ms", asked.await);
-    let removals = stream::iter(&ids).map(|id| env.runtime.remove(id)).buffer_unordered(8);
-    assert!(removals.all(|removed| async move { removed.is_ok() }).await);
 }
 
 /// A log that is written faster than anyone reads it arrives whole, and a reader that stops costs nothing.
