@@ -268,3 +268,34 @@ fn a_console_takes_over_from_an_engine_that_is_killed_and_goes_on_scaling() {
     let ours = lab.docker_ok(&["ps", "-aq", "--filter", &format!("label={INSTALL_LABEL}={install}")]);
     assert_eq!(ours, "");
 }
+
+/// Set for the child of the test below, which is this very program.
+const PANICS: &str = "LONGSHORE_TEST_CHILD_PANICS";
+
+/// Takes the terminal as the console does, and panics in one of its threads.
+#[test]
+fn child_that_panics() {
+    if std::env::var_os(PANICS).is_none() {
+        return;
+    }
+    let _guard = longshore::tui::term::Guard::take().unwrap();
+    let (_, mut output) = longshore::tui::term::open().unwrap();
+    std::io::Write::write_all(&mut output, longshore::tui::term::ENTER.as_bytes()).unwrap();
+    println!("the child has the terminal");
+    pause(500);
+    let ended = std::thread::spawn(|| panic!("on purpose")).join();
+    // The hook has given the terminal back by itself: this way out runs no destructor.
+    nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL).unwrap();
+    drop(ended);
+}
+
+#[test]
+fn a_panic_gives_the_terminal_back() {
+    let mut command = portable_pty::CommandBuilder::new(std::env::current_exe().unwrap());
+    command.args(["child_that_panics", "--exact", "--nocapture"]);
+    command.env(PANICS, "1");
+    let mut terminal = Terminal::of(command, (80, 24));
+    terminal.until("the child has the terminal", |_| terminal.is_full_screen());
+    terminal.ends_whole();
+    assert!(terminal.screen().contains("on purpose"), "the reason can be read: {}", terminal.screen());
+}

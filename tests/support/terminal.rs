@@ -49,14 +49,19 @@ fn modes(master: &dyn MasterPty) -> String {
 impl Terminal {
     /// Opens the program with these arguments in a terminal of this size (columns, rows).
     pub fn open(site: &Site, args: &[&str], at: (u16, u16)) -> Terminal {
-        let pty = native_pty_system().openpty(size(at)).unwrap();
-        let modes = modes(&*pty.master);
         let mut command = CommandBuilder::new(BIN);
         command.env_clear();
         site.env().into_iter().for_each(|(name, value)| command.env(name, value));
         command.arg("--state");
         command.arg(site.state());
         command.args(args);
+        Terminal::of(command, at)
+    }
+
+    /// Runs any program in a terminal of this size.
+    pub fn of(command: CommandBuilder, at: (u16, u16)) -> Terminal {
+        let pty = native_pty_system().openpty(size(at)).unwrap();
+        let modes = modes(&*pty.master);
         let child = pty.slave.spawn_command(command).unwrap();
         let shown = Shown { parser: vt100::Parser::new(cells(at.1), cells(at.0), 0), bytes: Vec::new() };
         let mut terminal = Terminal {
