@@ -215,9 +215,25 @@ impl Drop for Lab {
         self.signal("TERM");
         if let Some(Own { mut child, dir, .. }) = self.own.take() {
             let _ended = child.wait();
+            end_orphans(dir.path());
             if let Err(why) = dir.close() {
                 println!("the lab's directory stays: {why}");
             }
+        }
+    }
+}
+
+/// Ends, by pid, what an engine that was killed has left: the shims that its successor does not know, each with what it
+/// runs. They are told by the lab's own directory in their arguments.
+fn end_orphans(dir: &Path) {
+    let list = |args: &[&str]| {
+        let found = Command::new("pgrep").args(args).output();
+        found.map_or_else(|_| String::new(), |o| String::from_utf8_lossy(&o.stdout).into_owned())
+    };
+    let exec = dir.join("exec");
+    for shim in list(&["-f", &format!("containerd-shim.*{}/", exec.display())]).split_whitespace() {
+        for pid in list(&["-P", shim]).split_whitespace().chain([shim]) {
+            let _gone = Command::new("kill").args(["-9", pid]).status();
         }
     }
 }
