@@ -183,6 +183,8 @@ fn known() -> (Desired, BTreeMap<HostId, Arc<HostView>>) {
                 retry_at: None,
                 cause: None,
                 since: NOW,
+                moved_from: None,
+                move_to: None,
             };
             let tag = instance.tag(&install);
             lists.entry(host).or_default().push(container(p * SLOTS + slot, tag));

@@ -164,6 +164,7 @@ async fn limits_names_versions_and_readers_are_refused_in_words() {
         expect: Some(99),
         busy: Busy::Refuse,
         confirm: None,
+        strategy: None,
     };
     assert_eq!(flow.command("alice", stale.clone()).await.unwrap_err().why, RefusalKind::Changed);
     assert_eq!(flow.command("guest", stale).await.unwrap_err().why, RefusalKind::ReadOnly);
@@ -268,6 +269,7 @@ async fn a_preview_says_what_the_scale_then_does() {
         pool: pool_id("feed/web"),
         change: change.parse().unwrap(),
         confirm: None,
+        strategy: None,
     };
     let Reply::Preview(up) = flow.ask_as("alice", Request::Query(ask("+4"))).await else {
         panic!("no preview")

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use flow::{Flow, cluster, host, pass, pool_id, spec};
 use longshore::adapters::sim::{Behaviour, ImagePlan, Scenario, Span, Trouble};
-use longshore::model::command::{Busy, Command, Target};
+use longshore::model::command::{Busy, Command, NewHost, Target};
 use longshore::model::container::State;
 use longshore::model::host::{HostConfig, HostSource, Seen};
 use longshore::model::operation::OpStatus;
@@ -181,7 +181,12 @@ async fn a_host_that_is_forgotten_during_a_removal_and_known_again_is_cleared() 
     let first = flow.fleet.hosts().remove(0);
     flow.start_with(connector, vec![first]).await;
     let second = HostConfig { source: HostSource::Added, ..flow.fleet.hosts().remove(1) };
-    flow.command("alice", Command::AddHost(second.clone())).await.unwrap();
+    flow.command(
+        "alice",
+        Command::AddHosts(vec![NewHost { config: second.clone(), record: Default::default() }]),
+    )
+    .await
+    .unwrap();
     flow.up(cluster("feed", &[("web", spec(6))])).await;
     flow.until_serving("feed/web", 6).await;
     flow.fleet.fault(&host("h2"), &Trouble::Hang).unwrap();
@@ -191,7 +196,9 @@ async fn a_host_that_is_forgotten_during_a_removal_and_known_again_is_cleared() 
     pass(200).await;
     flow.fleet.fault(&host("h2"), &Trouble::Back).unwrap();
     let left = flow.fleet.snapshot(&host("h2")).unwrap().len();
-    flow.command("alice", Command::AddHost(second)).await.unwrap();
+    flow.command("alice", Command::AddHosts(vec![NewHost { config: second, record: Default::default() }]))
+        .await
+        .unwrap();
     pass(200).await;
     assert_eq!(flow.truth().len(), 1, "{left} were left on h2 while it was forgotten");
 }

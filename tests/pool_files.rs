@@ -292,6 +292,7 @@ mod made {
                 pids_limit: pids,
                 cpu_reserved_milli: part(c, cpu),
                 memory_reserved: part(m, memory),
+                ..Resources::default()
             }
         })
     }

@@ -95,6 +95,12 @@ name_type!(
     "host"
 );
 
+name_type!(
+    /// The name of a site: a data centre, or any part of the fleet that fails as one.
+    SiteName,
+    "site"
+);
+
 /// A pool: `cluster/pool`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

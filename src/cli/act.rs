@@ -53,7 +53,12 @@ pub async fn scale(cx: &mut Cx<'_>, args: ScaleArgs) -> Done {
         BusyWord::Queue => Busy::Queue,
     };
     let confirm = args.confirm;
-    run(cx, vec![Command::SetReplicas { pool, change, expect: None, busy, confirm }], patience).await
+    run(
+        cx,
+        vec![Command::SetReplicas { pool, change, expect: None, busy, confirm, strategy: None }],
+        patience,
+    )
+    .await
 }
 
 /// `longshore down`

@@ -5,8 +5,8 @@ use crate::base::text::bytes;
 use crate::cli::args::HostVerb;
 use crate::cli::cx::{Cx, Done, Stop, listing_status};
 use crate::cli::{DONE, FAILED, Purpose, act, list};
-use crate::model::command::Command;
-use crate::model::host::{HostConfig, HostSource};
+use crate::model::command::{Command, NewHost};
+use crate::model::host::{self, HostConfig, HostSource};
 use crate::view::json::HostRecord;
 use crate::view::table::{Side, Table};
 
@@ -17,7 +17,8 @@ pub async fn run(cx: &mut Cx<'_>, verb: Option<HostVerb>) -> Done {
         Some(HostVerb::Add { name, address, tls_dir }) => {
             let id: HostId = name.parse().map_err(|e| Stop::usage(&e))?;
             let host = HostConfig { id, address, tls_dir, source: HostSource::Added };
-            send(cx, Command::AddHost(host)).await
+            send(cx, Command::AddHosts(vec![NewHost { config: host, record: host::HostRecord::default() }]))
+                .await
         }
         Some(HostVerb::Remove { name, force }) => {
             let host: HostId = name.parse().map_err(|e| Stop::usage(&e))?;
@@ -47,7 +48,13 @@ async fn import(cx: &mut Cx<'_>) -> Done {
             cx.print.note(&format!("{} ({}) is known already", host.id, host.address));
             continue;
         }
-        match act::acknowledge(cx, &engine, Command::AddHost(host)).await {
+        match act::acknowledge(
+            cx,
+            &engine,
+            Command::AddHosts(vec![NewHost { config: host, record: host::HostRecord::default() }]),
+        )
+        .await
+        {
             Ok(_) => {}
             Err(stop @ Stop::BrokenPipe) => return Err(stop),
             Err(stop) => {

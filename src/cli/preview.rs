@@ -14,7 +14,7 @@ use crate::view::json::{PreviewRecord, health_word};
 pub async fn scale(cx: &mut Cx<'_>, pool: PoolId, change: Change, confirm: Option<String>) -> Done {
     let engine = cx.open(Purpose::Look).await?;
     cx.settled(&engine).await?;
-    let question = Request::Query(Query::Preview { pool, change, confirm });
+    let question = Request::Query(Query::Preview { pool, change, confirm, strategy: None });
     let Reply::Preview(preview) = cx.ask(&engine, question).await? else { return Err(Stop::misfit()) };
     if cx.json {
         cx.print.json(&PreviewRecord::of(&preview))?;

@@ -175,8 +175,14 @@ mod tests {
     fn world(scaled: bool) -> World {
         let id = PoolId::new("feed", "web").unwrap();
         let spec = PoolSpec { image: "web:1".into(), replicas: 4, ..PoolSpec::default() };
-        let last_scale =
-            scaled.then(|| LastScale { op: OpId(1), by: "bob".into(), at: Millis(0), from: 4, to: 9 });
+        let last_scale = scaled.then(|| LastScale {
+            op: OpId(1),
+            by: "bob".into(),
+            at: Millis(0),
+            from: 4,
+            to: 9,
+            strategy: None,
+        });
         let pool = Pool {
             id: id.clone(),
             revision: 1,

@@ -145,6 +145,7 @@ fn tell_end(cx: &mut Cx<'_>, op: &Operation) -> Done {
     let what = match &op.kind {
         OpKind::Scale { from, to, .. } => format!("{} {from} -> {to}", pools.join(", ")),
         OpKind::Up | OpKind::Down => format!("{} {}", op.kind.word(), pools.join(", ")),
+        OpKind::Drain { .. } | OpKind::Rebalance { .. } => crate::view::ops::what(op),
     };
     match &op.status {
         OpStatus::Done => {

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::base::clock::{Millis, SharedClock};
 use crate::base::fault::{Fault, Kind, Outcome};
-use crate::base::ids::{ContainerId, HostId, OpId, PoolId, Slot};
+use crate::base::ids::{ContainerId, HostId, OpId, PoolId, SiteName, Slot};
 use crate::engine::execute::{Executor, Report};
 use crate::engine::handle::{CALLS_MAX, Call};
 use crate::engine::identity;
@@ -22,6 +22,7 @@ use crate::model::desired::{Desired, Write};
 use crate::model::host::{HostConfig, HostView, Seen};
 use crate::model::operation::Progress;
 use crate::model::pool::PoolSpec;
+use crate::model::site::SiteView;
 use crate::model::world::{EngineView, Mode, PoolView, World};
 use crate::plan::reconcile::{Input, Plan, reconcile};
 use crate::plan::restart::is_ahead;
@@ -138,6 +139,7 @@ pub(super) struct Core {
     pub(super) rest: BTreeMap<(HostId, ContainerId), Millis>,
     pub(super) pools: BTreeMap<PoolId, Arc<PoolView>>,
     pub(super) specs: BTreeMap<(PoolId, u32), Arc<PoolSpec>>,
+    pub(super) sites: Arc<BTreeMap<SiteName, SiteView>>,
     /// When each operation's counters last moved.
     pub(super) moved: BTreeMap<OpId, (Progress, Millis)>,
     begun: Instant,
@@ -174,6 +176,7 @@ impl Core {
             rest: BTreeMap::new(),
             pools: BTreeMap::new(),
             specs: BTreeMap::new(),
+            sites: Arc::default(),
             moved: BTreeMap::new(),
             begun: Instant::now(),
             wake_at: None,
@@ -319,11 +322,13 @@ impl Core {
                 // Who answers there is not durable: nothing may be decided from this view. The next list brings it again.
                 continue;
             }
+            let fresh = self.with_record(&fresh);
             let old = self.hosts.insert(id, fresh.clone());
             replan |= old.is_none_or(|o| {
                 o.lists != fresh.lists || o.seen != fresh.seen || !Arc::ptr_eq(&o.facts, &fresh.facts)
             });
         }
+        replan |= self.refresh_hosts();
         let hosts = &self.hosts;
         let shown = |host: &HostId, list: u64| hosts.get(host).is_none_or(|h| h.lists >= list && h.is_live());
         self.busy.retain(|_, busy| !busy.settles.as_ref().is_some_and(|(host, list)| shown(host, *list)));
@@ -519,6 +524,8 @@ impl Core {
             hosts: self.hosts.clone(),
             pools: self.pools.clone(),
             operations,
+            sites: self.sites.clone(),
+            mass_loss: None,
         };
         // Only what differs is a new world: a relist that brings nothing new wakes nobody but through its time stamp.
         if same_parts(&before, &next) {
@@ -532,6 +539,8 @@ fn same_parts(a: &World, b: &World) -> bool {
     a.revision > 0
         && a.engine == b.engine
         && Arc::ptr_eq(&a.operations, &b.operations)
+        && Arc::ptr_eq(&a.sites, &b.sites)
+        && a.mass_loss == b.mass_loss
         && a.hosts.len() == b.hosts.len()
         && a.hosts.iter().zip(&b.hosts).all(|(x, y)| Arc::ptr_eq(x.1, y.1))
         && a.pools.len() == b.pools.len()

@@ -7,6 +7,7 @@ use crate::model::command::{Accepted, Busy, Change, Command, Refusal, RefusalKin
 use crate::model::desired::{Desired, QueuedCommand, Write};
 use crate::model::journal::{Draft, What};
 use crate::model::operation::{OpKind, OpStatus, Operation, Progress};
+use crate::model::placement::Strategy;
 use crate::model::pool::{ClusterSpec, LastScale, Pool, REPLICAS_MAX};
 
 /// Who asks, and what the session may do.
@@ -27,7 +28,8 @@ pub struct Admission {
     pub accepted: Accepted,
 }
 
-type Decided = Result<Admission, Refusal>;
+/// The outcome of a decision.
+pub type Decided = Result<Admission, Refusal>;
 
 /// Decides about commands that change pools. Hosts are the core's own business.
 pub fn decide(desired: &Desired, command: &Command, caller: &Caller, now: Millis) -> Decided {
@@ -37,15 +39,32 @@ pub fn decide(desired: &Desired, command: &Command, caller: &Caller, now: Millis
     match command {
         Command::Up { spec, reset_scale } => up(desired, spec, *reset_scale, caller, now),
         Command::Down { target, confirm } => down(desired, target, confirm.as_deref(), caller, now),
-        Command::SetReplicas { pool, change, expect, busy, confirm } => {
-            let confirm = confirm.as_deref();
-            let ask =
-                Ask { change: *change, expect: *expect, busy: *busy, confirm, undoes: None, as_op: None };
+        Command::SetReplicas { pool, change, expect, busy, confirm, strategy } => {
+            let (confirm, strategy) = (confirm.as_deref(), *strategy);
+            let ask = Ask {
+                change: *change,
+                expect: *expect,
+                busy: *busy,
+                confirm,
+                strategy,
+                undoes: None,
+                as_op: None,
+            };
             scale(desired, pool, &ask, command, caller, now)
         }
         Command::Undo { pool, op } => undo(desired, pool, *op, caller, now),
         Command::Cancel { op } => cancel(desired, *op, caller, now),
-        Command::AddHost(_) | Command::RemoveHost { .. } => {
+        Command::Rebalance { .. } => Err(Refusal::new(RefusalKind::Invalid, "not possible yet")),
+        Command::AddHosts(_)
+        | Command::RemoveHost { .. }
+        | Command::EditHosts { .. }
+        | Command::Cordon { .. }
+        | Command::Drain { .. }
+        | Command::Undrain { .. }
+        | Command::GiveUp { .. }
+        | Command::AcceptEngine { .. }
+        | Command::PutSite(_)
+        | Command::RemoveSite(_) => {
             Err(Refusal::new(RefusalKind::Invalid, "hosts are not changed by this part of the engine"))
         }
     }
@@ -84,17 +103,25 @@ pub fn wait_on(desired: &Desired, id: OpId, queued: &QueuedCommand) -> Option<Ve
 /// When it cannot be done any more.
 pub fn release(desired: &Desired, op: OpId, queued: &QueuedCommand, now: Millis) -> Decided {
     let caller = Caller { who: queued.by.clone(), read_only: false };
-    let Command::SetReplicas { pool, change, confirm, .. } = &queued.command else {
+    let Command::SetReplicas { pool, change, confirm, strategy, .. } = &queued.command else {
         return Err(Refusal::new(RefusalKind::Invalid, "only a scale can be queued"));
     };
-    let (change, confirm) = (*change, confirm.as_deref());
-    let ask = Ask { change, expect: None, busy: Busy::Replace, confirm, undoes: None, as_op: Some(op) };
+    let (change, confirm, strategy) = (*change, confirm.as_deref(), *strategy);
+    let ask =
+        Ask { change, expect: None, busy: Busy::Replace, confirm, strategy, undoes: None, as_op: Some(op) };
     let mut admission = scale(desired, pool, &ask, &queued.command, &caller, now)?;
     admission.writes.push(Write::DropQueued(op));
     Ok(admission)
 }
 
-fn operation(desired: &Desired, kind: OpKind, pools: Vec<PoolId>, caller: &Caller, now: Millis) -> Operation {
+/// A new operation under way.
+pub fn operation(
+    desired: &Desired,
+    kind: OpKind,
+    pools: Vec<PoolId>,
+    caller: &Caller,
+    now: Millis,
+) -> Operation {
     Operation {
         id: OpId(desired.next_op.max(1)),
         kind,
@@ -186,7 +213,8 @@ fn nothing(text: String) -> Admission {
     Admission { writes: Vec::new(), accepted: Accepted { op: None, text } }
 }
 
-fn accepted(op: Operation, text: String, caller: &Caller, mut writes: Vec<Write>) -> Admission {
+/// The admission of an operation, with its line in the journal.
+pub fn accepted(op: Operation, text: String, caller: &Caller, mut writes: Vec<Write>) -> Admission {
     let mut line = Draft::by(&caller.who, What::Accepted, text.clone()).op(op.id);
     if let [pool] = op.pools.as_slice() {
         line = line.pool(pool);
@@ -241,6 +269,8 @@ pub struct Ask<'a> {
     pub busy: Busy,
     /// The name typed.
     pub confirm: Option<&'a str>,
+    /// Another placement strategy than the pool's.
+    pub strategy: Option<Strategy>,
     /// It takes back this operation.
     pub undoes: Option<OpId>,
     /// It has a number already: it was queued.
@@ -321,7 +351,8 @@ fn scale(
     // Who queued was promised a turn: only somebody who takes the place of others on purpose ends that, too.
     let and_queued = ask.busy == Busy::Replace && ask.as_op.is_none();
     supersede(desired, std::slice::from_ref(id), op.id, and_queued, now, &mut writes);
-    let last_scale = Some(LastScale { op: op.id, by: caller.who.clone(), at: now, from, to });
+    let last_scale =
+        Some(LastScale { op: op.id, by: caller.who.clone(), at: now, from, to, strategy: ask.strategy });
     let scaled = Pool { want: to, version: pool.version + 1, last_scale, ..pool.clone() };
     writes.push(Write::PutPool(Box::new(scaled)));
     let word = op.kind.word();
@@ -419,6 +450,7 @@ fn undo(desired: &Desired, id: &PoolId, op: Option<OpId>, caller: &Caller, now: 
         expect: None,
         busy: Busy::Replace,
         confirm: Some(&name),
+        strategy: None,
         undoes: Some(last.op),
         as_op: None,
     };

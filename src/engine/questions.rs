@@ -10,13 +10,13 @@ use crate::base::ids::{ContainerId, HostId};
 use crate::engine::core::{Core, Incoming};
 use crate::engine::handle::Call;
 use crate::engine::intake::{self, Caller};
+use crate::engine::inventory;
 use crate::engine::observe::{LOOK_FOR, Look};
 use crate::engine::tails;
 use crate::model::command::{Accepted, Command, Refusal, RefusalKind};
 use crate::model::container::Owner;
 use crate::model::desired::Write;
 use crate::model::exec::{ExecSession, ExecWanted};
-use crate::model::host::{HostConfig, HostSource};
 use crate::model::journal::{Draft, What};
 use crate::model::pool::PoolSpec;
 use crate::model::preview::Preview;
@@ -77,82 +77,25 @@ impl Core {
     }
 
     fn decide(&self, command: &Command, caller: &Caller) -> Result<intake::Admission, Refusal> {
-        let done = |writes: Vec<Write>, text: String| intake::Admission {
-            writes,
-            accepted: Accepted { op: None, text },
-        };
-        match command {
-            Command::AddHost(_) | Command::RemoveHost { .. } if caller.read_only => Err(intake::read_only()),
-            Command::AddHost(host) => {
-                self.may_add(host)?;
-                let text = format!("host {} added: {}", host.id, host.address);
-                let line = Draft::by(&caller.who, What::Accepted, text.clone()).host(&host.id);
-                Ok(done(vec![Write::PutHost(host.clone()), Write::Journal(line)], text))
-            }
-            Command::RemoveHost { host, force } => {
-                self.may_remove(host, *force)?;
-                let text = format!("host {host} removed");
-                let line = Draft::by(&caller.who, What::Accepted, text.clone()).host(host);
-                Ok(done(vec![Write::DropHost(host.clone()), Write::Journal(line)], text))
-            }
-            other => intake::decide(&self.desired, other, caller, self.clock.now()),
+        if caller.read_only {
+            return Err(intake::read_only());
         }
+        if let Command::AddHosts(new) = command {
+            new.iter().try_for_each(|host| self.can_connect(&host.config))?;
+        }
+        let (desired, hosts, fixed) = (&self.desired, &self.hosts, &self.fixed_hosts);
+        let known = inventory::Known { desired, hosts, fixed, now: self.clock.now() };
+        inventory::decide(&known, command, caller)
+            .unwrap_or_else(|| intake::decide(&self.desired, command, caller, known.now))
     }
 
     /// What follows from a durable change besides a new plan.
     fn follow_up(&mut self, command: &Command) {
         match command {
-            Command::AddHost(host) => self.observe(host.clone()),
+            Command::AddHosts(new) => new.iter().for_each(|host| self.observe(host.config.clone())),
             Command::RemoveHost { host, .. } => self.forget_host(host),
             _ => {}
         }
-    }
-
-    fn may_add(&self, host: &HostConfig) -> Result<(), Refusal> {
-        if let Some(known) = self.hosts.get(&host.id) {
-            let text = format!("there is a host {} already: {}", host.id, known.config.address);
-            return Err(Refusal::new(RefusalKind::Changed, text)
-                .hint("choose another name, or remove that one first"));
-        }
-        if let Some(known) = self.hosts.values().find(|h| h.config.address == host.address) {
-            let text = format!("{} is known already as host {}", host.address, known.config.id);
-            return Err(
-                Refusal::new(RefusalKind::Changed, text).hint("one engine is one host: use that name")
-            );
-        }
-        Ok(self.can_connect(host)?)
-    }
-
-    fn may_remove(&self, host: &HostId, force: bool) -> Result<(), Refusal> {
-        if let Some(fixed) = self.fixed_hosts.iter().find(|h| h.id == *host) {
-            let from = match fixed.source {
-                HostSource::Environment => {
-                    "the environment (DOCKER_HOST, the Docker context or the default socket)"
-                }
-                HostSource::Simulated => "the simulated fleet",
-                _ => "the configuration",
-            };
-            return Err(Refusal::new(RefusalKind::Invalid, format!("host {host} comes from {from}"))
-                .hint("change it there; only hosts that were added here can be removed here"));
-        }
-        let Some(view) = self.hosts.get(host) else {
-            return Err(Refusal::new(RefusalKind::NotFound, format!("there is no host {host}"))
-                .hint("see `longshore hosts`"));
-        };
-        let listed = view.containers.iter().filter(|c| c.owner.ours(&self.desired.install).is_some()).count();
-        let recorded =
-            self.desired.instances.values().flat_map(|s| s.values()).filter(|i| i.host == *host).count();
-        let ours = listed.max(recorded) as u64;
-        if ours > 0 && !force {
-            let text = format!("host {host} holds {} of ours", crate::base::text::count(ours, "container"));
-            let hint = "scale or take down its pools first, or forget it all the same with --force: its containers stay, new ones are made elsewhere";
-            return Err(Refusal::new(
-                RefusalKind::Busy { op: Default::default(), by: "engine".into() },
-                text,
-            )
-            .hint(hint));
-        }
-        Ok(())
     }
 
     fn question(&mut self, query: Query, reply: oneshot::Sender<Reply>) {
@@ -172,7 +115,11 @@ impl Core {
                 };
                 let _ = reply.send(answer);
             }
-            Query::Preview { pool, change, confirm } => {
+            Query::Why { .. } | Query::Rebalance { .. } => {
+                let fault = Fault::new(Kind::Refused, "this is not answered yet");
+                let _ = reply.send(Reply::Failed(fault));
+            }
+            Query::Preview { pool, change, confirm, strategy: _ } => {
                 let Some(pool) = self.desired.pools.get(&pool) else {
                     let fault = Fault::new(Kind::NotFound, format!("there is no pool {pool}"))
                         .hint("see `longshore pools`");

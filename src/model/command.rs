@@ -1,14 +1,19 @@
 //! What may be asked of the engine, and how it is refused.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::clock::Millis;
 use crate::base::fault::{Fault, Kind};
-use crate::base::ids::{ClusterName, HostId, OpId, PoolId};
-use crate::model::host::HostConfig;
+use crate::base::ids::{ClusterName, HostId, OpId, PoolId, SiteName};
+use crate::model::host::{Capacity, HostConfig, HostRecord};
+use crate::model::moves::Move;
+use crate::model::placement::Strategy;
 use crate::model::pool::ClusterSpec;
+use crate::model::site::Site;
 
 /// A request that changes what is wanted. It is acknowledged only after it is durable.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +45,9 @@ pub enum Command {
         busy: Busy,
         /// The name typed, for zero and protected pools.
         confirm: Option<String>,
+        /// Place what is added by this strategy, not by the pool's own.
+        #[serde(default)]
+        strategy: Option<Strategy>,
     },
     /// Take back the last scale of a pool; refused if the pool has changed since.
     Undo {
@@ -54,8 +62,51 @@ pub enum Command {
         /// The operation.
         op: OpId,
     },
-    /// Know a new host.
-    AddHost(HostConfig),
+    /// Know new hosts: all of them or none.
+    AddHosts(Vec<NewHost>),
+    /// Change what is recorded about hosts.
+    EditHosts {
+        /// Which.
+        hosts: Vec<HostId>,
+        /// What changes.
+        edit: Box<HostEdit>,
+    },
+    /// Let hosts take no new containers; those that they have stay.
+    Cordon {
+        /// Which.
+        hosts: Vec<HostId>,
+    },
+    /// Let hosts take no new containers and move those that they have away.
+    Drain {
+        /// Which.
+        hosts: Vec<HostId>,
+        /// Move also what its pool's rule ties to its host.
+        force: bool,
+    },
+    /// Let cordoned, draining or drained hosts take containers again.
+    Undrain {
+        /// Which.
+        hosts: Vec<HostId>,
+    },
+    /// These lost hosts will not come back: replace what they held now, whatever the pools' rules say.
+    GiveUp {
+        /// Which.
+        hosts: Vec<HostId>,
+    },
+    /// The other engine that answers at a known address is right: it is the host from now on.
+    AcceptEngine {
+        /// Which host.
+        host: HostId,
+    },
+    /// Record a site, or change it.
+    PutSite(Site),
+    /// Forget a site. Refused while hosts belong to it.
+    RemoveSite(SiteName),
+    /// Make these moves, within each pool's limits.
+    Rebalance {
+        /// As they were proposed.
+        moves: Vec<Move>,
+    },
     /// Forget a host. Refused while it holds containers of ours, unless forced.
     RemoveHost {
         /// The host.
@@ -63,6 +114,34 @@ pub enum Command {
         /// Forget it although containers of ours are (or may be) on it.
         force: bool,
     },
+}
+
+/// A host that is to be known.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NewHost {
+    /// How it is reached.
+    pub config: HostConfig,
+    /// What is recorded about it.
+    #[serde(default)]
+    pub record: HostRecord,
+}
+
+/// Changes to what is recorded about a host: `None` leaves a thing as it is, `Some(None)` takes it away.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HostEdit {
+    /// Its site.
+    pub site: Option<Option<SiteName>>,
+    /// The cluster that it belongs to.
+    pub cluster: Option<Option<ClusterName>>,
+    /// Labels to set, and those to take away (`None`).
+    pub labels: BTreeMap<String, Option<String>>,
+    /// Its stated class.
+    pub class: Option<Option<String>>,
+    /// In service since.
+    pub in_service: Option<Option<Millis>>,
+    /// What its engine does not tell; the whole of it.
+    pub capacity: Option<Capacity>,
 }
 
 /// A pool or all pools of a cluster.

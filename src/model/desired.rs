@@ -1,16 +1,18 @@
 //! All that is wanted, in memory, and the writes that change it: the same list of writes goes to the database and here.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::ids::{HostId, InstallId, OpId, PoolId, Slot};
+use crate::base::ids::{HostId, InstallId, OpId, PoolId, SiteName, Slot};
 use crate::model::command::Command;
-use crate::model::host::HostConfig;
+use crate::model::host::{HostConfig, HostRecord};
 use crate::model::instance::Instance;
 use crate::model::journal::Draft;
 use crate::model::operation::Operation;
 use crate::model::pool::Pool;
+use crate::model::site::Site;
 
 /// Everything durable that decisions need. The journal and ended operations stay in the database.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -19,6 +21,10 @@ pub struct Desired {
     pub install: InstallId,
     /// Hosts that people added.
     pub hosts: BTreeMap<HostId, HostConfig>,
+    /// What people decided about hosts.
+    pub records: BTreeMap<HostId, Arc<HostRecord>>,
+    /// What people decided about sites.
+    pub sites: BTreeMap<SiteName, Site>,
     /// The engine identity first seen behind each host.
     pub identities: BTreeMap<HostId, String>,
     /// Pools by id.
@@ -78,6 +84,12 @@ pub enum Write {
     PutHost(HostConfig),
     /// A host that somebody removed.
     DropHost(HostId),
+    /// What people decided about a host.
+    PutRecord(HostId, Box<HostRecord>),
+    /// What people decided about a site.
+    PutSite(Site),
+    /// A site that is recorded no more.
+    DropSite(SiteName),
     /// The engine identity behind a host.
     PutIdentity(HostId, String),
     /// A line of the journal.
@@ -122,6 +134,16 @@ impl Desired {
             Write::DropHost(host) => {
                 self.hosts.remove(host);
                 self.identities.remove(host);
+                self.records.remove(host);
+            }
+            Write::PutRecord(host, record) => {
+                self.records.insert(host.clone(), Arc::new((**record).clone()));
+            }
+            Write::PutSite(site) => {
+                self.sites.insert(site.name.clone(), site.clone());
+            }
+            Write::DropSite(site) => {
+                self.sites.remove(site);
             }
             Write::PutIdentity(host, identity) => {
                 self.identities.insert(host.clone(), identity.clone());

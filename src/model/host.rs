@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Millis;
-use crate::base::ids::{ContainerId, HostId};
+use crate::base::ids::{ClusterName, ContainerId, HostId, OpId, SiteName};
 use crate::base::text::Untrusted;
 use crate::model::container::{Container, Usage};
 
@@ -23,6 +23,151 @@ pub struct HostConfig {
     /// Where this entry came from.
     #[serde(default)]
     pub source: HostSource,
+}
+
+/// What people have decided about a host, durable. Kept apart from how it is reached: hosts that come from the
+/// configuration or the environment have it, too.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HostRecord {
+    /// The site (data centre) that it stands in.
+    pub site: Option<SiteName>,
+    /// The cluster that it belongs to: it takes that cluster's pools only. `None` takes any.
+    pub cluster: Option<ClusterName>,
+    /// Labels that people gave it.
+    pub labels: BTreeMap<String, String>,
+    /// Class as stated; otherwise it is measured (see [`HostView::class`]).
+    pub class: Option<String>,
+    /// In service since (its age).
+    pub in_service: Option<Millis>,
+    /// What its engine does not tell.
+    pub capacity: Capacity,
+    /// Whether it takes new containers.
+    pub duty: Duty,
+    /// Somebody said that it will not come back: what it held is replaced now. Forgotten when it answers again.
+    pub given_up: Option<Millis>,
+}
+
+/// Capacity that an engine does not tell. `None` is unknown: then nothing is refused for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Capacity {
+    /// Disk for containers, bytes.
+    pub disk: Option<u64>,
+    /// Bandwidth, bits per second.
+    pub bandwidth: Option<u64>,
+    /// Processes.
+    pub pids: Option<u64>,
+    /// CPU that may be reserved, per cent of its cores (overcommit above 100); 100 when absent.
+    pub cpu_percent: Option<u32>,
+}
+
+/// Whether a host takes new containers, as people decided.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Duty {
+    /// It takes new containers.
+    #[default]
+    Active,
+    /// It takes none; those that it has stay.
+    Cordoned {
+        /// Who said so.
+        by: String,
+        /// When.
+        at: Millis,
+    },
+    /// It takes none, and those that it has move away.
+    Draining {
+        /// Who said so.
+        by: String,
+        /// When.
+        at: Millis,
+        /// The operation.
+        op: OpId,
+        /// Move also what its pool's rule ties to this host (`wait`, `never`).
+        force: bool,
+    },
+    /// Nothing of ours is left on it; it takes none.
+    Drained {
+        /// Who had it drained.
+        by: String,
+        /// Since when.
+        at: Millis,
+    },
+}
+
+/// The state of a host in one word, from what people decided and what is seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HostState {
+    /// It has not said yet who it is.
+    #[default]
+    Joining,
+    /// It answers and takes containers.
+    Ready,
+    /// It takes no new containers.
+    Cordoned,
+    /// What it holds moves away.
+    Draining,
+    /// Nothing of ours is left on it.
+    Drained,
+    /// It has not answered for [`LOST_AFTER_MS`].
+    Lost,
+}
+
+/// A host that has been silent for this long is called lost. (Swarm: three missed heartbeats of 5 s; we are slower to judge
+/// because nothing is gained by an early word: placement avoids a silent host at once.)
+pub const LOST_AFTER_MS: u64 = 30_000;
+
+impl HostState {
+    /// The state in one word.
+    pub fn word(self) -> &'static str {
+        match self {
+            HostState::Joining => "joining",
+            HostState::Ready => "ready",
+            HostState::Cordoned => "cordoned",
+            HostState::Draining => "draining",
+            HostState::Drained => "drained",
+            HostState::Lost => "lost",
+        }
+    }
+}
+
+/// What one container needs, or many together, or a host has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Need {
+    /// CPU in thousandths of a core.
+    pub cpu_milli: u64,
+    /// Memory in bytes.
+    pub memory: u64,
+    /// Processes.
+    pub pids: u64,
+    /// Disk in bytes.
+    pub disk: u64,
+    /// Bandwidth in bits per second.
+    pub bandwidth: u64,
+}
+
+/// What containers of ours on record take of a host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Taken {
+    /// How many.
+    pub containers: u32,
+    /// What they have reserved together.
+    pub need: Need,
+}
+
+/// An image on a host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// Its content's digest, as the engine calls it.
+    pub id: Untrusted,
+    /// When it was built.
+    pub created: Millis,
+    /// Bytes on disk.
+    pub size: u64,
 }
 
 /// Where a host's entry came from.
@@ -107,6 +252,18 @@ pub struct HostView {
     pub usage: Arc<BTreeMap<ContainerId, Usage>>,
     /// Grows by one with each complete list.
     pub lists: u64,
+    /// Images on it by reference (`name:tag`), as last listed; `None` until then.
+    #[serde(default)]
+    pub images: Option<Arc<BTreeMap<String, Image>>>,
+    /// What people have decided about it.
+    #[serde(default)]
+    pub record: Arc<HostRecord>,
+    /// Its state in one word.
+    #[serde(default)]
+    pub state: HostState,
+    /// What our containers on record take of it.
+    #[serde(default)]
+    pub taken: Taken,
 }
 
 impl HostView {
@@ -119,12 +276,53 @@ impl HostView {
             containers: Arc::default(),
             usage: Arc::default(),
             lists: 0,
+            images: None,
+            record: Arc::default(),
+            state: HostState::Joining,
+            taken: Taken::default(),
         }
     }
 
     /// True when the last list is current.
     pub fn is_live(&self) -> bool {
         matches!(self.seen, Seen::At(_))
+    }
+
+    /// Its class: as stated, or measured as cores and memory (`32c-64g`); `None` until its engine has told.
+    pub fn class(&self) -> Option<String> {
+        const GIB: u64 = 1 << 30;
+        let HostFacts { cpus, memory, .. } = &*self.facts;
+        let measured = || (*cpus > 0).then(|| format!("{cpus}c-{}g", memory.saturating_add(GIB / 2) / GIB));
+        self.record.class.clone().or_else(measured)
+    }
+
+    /// What it has. Zero means that it is not known.
+    pub fn capacity(&self) -> Need {
+        let given = &self.record.capacity;
+        Need {
+            cpu_milli: self.facts.cpus * 10 * u64::from(given.cpu_percent.unwrap_or(100)),
+            memory: self.facts.memory,
+            pids: given.pids.unwrap_or(0),
+            disk: given.disk.unwrap_or(0),
+            bandwidth: given.bandwidth.unwrap_or(0),
+        }
+    }
+
+    /// The state in one word, at `now`.
+    pub fn state_at(&self, now: Millis) -> HostState {
+        match &self.seen {
+            Seen::Lost { last, .. } if now.since(*last) >= LOST_AFTER_MS => return HostState::Lost,
+            Seen::Never { why: Some(_) } => return HostState::Lost,
+            Seen::Never { why: None } => return HostState::Joining,
+            Seen::At(_) if self.facts.engine_id.raw().is_empty() => return HostState::Joining,
+            Seen::At(_) | Seen::Lost { .. } => {}
+        }
+        match self.record.duty {
+            Duty::Active => HostState::Ready,
+            Duty::Cordoned { .. } => HostState::Cordoned,
+            Duty::Draining { .. } => HostState::Draining,
+            Duty::Drained { .. } => HostState::Drained,
+        }
     }
 
     /// The container with this id.

@@ -31,6 +31,25 @@ pub struct Instance {
     pub cause: Option<String>,
     /// When this generation was recorded.
     pub since: Millis,
+    /// It was moved: the container that serves until this one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved_from: Option<Box<MovedFrom>>,
+    /// It shall move to this host (rebalancing).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub move_to: Option<HostId>,
+}
+
+/// The container that an instance takes over from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MovedFrom {
+    /// Its host.
+    pub host: HostId,
+    /// Its generation.
+    pub generation: u32,
+    /// Its revision.
+    pub revision: u32,
+    /// Its operation.
+    pub op: OpId,
 }
 
 /// How far one generation of an instance came, as far as we have seen it.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Millis;
-use crate::base::ids::{OpId, PoolId};
+use crate::base::ids::{HostId, OpId, PoolId};
 
 /// Something that was asked for and acknowledged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,6 +44,16 @@ pub enum OpKind {
         /// It takes back this operation.
         undoes: Option<OpId>,
     },
+    /// Move everything away from some hosts.
+    Drain {
+        /// Which.
+        hosts: Vec<HostId>,
+    },
+    /// Move containers so that the load is even.
+    Rebalance {
+        /// How many.
+        moves: u32,
+    },
 }
 
 impl OpKind {
@@ -54,6 +64,8 @@ impl OpKind {
             OpKind::Down => "down",
             OpKind::Scale { undoes: Some(_), .. } => "undo",
             OpKind::Scale { .. } => "scale",
+            OpKind::Drain { .. } => "drain",
+            OpKind::Rebalance { .. } => "rebalance",
         }
     }
 }

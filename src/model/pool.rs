@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Millis;
 use crate::base::ids::{HostId, OpId, PoolId};
+use crate::model::host::Need;
+use crate::model::placement::{LossRule, Placement, Strategy};
 
 /// What a container of a pool is made from. Every field comes from a pool file; names follow the Compose Specification.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -55,6 +57,8 @@ pub struct PoolSpec {
     pub core: bool,
     /// How many old containers are replaced at a time when the specification changes (`update_config.parallelism`).
     pub update_parallelism: u32,
+    /// Where its containers are placed.
+    pub placement: Placement,
 }
 
 impl PoolSpec {
@@ -69,9 +73,45 @@ impl PoolSpec {
             restart: RestartPolicy::default(),
             update_parallelism: 0,
             pool_labels: BTreeMap::new(),
+            placement: Placement { platform: spec.placement.platform.clone(), ..Placement::default() },
+            resources: Resources { disk_reserved: None, bandwidth_reserved: None, ..spec.resources.clone() },
             ..spec.clone()
         };
         bare(self) == bare(other)
+    }
+}
+
+impl PoolSpec {
+    /// What one container of it reserves.
+    pub fn need(&self) -> Need {
+        let r = &self.resources;
+        Need {
+            cpu_milli: r.cpu_reserved_milli.unwrap_or(0),
+            memory: r.memory_reserved.unwrap_or(0),
+            pids: r.pids_limit.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
+            disk: r.disk_reserved.unwrap_or(0),
+            bandwidth: r.bandwidth_reserved.unwrap_or(0),
+        }
+    }
+
+    /// True when a container leaves data on its host that another host would not have: a named volume or a bind mount that
+    /// is written to.
+    pub fn keeps_data(&self) -> bool {
+        self.mounts.iter().any(|m| {
+            !m.read_only
+                && match m.kind {
+                    MountKind::Bind => true,
+                    MountKind::Volume => !m.source.is_empty(),
+                    MountKind::Tmpfs => false,
+                }
+        })
+    }
+
+    /// What becomes of its containers when their host is lost: as stated, else they wait if they keep data there and are
+    /// replaced elsewhere if they do not.
+    pub fn loss_rule(&self) -> LossRule {
+        let by_data = if self.keeps_data() { LossRule::Wait } else { LossRule::Elsewhere };
+        self.placement.on_loss.rule.unwrap_or(by_data)
     }
 }
 
@@ -163,6 +203,10 @@ pub struct Resources {
     pub cpu_reserved_milli: Option<u64>,
     /// Memory reservation in bytes.
     pub memory_reserved: Option<u64>,
+    /// Disk reservation in bytes (`x-longshore.reserve.disk`): scheduled, not enforced by the engine.
+    pub disk_reserved: Option<u64>,
+    /// Bandwidth reservation in bits per second (`x-longshore.reserve.bandwidth`): scheduled, not enforced.
+    pub bandwidth_reserved: Option<u64>,
 }
 
 /// When a container that ended by itself is replaced (Compose `deploy.restart_policy`, `restart`).
@@ -252,9 +296,17 @@ pub struct LastScale {
     pub from: u32,
     /// The number after.
     pub to: u32,
+    /// The placement strategy that was asked for, for containers that this change adds.
+    #[serde(default)]
+    pub strategy: Option<Strategy>,
 }
 
 impl Pool {
+    /// The strategy that counts for a new container.
+    pub fn strategy(&self) -> Strategy {
+        self.last_scale.as_ref().and_then(|s| s.strategy).unwrap_or(self.spec.placement.strategy)
+    }
+
     /// How many containers shall run now.
     pub fn target(&self) -> u32 {
         if self.down { 0 } else { self.want }

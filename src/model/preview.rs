@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::ids::{HostId, PoolId, Slot};
 use crate::model::command::Refusal;
 use crate::model::container::{Health, State};
+use crate::model::placement::Strategy;
 
 /// What a change of a pool's number would do. Bound to the version that it was made from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,6 +18,9 @@ pub struct Preview {
     pub to: u32,
     /// The pool's version that this was worked out from.
     pub version: u64,
+    /// The strategy that places them.
+    #[serde(default)]
+    pub strategy: Strategy,
     /// Which hosts get how many new containers.
     pub places: Vec<PlaceOn>,
     /// Which containers go, in the order in which they go.

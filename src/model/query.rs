@@ -3,10 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use crate::base::fault::Fault;
-use crate::base::ids::{ContainerId, HostId, OpId, PoolId};
-use crate::model::command::{Accepted, Change, Command, Refusal};
+use crate::base::ids::{ContainerId, HostId, OpId, PoolId, Slot};
+use crate::model::command::{Accepted, Change, Command, Refusal, Target};
+use crate::model::explain::Explanation;
 use crate::model::journal::Entry;
+use crate::model::moves::Proposal;
 use crate::model::operation::Operation;
+use crate::model::placement::Strategy;
 use crate::model::pool::Pool;
 use crate::model::preview::Preview;
 
@@ -29,6 +32,26 @@ pub enum Query {
         change: Change,
         /// The name typed, for zero and protected pools.
         confirm: Option<String>,
+        /// By this strategy, not by the pool's own.
+        #[serde(default)]
+        strategy: Option<Strategy>,
+    },
+    /// Why a slot is where it is or nowhere, or where one more of the pool would go.
+    Why {
+        /// The pool.
+        pool: PoolId,
+        /// The slot; `None` means one more.
+        slot: Option<Slot>,
+        /// By this strategy, not by the one that counts.
+        #[serde(default)]
+        strategy: Option<Strategy>,
+    },
+    /// Moves that would even the load out.
+    Rebalance {
+        /// Only pools of this; `None` means all.
+        target: Option<Target>,
+        /// At most so many moves.
+        limit: u32,
     },
     /// Lines of the journal, newest first.
     Journal {
@@ -82,6 +105,10 @@ pub enum Reply {
     Inspect(String),
     /// The answer to [`Query::Preview`].
     Preview(Box<Preview>),
+    /// The answer to [`Query::Why`].
+    Why(Box<Explanation>),
+    /// The answer to [`Query::Rebalance`].
+    Proposal(Box<Proposal>),
     /// The answer to [`Query::Journal`].
     Journal(Vec<Entry>),
     /// The answer to [`Query::Operations`].

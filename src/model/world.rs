@@ -6,12 +6,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Millis;
-use crate::base::ids::{ContainerId, HostId, InstallId, PoolId, Slot};
+use crate::base::ids::{ContainerId, HostId, InstallId, PoolId, SiteName, Slot};
 use crate::model::container::Container;
 use crate::model::host::HostView;
 use crate::model::instance::{Instance, Phase};
 use crate::model::operation::Operation;
 use crate::model::pool::Pool;
+use crate::model::site::{MassLoss, SiteView};
 
 /// One snapshot. Parts that did not change are shared with the snapshot before.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -28,6 +29,12 @@ pub struct World {
     pub pools: BTreeMap<PoolId, Arc<PoolView>>,
     /// Operations that are not over, and the last that are, newest first.
     pub operations: Arc<Vec<Operation>>,
+    /// Every site that is recorded or that a host names.
+    #[serde(default)]
+    pub sites: Arc<BTreeMap<SiteName, SiteView>>,
+    /// Very many hosts vanished together: nothing is replaced until somebody answers.
+    #[serde(default)]
+    pub mass_loss: Option<MassLoss>,
 }
 
 /// The engine core behind a world.
@@ -124,6 +131,10 @@ pub enum SlotStatus {
     Stopping,
     /// It was last seen on a host that does not answer.
     HostLost,
+    /// Its host is lost, and its pool's rule is that it waits for it.
+    AwaitingHost,
+    /// It serves while its successor on another host is made.
+    Moving,
 }
 
 impl SlotStatus {
@@ -143,6 +154,8 @@ impl SlotStatus {
             SlotStatus::Paused => "paused",
             SlotStatus::Stopping => "stopping",
             SlotStatus::HostLost => "host lost",
+            SlotStatus::AwaitingHost => "waiting for its host",
+            SlotStatus::Moving => "moving",
         }
     }
 }

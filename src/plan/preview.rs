@@ -28,6 +28,7 @@ pub fn preview(
         from: pool.target(),
         to,
         version: pool.version,
+        strategy: pool.strategy(),
         places: Vec::new(),
         removals: removals(desired, hosts, pool, to, now),
         refused_hosts: Vec::new(),

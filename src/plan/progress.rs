@@ -53,7 +53,7 @@ pub fn of<'a>(
                 }
                 SlotStatus::Finished => {}
                 SlotStatus::Waiting(why) => stuck = stuck.or_else(|| Some(named(why.clone()))),
-                SlotStatus::HostLost => {
+                SlotStatus::HostLost | SlotStatus::AwaitingHost => {
                     stuck = stuck.or_else(|| Some(named("its host does not answer".into())));
                 }
                 SlotStatus::CrashLoop(_) => stuck = stuck.or_else(|| Some(named(cause()))),

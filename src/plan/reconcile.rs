@@ -235,7 +235,11 @@ fn finish(input: &Input<'_>, pool: &Pool, seen: &Seen<'_>, mut view: PoolView, p
                 counts.running += 1;
                 counts.unhealthy += 1;
             }
-            SlotStatus::HostLost => counts.lost += 1,
+            SlotStatus::HostLost | SlotStatus::AwaitingHost => counts.lost += 1,
+            SlotStatus::Moving => {
+                counts.running += 1;
+                counts.healthy += 1;
+            }
             SlotStatus::CrashLoop(_) | SlotStatus::BackOff(_) => counts.failing += 1,
             SlotStatus::Finished => counts.finished += 1,
             SlotStatus::Waiting(why) => *waits.entry(why.clone()).or_default() += 1,

@@ -170,6 +170,8 @@ fn adopt(scene: &Scene<'_>, one: &Ours<'_>) -> Decision {
         retry_at: None,
         cause: None,
         since: scene.now,
+        moved_from: None,
+        move_to: None,
     };
     let sentence = format!("{}: found running on {} without a record, taken over", one.tag, one.host);
     Decision {
@@ -234,6 +236,8 @@ fn place(
         retry_at: None,
         cause: before.and_then(|b| b.cause.clone()),
         since: scene.now,
+        moved_from: None,
+        move_to: None,
     };
     Decision::step(SlotStatus::Creating, Step::Create { instance: fresh, why: why.to_owned() })
 }

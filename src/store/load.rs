@@ -8,10 +8,11 @@ use serde::de::DeserializeOwned;
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::{HostId, InstallId, OpId};
 use crate::model::desired::{Desired, QueuedCommand, Write};
-use crate::model::host::HostConfig;
+use crate::model::host::{HostConfig, HostRecord};
 use crate::model::instance::Instance;
 use crate::model::operation::Operation;
 use crate::model::pool::Pool;
+use crate::model::site::Site;
 use crate::store::fault::{from_json, from_sqlite};
 
 /// Reads everything that is wanted.
@@ -24,6 +25,13 @@ pub fn load(connection: &Connection) -> Outcome<Desired> {
     let mut desired = Desired { install: InstallId(install), next_op: 1, ..Desired::default() };
     for host in records::<HostConfig>(connection, "a host", "SELECT config FROM hosts")? {
         desired.apply(&Write::PutHost(host));
+    }
+    for (host, record) in pairs(connection, "SELECT host, record FROM records")? {
+        let record: HostRecord = decode("a host's record", &record)?;
+        desired.apply(&Write::PutRecord(HostId::from_str(&host)?, Box::new(record)));
+    }
+    for site in records::<Site>(connection, "a site", "SELECT record FROM sites")? {
+        desired.apply(&Write::PutSite(site));
     }
     for pool in records::<Pool>(connection, "a pool", "SELECT record FROM pools")? {
         desired.apply(&Write::PutPool(Box::new(pool)));

@@ -6,7 +6,10 @@ use crate::base::fault::{Fault, Kind, Outcome};
 use crate::store::fault::from_sqlite;
 
 /// Every migration, in order. The database's `user_version` is the number of those that it has had.
-pub const MIGRATIONS: &[(&str, &str)] = &[("0001_initial", include_str!("schema/0001_initial.sql"))];
+pub const MIGRATIONS: &[(&str, &str)] = &[
+    ("0001_initial", include_str!("schema/0001_initial.sql")),
+    ("0002_hosts_and_sites", include_str!("schema/0002_hosts_and_sites.sql")),
+];
 
 /// Brings a database to the newest schema.
 ///

@@ -66,8 +66,26 @@ pub fn write(tx: &Transaction<'_>, at: Millis, write: &Write) -> Outcome<()> {
         }
         Write::DropHost(host) => {
             run(tx, "DELETE FROM hosts WHERE id = ?1", params![host.as_str()])?;
+            run(tx, "DELETE FROM records WHERE host = ?1", params![host.as_str()])?;
             run(tx, "DELETE FROM identities WHERE host = ?1", params![host.as_str()])
         }
+        Write::PutRecord(host, record) => {
+            let record = json("a host's record", record)?;
+            run(
+                tx,
+                "INSERT OR REPLACE INTO records (host, record) VALUES (?1, ?2)",
+                params![host.as_str(), record],
+            )
+        }
+        Write::PutSite(site) => {
+            let record = json("a site", site)?;
+            run(
+                tx,
+                "INSERT OR REPLACE INTO sites (name, record) VALUES (?1, ?2)",
+                params![site.name.as_str(), record],
+            )
+        }
+        Write::DropSite(site) => run(tx, "DELETE FROM sites WHERE name = ?1", params![site.as_str()]),
         Write::PutIdentity(host, identity) => run(
             tx,
             "INSERT OR REPLACE INTO identities (host, identity) VALUES (?1, ?2)",

@@ -88,8 +88,8 @@ fn slot_grade(slot: &SlotView) -> (Grade, Option<String>) {
         SlotStatus::Paused => {
             (Grade::Warn, Some("frozen by somebody: docker unpause lets it go on".to_owned()))
         }
-        SlotStatus::Stopping => (Grade::Busy, None),
-        SlotStatus::HostLost => (Grade::Lost, None),
+        SlotStatus::Stopping | SlotStatus::Moving => (Grade::Busy, None),
+        SlotStatus::HostLost | SlotStatus::AwaitingHost => (Grade::Lost, None),
     }
 }
 

@@ -65,6 +65,19 @@ pub fn what(op: &Operation) -> String {
     match &op.kind {
         OpKind::Scale { from, to, .. } => format!("{} {pools} {from}→{to}", op.kind.word()),
         OpKind::Up | OpKind::Down => format!("{} {pools}", op.kind.word()),
+        OpKind::Drain { hosts: which } => format!("{} {}", op.kind.word(), hosts(which)),
+        OpKind::Rebalance { moves } => {
+            format!("{} {}", op.kind.word(), text::count(u64::from(*moves), "container"))
+        }
+    }
+}
+
+/// Hosts in a few words: `h1`, `h1 and 3 more`.
+pub fn hosts(which: &[crate::base::ids::HostId]) -> String {
+    match which {
+        [] => "no host".to_owned(),
+        [one] => one.to_string(),
+        [first, rest @ ..] => format!("{first} and {} more", rest.len()),
     }
 }
 

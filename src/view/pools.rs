@@ -161,7 +161,8 @@ pub fn trouble(view: &PoolView) -> Option<String> {
 
 /// The hosts of slots that are lost: two by name, more by number.
 fn lost_hosts(view: &PoolView) -> String {
-    let lost = view.slots.iter().filter(|s| matches!(s.status, SlotStatus::HostLost));
+    let lost =
+        view.slots.iter().filter(|s| matches!(s.status, SlotStatus::HostLost | SlotStatus::AwaitingHost));
     let hosts: BTreeSet<&str> = lost.filter_map(|s| s.host.as_ref()).map(HostId::as_str).collect();
     match hosts.len() {
         0 => "lost hosts".to_owned(),

@@ -47,12 +47,12 @@ pub fn host_view(name: &str, seen: Seen, containers: Vec<Container>) -> Arc<Host
     let usage = Usage { cpu_milli: Some(710), memory: 432_013_312, memory_limit: None };
     let usage = containers.iter().map(|c| (c.id.clone(), usage)).collect();
     Arc::new(HostView {
-        config,
         seen,
         facts: Arc::new(facts),
         containers: Arc::new(containers),
         usage: Arc::new(usage),
         lists: 1,
+        ..HostView::never(config)
     })
 }
 
@@ -100,7 +100,7 @@ pub fn world() -> World {
         version: 9,
         down: false,
         hosts: Vec::new(),
-        last_scale: Some(LastScale { op: OpId(4), by: EVIL.into(), at: NOW, from: 2, to: 3 }),
+        last_scale: Some(LastScale { op: OpId(4), by: EVIL.into(), at: NOW, from: 2, to: 3, strategy: None }),
     };
     let waiting = SlotStatus::Waiting("no host".into());
     let slots = vec![
@@ -132,7 +132,7 @@ pub fn world() -> World {
         },
         hosts: hosts.into_iter().map(|h| (h.config.id.clone(), h)).collect(),
         pools: [(pool_id(), Arc::new(view))].into(),
-        operations: Arc::default(),
+        ..World::default()
     }
 }
 
@@ -167,6 +167,7 @@ pub fn preview(refusal: Option<Refusal>) -> Preview {
         from: 3,
         to: 5,
         version: 9,
+        strategy: Default::default(),
         places: vec![
             PlaceOn { host: host("bj-03"), count: 1, has_image: Some(true) },
             PlaceOn { host: host("bj-07"), count: 2, has_image: Some(false) },

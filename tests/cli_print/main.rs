@@ -402,7 +402,9 @@ async fn hosts_are_added_removed_and_imported() {
     assert_eq!((ran.status, ran.out.as_str()), (0, "accepted: host new-1 added\n"));
     assert!(ran.err.contains("bj-03 (tcp://bj-03:2376) is known already"), "{}", ran.err);
     let asked = fake.asked();
-    assert!(matches!(&asked[..], [Request::Command(Command::AddHost(h))] if h.address == "ssh://new-1"));
+    assert!(
+        matches!(&asked[..], [Request::Command(Command::AddHosts(h))] if h[0].config.address == "ssh://new-1")
+    );
     let fake = Fake::new(answer);
     assert_eq!(run(&fake, "hosts remove bj-03 --force").await.status, 0);
     assert!(matches!(&fake.asked()[..], [Request::Command(Command::RemoveHost { force: true, .. })]));

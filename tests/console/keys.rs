@@ -42,6 +42,7 @@ fn answer_once(console: &mut Console, refusal: Option<&Refusal>) {
         from,
         to,
         version,
+        strategy: Default::default(),
         places,
         removals: Vec::new(),
         refused_hosts: vec![("tc-01".parse().unwrap(), "does not answer".into())],
@@ -68,6 +69,7 @@ fn scale(to: u32, busy: Busy, confirm: Option<&str>) -> Request {
         expect: Some(5),
         busy,
         confirm: confirm.map(str::to_owned),
+        strategy: None,
     })
 }
 

@@ -137,7 +137,7 @@ pub fn scaled(world: &mut World, id: &str, by: &str, from: u32, ms: i64) {
     with_pool(world, id, |view| {
         let to = view.pool.want;
         view.pool.last_scale =
-            Some(LastScale { op: OpId(40), by: by.into(), at: Millis(NOW.0 - ms), from, to });
+            Some(LastScale { op: OpId(40), by: by.into(), at: Millis(NOW.0 - ms), from, to, strategy: None });
     });
 }
 

@@ -119,7 +119,14 @@ impl Flow {
 
     pub async fn scale(&self, who: &str, pool: &str, change: &str, busy: Busy) -> Result<Accepted, Refusal> {
         let change: Change = change.parse().unwrap();
-        let command = Command::SetReplicas { pool: pool_id(pool), change, expect: None, busy, confirm: None };
+        let command = Command::SetReplicas {
+            pool: pool_id(pool),
+            change,
+            expect: None,
+            busy,
+            confirm: None,
+            strategy: None,
+        };
         self.command(who, command).await
     }
 

@@ -166,6 +166,7 @@ mod tests {
                 pids_limit: Some(9),
                 cpu_reserved_milli: Some(500),
                 memory_reserved: Some(1 << 19),
+                ..Resources::default()
             },
             ..PoolSpec::default()
         };

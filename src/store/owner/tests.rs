@@ -111,6 +111,8 @@ async fn a_list_of_changes_is_all_or_nothing() {
         retry_at: None,
         cause: None,
         since: Millis(0),
+        moved_from: None,
+        move_to: None,
     };
     let fault = opened
         .store

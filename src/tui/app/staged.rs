@@ -102,7 +102,7 @@ impl App {
         else {
             return Vec::new();
         };
-        let query = Query::Preview { pool, change: Change::To(to), confirm: None };
+        let query = Query::Preview { pool, change: Change::To(to), confirm: None, strategy: None };
         let (ticket, effect) = self.ask(Request::Query(query), Pending::Preview);
         if let Some(staged) = &mut self.staged {
             staged.asked = Some(ticket);
@@ -218,6 +218,7 @@ impl App {
             expect: Some(scale.expect),
             busy: scale.busy,
             confirm: scale.confirm.clone(),
+            strategy: None,
         };
         vec![self.ask(Request::Command(command), Pending::Scale(scale)).1]
     }
