@@ -11,7 +11,7 @@ use crate::engine::core::{Core, Incoming};
 use crate::engine::handle::Call;
 use crate::engine::intake::{self, Caller};
 use crate::engine::inventory;
-use crate::engine::observe::{LOOK_FOR, Look};
+use crate::engine::observe::{LOOK_FOR, Look, Observer};
 use crate::engine::tails;
 use crate::model::command::{Accepted, Command, Refusal, RefusalKind};
 use crate::model::container::Owner;
@@ -95,6 +95,7 @@ impl Core {
         match command {
             Command::AddHosts(new) => new.iter().for_each(|host| self.observe(host.config.clone())),
             Command::RemoveHost { host, .. } => self.forget_host(host),
+            Command::AcceptEngine { host } => drop(self.observers.get(host).map(Observer::refresh)),
             _ => {}
         }
     }
