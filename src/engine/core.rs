@@ -435,7 +435,9 @@ impl Core {
         match step {
             Step::Create { instance, .. } => {
                 let Some(spec) = self.spec(&instance.pool) else { return };
-                self.executor.create(runtime, instance, spec, cancelled);
+                let record = self.desired.records.get(&instance.host);
+                let site = record.and_then(|r| r.site.as_ref()).and_then(|name| self.desired.sites.get(name));
+                self.executor.create(runtime, instance, spec, site, cancelled);
             }
             Step::Bury { instance, container } => self.executor.bury(runtime, instance, container),
         }
