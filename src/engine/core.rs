@@ -17,12 +17,13 @@ use crate::engine::handle::{CALLS_MAX, Call};
 use crate::engine::identity;
 use crate::engine::intake::Caller;
 use crate::engine::intents;
+use crate::engine::losses::Told;
 use crate::engine::observe::{Eyes, Observer};
 use crate::model::desired::{Desired, Write};
 use crate::model::host::{HostConfig, HostView, Seen};
 use crate::model::operation::Progress;
 use crate::model::pool::PoolSpec;
-use crate::model::site::SiteView;
+use crate::model::site::{MassLoss, SiteView};
 use crate::model::world::{EngineView, Mode, PoolView, World};
 use crate::plan::place::Room;
 use crate::plan::reconcile::{Input, Plan, reconcile};
@@ -141,6 +142,9 @@ pub(super) struct Core {
     pub(super) pools: BTreeMap<PoolId, Arc<PoolView>>,
     pub(super) specs: BTreeMap<(PoolId, u32), Arc<PoolSpec>>,
     pub(super) sites: Arc<BTreeMap<SiteName, SiteView>>,
+    pub(super) mass_loss: Option<MassLoss>,
+    /// What the journal has been told about lost hosts.
+    pub(super) told: Told,
     /// When each operation's counters last moved.
     pub(super) moved: BTreeMap<OpId, (Progress, Millis)>,
     begun: Instant,
@@ -178,6 +182,8 @@ impl Core {
             pools: BTreeMap::new(),
             specs: BTreeMap::new(),
             sites: Arc::default(),
+            mass_loss: None,
+            told: Told::default(),
             moved: BTreeMap::new(),
             begun: Instant::now(),
             wake_at: None,
@@ -329,7 +335,11 @@ impl Core {
                 o.lists != fresh.lists || o.seen != fresh.seen || !Arc::ptr_eq(&o.facts, &fresh.facts)
             });
         }
-        replan |= self.refresh_hosts();
+        let (changed, writes) = self.refresh_hosts();
+        replan |= changed;
+        if self.is_active() && !writes.is_empty() {
+            self.dirty |= self.write(writes).await?;
+        }
         let hosts = &self.hosts;
         let shown = |host: &HostId, list: u64| hosts.get(host).is_none_or(|h| h.lists >= list && h.is_live());
         self.busy.retain(|_, busy| !busy.settles.as_ref().is_some_and(|(host, list)| shown(host, *list)));
@@ -528,7 +538,7 @@ impl Core {
             pools: self.pools.clone(),
             operations,
             sites: self.sites.clone(),
-            mass_loss: None,
+            mass_loss: self.mass_loss.clone(),
         };
         // Only what differs is a new world: a relist that brings nothing new wakes nobody but through its time stamp.
         if same_parts(&before, &next) {

@@ -9,6 +9,8 @@ pub mod intents;
 pub mod inventory;
 pub mod link;
 pub mod lock;
+mod losses;
+mod moving;
 pub mod observe;
 pub mod operations;
 pub mod questions;

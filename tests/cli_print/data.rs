@@ -83,6 +83,7 @@ pub fn slot(slot: u32, host: Option<&str>, id: Option<&str>, status: SlotStatus)
         host: host.map(|h| HostId::new(h).unwrap()),
         container: id.map(ContainerId::new),
         status,
+        why: None,
     }
 }
 

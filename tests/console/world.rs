@@ -84,7 +84,8 @@ pub fn pool(world: &mut World, id: &str, want: u32, have: u32, rest: impl Into<O
     let mut slots = Vec::new();
     for slot in 1..=want {
         let host = hosts.get(slot as usize % hosts.len().max(1)).cloned();
-        let mut view = SlotView { slot, instance: None, host: None, container: None, status: rest.clone() };
+        let mut view =
+            SlotView { slot, instance: None, host: None, container: None, status: rest.clone(), why: None };
         if let (true, Some(host)) = (slot <= have, host) {
             let tag = Tag {
                 install: InstallId("0a1b2c3d".into()),

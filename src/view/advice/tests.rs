@@ -51,6 +51,7 @@ fn pool(world: &mut World, on: &[&str], change: impl FnOnce(&mut Pool)) {
             host: None,
             container: None,
             status: SlotStatus::Waiting("no host has 2 free cpu".into()),
+            why: None,
         };
         if *name != "-" {
             let made = container(world, name, &id, slot);
