@@ -15,6 +15,7 @@ mod file;
 mod health;
 mod image;
 mod interpolate;
+pub mod inventory;
 pub mod keys;
 mod mounts;
 mod networks;
