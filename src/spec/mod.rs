@@ -18,11 +18,12 @@ mod interpolate;
 pub mod keys;
 mod mounts;
 mod networks;
+mod placement;
 mod ports;
 mod service;
 mod tree;
 mod vars;
-mod words;
+pub mod words;
 mod write;
 
 use std::path::Path;
