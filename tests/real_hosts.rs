@@ -1,5 +1,5 @@
 //! Three real engines in networks of their own: spread, a host that hangs, one that dies and returns, a drain, a rebalance.
-#![expect(clippy::unwrap_used, reason = "tests say what failed by failing")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests say what failed by failing")]
 
 #[cfg(test)]
 #[path = "support/fleet.rs"]
