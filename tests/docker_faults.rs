@@ -1,5 +1,5 @@
 //! The Docker adapter against engines that are sick, hostile, or behind TLS and ssh.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a test's helpers")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test's helpers")]
 #![expect(clippy::disallowed_methods, reason = "waits for processes and servers outside, in real time")]
 
 #[cfg(test)]
