@@ -24,6 +24,7 @@ use crate::model::operation::Progress;
 use crate::model::pool::PoolSpec;
 use crate::model::site::SiteView;
 use crate::model::world::{EngineView, Mode, PoolView, World};
+use crate::plan::place::Room;
 use crate::plan::reconcile::{Input, Plan, reconcile};
 use crate::plan::restart::is_ahead;
 use crate::plan::slot::{Activity, Step};
@@ -349,7 +350,7 @@ impl Core {
         let beginning = self.begun.elapsed() < SETTLE;
         let (desired, hosts) = (&self.desired, &self.hosts);
         let input = Input { now, desired, hosts, beginning, busy: &busy, leaving: &leaving };
-        let mut plan = reconcile(&input);
+        let mut plan = reconcile(&input, &mut Room::new(desired, hosts));
         if beginning {
             plan.wake_at = plan.wake_at.into_iter().chain([now.plus(SETTLE_AGAIN_MS)]).min();
         }
@@ -434,7 +435,9 @@ impl Core {
         match step {
             Step::Create { instance, .. } => {
                 let Some(spec) = self.spec(&instance.pool) else { return };
-                self.executor.create(runtime, instance, spec, cancelled);
+                let record = self.desired.records.get(&instance.host);
+                let site = record.and_then(|r| r.site.as_ref()).and_then(|name| self.desired.sites.get(name));
+                self.executor.create(runtime, instance, spec, site, cancelled);
             }
             Step::Bury { instance, container } => self.executor.bury(runtime, instance, container),
         }

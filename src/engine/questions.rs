@@ -11,7 +11,7 @@ use crate::engine::core::{Core, Incoming};
 use crate::engine::handle::Call;
 use crate::engine::intake::{self, Caller};
 use crate::engine::inventory;
-use crate::engine::observe::{LOOK_FOR, Look};
+use crate::engine::observe::{LOOK_FOR, Look, Observer};
 use crate::engine::tails;
 use crate::model::command::{Accepted, Command, Refusal, RefusalKind};
 use crate::model::container::Owner;
@@ -21,6 +21,7 @@ use crate::model::journal::{Draft, What};
 use crate::model::pool::PoolSpec;
 use crate::model::preview::Preview;
 use crate::model::query::{Query, Reply, Request};
+use crate::plan::place::Room;
 use crate::plan::preview::preview;
 
 /// A preview waits no longer than this for the hosts to say whether they have the image.
@@ -94,6 +95,7 @@ impl Core {
         match command {
             Command::AddHosts(new) => new.iter().for_each(|host| self.observe(host.config.clone())),
             Command::RemoveHost { host, .. } => self.forget_host(host),
+            Command::AcceptEngine { host } => drop(self.observers.get(host).map(Observer::refresh)),
             _ => {}
         }
     }
@@ -130,7 +132,8 @@ impl Core {
                     Err(refusal) => (change.apply(pool.target()).unwrap_or(pool.target()), Some(refusal)),
                 };
                 let now = self.clock.now();
-                let worked_out = preview(&self.desired, &self.hosts, pool, to, refusal, now);
+                let mut room = Room::new(&self.desired, &self.hosts);
+                let worked_out = preview(&self.desired, &self.hosts, &mut room, pool, to, refusal, now);
                 self.add_images(worked_out, pool.spec.clone(), reply);
             }
             Query::Inspect { host, container } => match self.runtime(&host) {

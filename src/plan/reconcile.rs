@@ -60,15 +60,14 @@ struct Seen<'a> {
     lost: BTreeMap<Slot, u32>,
 }
 
-/// Works out the next steps.
-pub fn reconcile(input: &Input<'_>) -> Plan {
+/// Works out the next steps. What they place is counted in `room`, which holds what is on record.
+pub fn reconcile(input: &Input<'_>, room: &mut Room) -> Plan {
     let mut seen = index(input);
-    let mut room = Room::new(input.desired, input.hosts);
     room.wait_for_all = input.beginning;
     let mut plan = Plan::default();
     for pool in input.desired.pools.values() {
         let of_pool = seen.remove(&pool.id).unwrap_or_default();
-        plan_pool(input, pool, &of_pool, &mut room, &mut plan);
+        plan_pool(input, pool, &of_pool, room, &mut plan);
     }
     plan
 }
@@ -92,7 +91,7 @@ fn index<'a>(input: &Input<'a>) -> BTreeMap<&'a PoolId, Seen<'a>> {
     out
 }
 
-fn plan_pool(input: &Input<'_>, pool: &Pool, seen: &Seen<'_>, room: &mut Room<'_>, plan: &mut Plan) {
+fn plan_pool(input: &Input<'_>, pool: &Pool, seen: &Seen<'_>, room: &mut Room, plan: &mut Plan) {
     let records = input.desired.instances.get(&pool.id);
     let op = input.desired.running_on(&pool.id).map_or_else(Default::default, |o| o.id);
     let scene = Scene { now: input.now, pool, op, hosts: input.hosts };

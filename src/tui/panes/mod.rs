@@ -84,4 +84,6 @@ pub const STATES: &[(&str, &str)] = &[
     ("back-off", "ended, and is replaced after a pause"),
     ("finished", "ended for good, as its restart policy says"),
     ("host lost", "last seen on a host that does not answer: it may well run on"),
+    ("waiting for its host", "its host is lost, and its pool's rule is that it waits for that host"),
+    ("moving", "serves until its successor on another host does"),
 ];
