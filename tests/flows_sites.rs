@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests say what failed by failing")]
 
 #[path = "support/flow.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
 mod flow;
 
 use flow::{Flow, cluster, host, pass, spec};

@@ -1,6 +1,6 @@
 //! How hosts and sites stand: what people recorded about them joined with what is seen, and since when a whole site is lost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::base::clock::Millis;
@@ -10,7 +10,7 @@ use crate::model::desired::{Desired, Write};
 use crate::model::host::{HostRecord, HostState, HostView, LOST_AFTER_MS, Seen};
 use crate::model::journal::{Draft, What};
 use crate::model::site::{MassLoss, Site, SiteLimits, SiteView};
-use crate::plan::loss::{is_silent, mass_loss};
+use crate::plan::loss::{Losses, is_silent, mass_loss};
 
 impl Core {
     /// A fresh view with what is recorded about its host.
@@ -27,10 +27,10 @@ impl Core {
     }
 
     /// Brings every host's record and state up to date, the sites made of them, and whether so much is lost that people are
-    /// asked. True when something has changed; and what is to be written about it.
-    pub(super) fn refresh_hosts(&mut self) -> (bool, Vec<Write>) {
+    /// asked. Returns the hosts that have changed, and what is to be written about it.
+    pub(super) fn refresh_hosts(&mut self) -> (BTreeSet<HostId>, Vec<Write>) {
         let now = self.clock.now();
-        let mut changed = false;
+        let mut changed = BTreeSet::new();
         let mut next: Option<Millis> = None;
         for (id, view) in &mut self.hosts {
             let record = self.desired.records.get(id);
@@ -43,7 +43,7 @@ impl Core {
                 view.record = record.cloned().unwrap_or_default();
                 view.state = view.state_at(now);
                 keep_silence(view, now);
-                changed = true;
+                changed.insert(id.clone());
             }
             if let Seen::Lost { last, .. } = &view.seen
                 && view.state != HostState::Lost
@@ -57,7 +57,20 @@ impl Core {
         let sites = sites(&self.desired, &self.hosts, &self.sites, now);
         if sites != *self.sites {
             self.sites = Arc::new(sites);
-            changed = true;
+        }
+        for view in changed.iter().filter_map(|id| self.hosts.get(id)) {
+            self.room.put_host(view);
+        }
+        (changed, self.judge_losses(now))
+    }
+
+    /// What is lost of all hosts together, and what is to be written about it.
+    fn judge_losses(&mut self, now: Millis) -> Vec<Write> {
+        let losses = Losses::of(&self.desired, &self.hosts, now);
+        if losses != self.losses {
+            // What many hosts or a whole site do together counts for containers on any of them.
+            self.losses = losses;
+            self.doubt.everything();
         }
         let mut writes = returned(&self.desired, &self.hosts);
         let (lines, look) = self.told.tell(&self.desired, &self.hosts, now);
@@ -69,9 +82,8 @@ impl Core {
         if mass.is_some() != self.mass_loss.is_some() {
             writes.push(Write::Journal(Draft::engine(What::Observed, mass_sentence(mass.as_ref()))));
         }
-        changed |= mass != self.mass_loss;
         self.mass_loss = mass;
-        (changed, writes)
+        writes
     }
 }
 

@@ -288,7 +288,7 @@ pub fn begin(
 fn stop_first(
     scene: &Scene<'_>,
     instance: &Instance,
-    room: &mut Room,
+    room: &Room,
     ask: &Ask<'_>,
     allow: Allow,
 ) -> Result<Decision, Option<String>> {
@@ -296,10 +296,10 @@ fn stop_first(
         let why = "can only end before its successor begins (its pool's maximum, or its data), and too few would serve";
         return Err(Some(why.to_owned()));
     }
-    room.begin_trial();
-    let can = room.choose(ask);
-    room.end_trial();
-    can.map_err(|why| Some(format!("cannot leave {}: {why}", instance.host)))?;
+    // Only asked: what is on trial in `room` is the whole plan.
+    if room.wait_for_all || !scene.hosts.values().any(|h| room.refusals(h, ask).is_empty()) {
+        return Err(Some(format!("cannot leave {}: no other host can take it", instance.host)));
+    }
     let cause = format!("{} is drained", instance.host);
     let next = Instance {
         phase: Phase::Ended,

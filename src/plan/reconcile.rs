@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use crate::base::clock::Millis;
 use crate::base::ids::{ContainerId, HostId, OpId, PoolId, Slot};
-use crate::model::container::Owner;
 use crate::model::desired::Desired;
 use crate::model::host::HostView;
 use crate::model::instance::{Instance, Phase};
@@ -18,6 +17,7 @@ use crate::plan::loss::{Losses, is_silent};
 use crate::plan::moves::{self, Allow};
 use crate::plan::place::Room;
 use crate::plan::restart::is_ahead;
+use crate::plan::seen::{Index, Seen};
 use crate::plan::slot::{Activity, Decision, Scene, Step, decide};
 use crate::plan::surplus::{Ours, Removal, of_slot, removal_order};
 
@@ -51,52 +51,50 @@ pub struct Plan {
     pub forgotten: Vec<(PoolId, Slot)>,
     /// Pools that were taken down and of which nothing is left.
     pub gone: Vec<PoolId>,
-    /// The state of every pool.
+    /// The state of every pool that was planned.
     pub pools: BTreeMap<PoolId, PoolView>,
     /// When to look again, if nothing else happens before.
     pub wake_at: Option<Millis>,
+    /// The same by pool.
+    pub wakes: Vec<(PoolId, Millis)>,
 }
 
-/// The containers of one pool by slot, on hosts that answer, and how many were last seen on hosts that do not.
-#[derive(Default)]
-struct Seen<'a> {
-    slots: BTreeMap<Slot, Vec<Ours<'a>>>,
-    lost: BTreeMap<Slot, u32>,
-}
-
-/// Works out the next steps. What they place is counted in `room`, which holds what is on record.
+/// Works out the next steps of every pool. What they place is counted in `room`, which holds what is on record.
 pub fn reconcile(input: &Input<'_>, room: &mut Room) -> Plan {
-    let mut seen = index(input);
-    room.wait_for_all = input.beginning;
-    let mut plan = Plan::default();
-    let losses = Losses::of(input.desired, input.hosts, input.now);
-    for pool in input.desired.pools.values() {
-        let of_pool = seen.remove(&pool.id).unwrap_or_default();
-        plan_pool(input, pool, &of_pool, &losses, room, &mut plan);
-    }
-    for (id, of_pool) in seen {
-        left_behind(input, id, &of_pool, &mut plan);
-    }
-    plan
+    let index = Index::of(&input.desired.install, input.hosts);
+    reconcile_all(input, &index, room)
 }
 
-fn index<'a>(input: &Input<'a>) -> BTreeMap<&'a PoolId, Seen<'a>> {
-    let mut out: BTreeMap<&PoolId, Seen<'a>> = BTreeMap::new();
-    for (host, view) in input.hosts {
-        for container in view.containers.iter() {
-            let Owner::Longshore(tag) = &container.owner else { continue };
-            if tag.install != input.desired.install {
-                continue;
-            }
-            let seen = out.entry(&tag.pool).or_default();
-            if view.is_live() {
-                seen.slots.entry(tag.slot).or_default().push(Ours { host, container, tag });
-            } else if view.record.given_up.is_none() {
-                *seen.lost.entry(tag.slot).or_default() += 1;
-            }
+/// The same with an index that is kept. `index` has the lists of the input's hosts.
+pub fn reconcile_all(input: &Input<'_>, index: &Index, room: &mut Room) -> Plan {
+    let unknown = index.pools().filter(|id| !input.desired.pools.contains_key(*id));
+    reconcile_some(input, index, input.desired.pools.keys().chain(unknown), room)
+}
+
+/// Works out the next steps of these pools only: of the others nothing has changed since they were planned last.
+pub fn reconcile_some<'a>(
+    input: &Input<'_>,
+    index: &Index,
+    pools: impl IntoIterator<Item = &'a PoolId>,
+    room: &mut Room,
+) -> Plan {
+    room.wait_for_all = input.beginning;
+    let losses = Losses::of(input.desired, input.hosts, input.now);
+    let mut plan = Plan::default();
+    let mut wake_at = None;
+    for id in pools {
+        let seen = index.pool(id, input.hosts);
+        match input.desired.pools.get(id) {
+            Some(pool) => plan_pool(input, pool, &seen, &losses, room, &mut plan),
+            None => left_behind(input, id, &seen, &mut plan),
+        }
+        if let Some(at) = plan.wake_at.take() {
+            plan.wakes.push((id.clone(), at));
+            wake_at = earliest(wake_at, Some(at));
         }
     }
-    out
+    plan.wake_at = wake_at;
+    plan
 }
 
 /// Containers of a pool that was taken down while their host was away. (Of a pool that this state has never known, nothing is
