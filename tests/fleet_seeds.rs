@@ -1,6 +1,7 @@
 //! Small fleets through an hour of trouble each, by seed: the pure planner on a model of hosts that are lost, return, are
 //! drained and given up while cores crash. `LONGSHORE_SEEDS` says how many seeds (2,000), `LONGSHORE_SEED` runs one alone.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests say what failed by failing")]
+#![expect(clippy::cast_possible_truncation, reason = "small numbers by chance")]
 
 #[path = "fleet_seeds/checks.rs"]
 mod checks;

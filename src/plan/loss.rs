@@ -173,3 +173,79 @@ pub fn fate(losses: &Losses, host: &HostView, pool: &Pool, now: Millis) -> Fate 
     }
     Fate::Replace { class, why: who }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::host::{HostConfig, HostFacts, HostRecord, HostSource};
+
+    /// Hosts by site, each with how many are lost; `given` of the lost are given up.
+    fn fleet(sites: &[(u32, u32)], given: u32) -> BTreeMap<HostId, Arc<HostView>> {
+        let mut given = given;
+        let mut out = BTreeMap::new();
+        for (site, (all, lost)) in sites.iter().enumerate() {
+            for n in 0..*all {
+                let id = HostId::new(&format!("s{site}-{n}")).unwrap();
+                let (address, source) = (format!("sim://{id}"), HostSource::Simulated);
+                let config = HostConfig { id: id.clone(), address, tls_dir: None, source };
+                let is_lost = n < *lost;
+                let give = is_lost && given > 0;
+                given -= u32::from(give);
+                let site = if sites.len() > 1 { format!("s{site}").parse().ok() } else { None };
+                let record =
+                    HostRecord { site, given_up: give.then_some(Millis(0)), ..HostRecord::default() };
+                let facts = HostFacts { engine_id: id.as_str().into(), ..HostFacts::default() };
+                let lost = Seen::Lost { last: Millis(0), since: Millis(0), why: "cut".into() };
+                let view = HostView {
+                    seen: if is_lost { lost } else { Seen::At(Millis(60_000)) },
+                    facts: Arc::new(facts),
+                    record: Arc::new(record),
+                    ..HostView::never(config)
+                };
+                out.insert(id, Arc::new(view));
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn small_fleets_mend_by_themselves_and_large_losses_ask() {
+        // Hosts and lost ones by site (one entry: no sites), of them given up, and whether people are asked.
+        let table: &[(&[(u32, u32)], u32, bool)] = &[
+            (&[(1, 1)], 0, false),
+            (&[(2, 1)], 0, false),
+            (&[(2, 2)], 0, false),
+            (&[(3, 1)], 0, false),
+            (&[(3, 2)], 0, false),
+            (&[(4, 2)], 0, false),
+            (&[(4, 3)], 0, true),
+            (&[(10, 2)], 0, false),
+            (&[(10, 3)], 0, true),
+            (&[(12, 3)], 0, false),
+            (&[(13, 4)], 0, true),
+            (&[(10, 3)], 1, false),
+            (&[(100, 25)], 0, false),
+            (&[(100, 26)], 0, true),
+            (&[(100, 26)], 26, false),
+            (&[(1, 1), (5, 0)], 0, false),
+            (&[(2, 2), (20, 0)], 0, true),
+            (&[(2, 2), (20, 0)], 1, false),
+            (&[(3, 2), (20, 0)], 0, false),
+        ];
+        for (sites, given, asks) in table {
+            let (hosts, desired) = (fleet(sites, *given), Desired::default());
+            let mass = mass_loss(&desired, &hosts, Millis(60_000));
+            assert_eq!(mass.is_some(), *asks, "{sites:?}, {given} given up: {mass:?}");
+            assert_eq!(Losses::of(&desired, &hosts, Millis(60_000)).mass, *asks, "{sites:?}");
+        }
+    }
+
+    #[test]
+    fn hosts_that_never_answered_do_not_count() {
+        let mut hosts = fleet(&[(4, 3)], 0);
+        for view in hosts.values_mut() {
+            Arc::make_mut(view).facts = Arc::default();
+        }
+        assert_eq!(mass_loss(&Desired::default(), &hosts, Millis(60_000)), None);
+    }
+}

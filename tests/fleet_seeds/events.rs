@@ -45,8 +45,17 @@ impl Model {
 
     pub fn befall(&mut self) -> String {
         let host = self.any_host();
-        let (by, at) = ("alice".to_owned(), self.now);
         match self.dice.below(27) {
+            what @ (0..=3 | 24 | 25) => self.at_pools(what),
+            what @ 4..=14 => self.at_links(what, &host),
+            what @ (15..=19 | 26) => self.at_duties(what, &host),
+            what => self.at_containers(what, &host),
+        }
+    }
+
+    /// What people ask of pools.
+    fn at_pools(&mut self, what: u64) -> String {
+        match what {
             0..=2 => {
                 let Some(pool) = self.any_pool() else { return String::new() };
                 let most = pool.spec.limits.max.unwrap_or(60).min(40);
@@ -63,8 +72,24 @@ impl Model {
                 self.desired.apply(&Write::PutPool(Box::new(Pool { revision, ..pool })));
                 text
             }
+            25 => {
+                let Some(pool) = self.any_pool().filter(|_| self.dice.one_in(2)) else {
+                    return String::new();
+                };
+                let text = format!("down {}", pool.id);
+                self.desired.apply(&Write::PutPool(Box::new(Pool { down: true, ..pool })));
+                text
+            }
+            _ => self.wish(),
+        }
+    }
+
+    /// Hosts are lost, return and are given up.
+    fn at_links(&mut self, what: u64, host: &HostId) -> String {
+        let at = self.now;
+        match what {
             4..=7 => {
-                self.truth.get_mut(&host).unwrap().up = false;
+                self.truth.get_mut(host).unwrap().up = false;
                 format!("cut {host}")
             }
             8..=11 => {
@@ -86,7 +111,7 @@ impl Model {
                 }
                 format!("site {site} {up}")
             }
-            13 | 14 => {
+            _ => {
                 let silent: Vec<HostId> =
                     self.views.iter().filter(|(_, v)| !v.is_live()).map(|(id, _)| id.clone()).collect();
                 let n = self.dice.below(silent.len() as u64) as usize;
@@ -96,19 +121,43 @@ impl Model {
                 self.desired.apply(&Write::PutRecord(host.clone(), Box::new(record)));
                 format!("give up {host}")
             }
+        }
+    }
+
+    /// What people decide about hosts.
+    fn at_duties(&mut self, what: u64, host: &HostId) -> String {
+        let (by, at) = ("alice".to_owned(), self.now);
+        match what {
             15..=17 => {
                 let (op, force) = (longshore::base::ids::OpId(9), self.dice.one_in(2));
-                self.duty(&host, Duty::Draining { by, at, op, force });
+                self.duty(host, Duty::Draining { by, at, op, force });
                 format!("drain {host} {force}")
             }
             18 => {
-                self.duty(&host, Duty::Cordoned { by, at });
+                self.duty(host, Duty::Cordoned { by, at });
                 format!("cordon {host}")
             }
             19 => {
-                self.duty(&host, Duty::Active);
+                self.duty(host, Duty::Active);
                 format!("undrain {host}")
             }
+            _ => {
+                let truth = self.truth.get_mut(host).unwrap();
+                truth.known = !truth.known;
+                let known = truth.known;
+                if known {
+                    self.desired.apply(&Write::PutIdentity(host.clone(), host.to_string()));
+                } else {
+                    self.desired.apply(&Write::DropHost(host.clone()));
+                }
+                format!("known {host} {known}")
+            }
+        }
+    }
+
+    /// What happens to containers, and to the core.
+    fn at_containers(&mut self, what: u64, host: &HostId) -> String {
+        match what {
             20 => {
                 self.crash();
                 "crash".into()
@@ -116,7 +165,7 @@ impl Model {
             21 => {
                 let kill = self.dice.below(3);
                 let at = self.now;
-                for c in self.truth.get_mut(&host).unwrap().containers.iter_mut() {
+                for c in &mut self.truth.get_mut(host).unwrap().containers {
                     if c.owner.ours(&self.desired.install).is_some() && c.state == State::Running {
                         (c.state, c.exit, c.health) = (State::Exited, Some(137), Health::None);
                         if kill > 0 {
@@ -129,34 +178,14 @@ impl Model {
             22 => {
                 let install = self.desired.install.clone();
                 let theirs = |c: &Container| c.owner.ours(&install).is_none();
-                self.truth.get_mut(&host).unwrap().containers.retain(theirs);
+                self.truth.get_mut(host).unwrap().containers.retain(theirs);
                 format!("removed outside on {host}")
             }
-            23 => {
+            _ => {
                 self.flaky = !self.flaky;
                 let full = self.dice.one_in(2);
-                self.truth.get_mut(&host).unwrap().full = full;
+                self.truth.get_mut(host).unwrap().full = full;
                 format!("flaky {} full {host} {full}", self.flaky)
-            }
-            24 => self.wish(),
-            25 => {
-                let Some(pool) = self.any_pool().filter(|_| self.dice.one_in(2)) else {
-                    return String::new();
-                };
-                let text = format!("down {}", pool.id);
-                self.desired.apply(&Write::PutPool(Box::new(Pool { down: true, ..pool })));
-                text
-            }
-            _ => {
-                let truth = self.truth.get_mut(&host).unwrap();
-                truth.known = !truth.known;
-                let known = truth.known;
-                if known {
-                    self.desired.apply(&Write::PutIdentity(host.clone(), host.to_string()));
-                } else {
-                    self.desired.apply(&Write::DropHost(host.clone()));
-                }
-                format!("known {host} {known}")
             }
         }
     }

@@ -170,7 +170,7 @@ impl Model {
             let wake = self.work();
             if self.now >= event {
                 let what = self.befall();
-                self.note(what);
+                self.note(&what);
                 event = self.now.plus(1 + self.dice.below(150_000));
                 continue;
             }
@@ -180,12 +180,9 @@ impl Model {
         self.told.finish()
     }
 
-    pub fn note(&mut self, what: String) {
+    pub fn note(&mut self, what: &str) {
         what.hash(&mut self.told);
-        if std::env::var_os("LONGSHORE_SEED").is_some() {
-            eprintln!("{} {what}", (self.now.0 - 1_000_000_000) / 1000);
-        }
-        self.last.push_back(what);
+        self.last.push_back(format!("{}s {what}", (self.now.0 - 1_000_000_000) / 1000));
         if self.last.len() > 12 {
             self.last.pop_front();
         }
@@ -236,7 +233,7 @@ impl Model {
                 view.seen = match view.seen {
                     Seen::At(last) => Seen::Lost { last, since: now, why: "cut".into() },
                     Seen::Never { .. } => Seen::Never { why: Some("cut".into()) },
-                    lost => lost,
+                    lost @ Seen::Lost { .. } => lost,
                 };
                 view.silent = view.silent.or(Some(now));
             }
@@ -308,7 +305,7 @@ impl Model {
             .chain(plan.updates.iter().map(|u| format!("{u:?}")))
             .chain(plan.forgotten.iter().map(|f| format!("forget {f:?}")))
             .collect();
-        note.into_iter().for_each(|n| self.note(n));
+        note.iter().for_each(|n| self.note(n));
         for (instance, _) in plan.updates {
             self.desired.apply(&Write::PutInstance(instance));
         }
@@ -352,7 +349,7 @@ impl Model {
         while self.jobs.first().is_some_and(|(at, _, _)| *at <= now) {
             match self.jobs.remove(0).2 {
                 Job::Create(instance) => self.create(instance, true),
-                Job::Bury(instance, container) => self.bury(instance, &container),
+                Job::Bury(instance, container) => self.bury(&instance, &container),
                 Job::Remove(removal) => {
                     self.leaving.remove(&(removal.host.clone(), removal.container.clone()));
                     let host = self.truth.get_mut(&removal.host).unwrap();
@@ -415,7 +412,7 @@ impl Model {
         self.desired.apply(&Write::PutInstance(record));
     }
 
-    pub fn bury(&mut self, instance: Instance, id: &ContainerId) {
+    pub fn bury(&mut self, instance: &Instance, id: &ContainerId) {
         let key = (instance.pool.clone(), instance.slot);
         self.busy.insert(key.clone(), Activity::Settling);
         self.unsettled.insert(key, instance.host.clone());
@@ -423,13 +420,13 @@ impl Model {
         let host = &self.truth[&instance.host];
         let Some(c) = host.containers.iter().find(|c| c.id == *id).filter(|_| host.up) else { return };
         let ended = Ended::Exit { status: c.exit.unwrap_or(1), ran_ms: Some(self.now.since(c.created)) };
-        let next = after(&pool.spec.restart, &instance, &ended, "ended".into(), self.now);
+        let next = after(&pool.spec.restart, instance, &ended, "ended".into(), self.now);
         self.desired.apply(&Write::PutInstance(next));
     }
 
     /// Every host answers, nothing fails any more, and people have uncordoned what is not drained.
     pub fn calm(&mut self) {
-        self.note("calm".into());
+        self.note("calm");
         self.flaky = false;
         let hosts: Vec<HostId> = self.truth.keys().cloned().collect();
         for host in &hosts {
