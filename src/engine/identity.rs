@@ -50,6 +50,11 @@ pub fn check(
     view.clone()
 }
 
+/// True when a change that was just learnt decides what this view may be taken for.
+pub fn is_about(write: &Write, view: &HostView) -> bool {
+    matches!(write, Write::PutIdentity(_, identity) if identity == view.facts.engine_id.raw())
+}
+
 fn refused(view: &HostView, why: String) -> Arc<HostView> {
     Arc::new(HostView {
         seen: Seen::Never { why: Some(why) },

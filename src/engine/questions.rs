@@ -21,7 +21,6 @@ use crate::model::journal::{Draft, What};
 use crate::model::pool::PoolSpec;
 use crate::model::preview::Preview;
 use crate::model::query::{Query, Reply, Request};
-use crate::plan::place::Room;
 use crate::plan::preview::preview;
 
 /// A preview waits no longer than this for the hosts to say whether they have the image.
@@ -62,7 +61,15 @@ impl Core {
             Ok(admission) => {
                 self.try_write(admission.writes).await?;
                 self.follow_up(command);
-                self.replan();
+                match command {
+                    // What these change is noted as it is written down.
+                    Command::Up { .. }
+                    | Command::Down { .. }
+                    | Command::SetReplicas { .. }
+                    | Command::Undo { .. }
+                    | Command::Cancel { .. } => self.stir(),
+                    _ => self.replan(),
+                }
                 Ok(admission.accepted)
             }
             Err(refusal) => {
@@ -132,8 +139,8 @@ impl Core {
                     Err(refusal) => (change.apply(pool.target()).unwrap_or(pool.target()), Some(refusal)),
                 };
                 let now = self.clock.now();
-                let mut room = Room::new(&self.desired, &self.hosts);
-                let worked_out = preview(&self.desired, &self.hosts, &mut room, pool, to, refusal, now);
+                self.room.wait_for_all = false;
+                let worked_out = preview(&self.desired, &self.hosts, &mut self.room, pool, to, refusal, now);
                 self.add_images(worked_out, pool.spec.clone(), reply);
             }
             Query::Inspect { host, container } => match self.runtime(&host) {
