@@ -28,6 +28,7 @@ use longshore::model::host::{HostConfig, HostFacts, HostSource, HostView, Seen};
 use longshore::model::instance::{Instance, Phase};
 use longshore::model::pool::{Pool, PoolSpec};
 use longshore::model::world::{EngineView, Mode, World};
+use longshore::plan::place::Room;
 use longshore::plan::reconcile::{Input, reconcile};
 use longshore::tui::app::{App, Settings};
 use longshore::tui::draw::draw;
@@ -260,13 +261,13 @@ fn functions(verdict: &mut Verdict) {
     let (busy, leaving) = (BTreeMap::new(), BTreeSet::new());
     let (desired, hosts) = (&desired, &hosts);
     let input = Input { now: NOW, desired, hosts, beginning: false, busy: &busy, leaving: &leaving };
-    let plan = reconcile(&input);
+    let plan = reconcile(&input, &mut Room::new(input.desired, input.hosts));
     assert!(plan.steps.is_empty() && plan.removals.is_empty(), "all is as it should be");
     let copy = time(|| {
         let lists: Vec<Vec<Container>> = hosts.values().map(|h| h.containers.to_vec()).collect();
         (desired.clone(), lists)
     });
-    let planning = time(|| reconcile(&input));
+    let planning = time(|| reconcile(&input, &mut Room::new(input.desired, input.hosts)));
     let engine =
         EngineView { install: Some(desired.install.clone()), mode: Mode::Active, ..EngineView::default() };
     let pools = plan.pools.into_iter().map(|(id, view)| (id, Arc::new(view))).collect();

@@ -97,6 +97,28 @@ async fn another_engine_that_answers_after_a_cut_is_not_touched() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_engine_that_somebody_accepts_is_the_host_from_now_on() {
+    let mut flow = Flow::begin(Scenario::uniform(2, "app:1").unwrap()).await;
+    flow.crash();
+    let switch = Arc::new(Switch::between(&flow.fleet, "h1", "h2"));
+    flow.start_with(Arc::new(Named::one(switch.clone())), vec![config("a")]).await;
+    flow.up(cluster("feed", &[("web", spec(3))])).await;
+    flow.until_serving("feed/web", 3).await;
+    let accept = Command::AcceptEngine { host: host("a") };
+    let refusal = flow.command("alice", accept.clone()).await.unwrap_err();
+    assert!(refusal.text.contains("no other engine answers"), "{refusal}");
+    flow.fleet.fault(&host("h1"), &Trouble::Cut).unwrap();
+    flow.until("a is lost", |w| !w.hosts[&host("a")].is_live()).await;
+    switch.turn();
+    flow.until("the other engine is noticed", |w| w.hosts[&host("a")].other_engine).await;
+    pass(1_000).await;
+    assert_eq!(flow.fleet.snapshot(&host("h2")).unwrap().len(), 0, "nothing is done before somebody says so");
+    flow.command("alice", accept).await.unwrap();
+    flow.until_serving("feed/web", 3).await;
+    assert_eq!(flow.fleet.snapshot(&host("h2")).unwrap().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_half_made_container_is_finished_by_whoever_asks_next() {
     for after_ms in (0..90).step_by(3) {
         for fresh_revision in [false, true] {

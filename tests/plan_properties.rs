@@ -12,6 +12,7 @@ use longshore::model::desired::{Desired, Write};
 use longshore::model::host::{HostConfig, HostFacts, HostSource, HostView, Seen};
 use longshore::model::instance::{Instance, Phase};
 use longshore::model::pool::{Pool, PoolSpec};
+use longshore::plan::place::Room;
 use longshore::plan::reconcile::{Input, Plan, reconcile};
 use longshore::plan::restart::{Ended, after};
 use longshore::plan::slot::Step;
@@ -164,7 +165,7 @@ impl Model {
             busy: &busy,
             leaving: &leaving,
         };
-        reconcile(&input)
+        reconcile(&input, &mut Room::new(input.desired, input.hosts))
     }
 
     fn ours(&self) -> Vec<(HostId, Container, Tag)> {

@@ -24,12 +24,10 @@ pub fn check(
     }
     let recorded = desired.identities.get(id);
     if recorded.is_some_and(|known| known != identity) {
-        return refused(
-            view,
-            format!(
-                "another engine answers at this address; if that is right: longshore hosts remove {id} --force, then add it again"
-            ),
+        let why = format!(
+            "another engine answers at this address, nothing is done there; if that is right: longshore hosts accept {id}"
         );
+        return Arc::new(HostView { other_engine: true, ..(*refused(view, why)).clone() });
     }
     let others = || desired.identities.iter().filter(|(o, theirs)| *theirs == identity && *o != id);
     // Whoever is on record is the host; of two on record, the first by name.
@@ -50,6 +48,11 @@ pub fn check(
         take_over(desired, old, id, !hosts.contains_key(old), learnt);
     }
     view.clone()
+}
+
+/// True when a change that was just learnt decides what this view may be taken for.
+pub fn is_about(write: &Write, view: &HostView) -> bool {
+    matches!(write, Write::PutIdentity(_, identity) if identity == view.facts.engine_id.raw())
 }
 
 fn refused(view: &HostView, why: String) -> Arc<HostView> {

@@ -1,6 +1,7 @@
 //! The engine core: intake, observers, reconciler, executor, and the link for other consoles.
 
 pub mod core;
+mod doubt;
 pub mod execute;
 pub mod handle;
 mod identity;
@@ -11,7 +12,11 @@ pub mod link;
 pub mod lock;
 pub mod observe;
 pub mod operations;
+mod planning;
+mod publish;
 pub mod questions;
+mod record;
 pub mod session;
+mod sight;
 mod standing;
 pub mod tails;

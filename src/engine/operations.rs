@@ -44,7 +44,7 @@ impl Core {
         }
         // A disk that says no is shown as trouble; the next observation leads to the same records again.
         let _ = self.write(writes).await;
-        self.replan();
+        self.stir();
     }
 
     /// Forgets that a slot's step is under way only when a list that began after it has come.
@@ -66,7 +66,7 @@ impl Core {
             self.busy.get_mut(&key).filter(|b| b.settles.is_none() && b.generation == instance.generation)
         {
             busy.activity = activity;
-            self.replan();
+            self.stir();
         }
     }
 
@@ -201,7 +201,7 @@ impl Core {
                 },
             };
             if self.write(writes).await? {
-                self.replan();
+                self.stir();
             } else {
                 // Planning again at once would try for ever and hear nobody meanwhile.
                 self.look_again_in(WRITE_REST_MS);

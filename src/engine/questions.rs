@@ -11,7 +11,7 @@ use crate::engine::core::{Core, Incoming};
 use crate::engine::handle::Call;
 use crate::engine::intake::{self, Caller};
 use crate::engine::inventory;
-use crate::engine::observe::{LOOK_FOR, Look};
+use crate::engine::observe::{LOOK_FOR, Look, Observer};
 use crate::engine::tails;
 use crate::model::command::{Accepted, Command, Refusal, RefusalKind};
 use crate::model::container::Owner;
@@ -61,7 +61,15 @@ impl Core {
             Ok(admission) => {
                 self.try_write(admission.writes).await?;
                 self.follow_up(command);
-                self.replan();
+                match command {
+                    // What these change is noted as it is written down.
+                    Command::Up { .. }
+                    | Command::Down { .. }
+                    | Command::SetReplicas { .. }
+                    | Command::Undo { .. }
+                    | Command::Cancel { .. } => self.stir(),
+                    _ => self.replan(),
+                }
                 Ok(admission.accepted)
             }
             Err(refusal) => {
@@ -94,6 +102,7 @@ impl Core {
         match command {
             Command::AddHosts(new) => new.iter().for_each(|host| self.observe(host.config.clone())),
             Command::RemoveHost { host, .. } => self.forget_host(host),
+            Command::AcceptEngine { host } => drop(self.observers.get(host).map(Observer::refresh)),
             _ => {}
         }
     }
@@ -130,7 +139,8 @@ impl Core {
                     Err(refusal) => (change.apply(pool.target()).unwrap_or(pool.target()), Some(refusal)),
                 };
                 let now = self.clock.now();
-                let worked_out = preview(&self.desired, &self.hosts, pool, to, refusal, now);
+                self.room.wait_for_all = false;
+                let worked_out = preview(&self.desired, &self.hosts, &mut self.room, pool, to, refusal, now);
                 self.add_images(worked_out, pool.spec.clone(), reply);
             }
             Query::Inspect { host, container } => match self.runtime(&host) {

@@ -1,6 +1,6 @@
 //! How hosts and sites stand: what people recorded about them joined with what is seen, and since when a whole site is lost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::base::clock::Millis;
@@ -21,10 +21,10 @@ impl Core {
         Arc::new(view)
     }
 
-    /// Brings every host's record and state up to date, and the sites made of them. True when one has changed.
-    pub(super) fn refresh_hosts(&mut self) -> bool {
+    /// Brings every host's record and state up to date, and the sites made of them. Returns the hosts that have changed.
+    pub(super) fn refresh_hosts(&mut self) -> BTreeSet<HostId> {
         let now = self.clock.now();
-        let mut changed = false;
+        let mut changed = BTreeSet::new();
         let mut next: Option<Millis> = None;
         for (id, view) in &mut self.hosts {
             let record = self.desired.records.get(id);
@@ -35,7 +35,7 @@ impl Core {
                 let view = Arc::make_mut(view);
                 view.record = record.cloned().unwrap_or_default();
                 view.state = view.state_at(now);
-                changed = true;
+                changed.insert(id.clone());
             }
             if let Seen::Lost { last, .. } = &view.seen
                 && view.state != HostState::Lost
@@ -48,8 +48,18 @@ impl Core {
         }
         let sites = sites(&self.desired, &self.hosts, &self.sites, now);
         if sites != *self.sites {
+            // Containers on the hosts of a site are looked at again when these change; what a whole site's loss means for
+            // others, when it is lost or found.
+            let lost = |all: &BTreeMap<SiteName, SiteView>| {
+                all.values().filter(|s| s.lost.is_some()).map(|s| s.site.name.clone()).collect::<Vec<_>>()
+            };
+            if lost(&sites) != lost(&self.sites) {
+                self.doubt.everything();
+            }
             self.sites = Arc::new(sites);
-            changed = true;
+        }
+        for view in changed.iter().filter_map(|id| self.hosts.get(id)) {
+            self.room.put_host(view);
         }
         changed
     }

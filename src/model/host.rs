@@ -252,6 +252,10 @@ pub struct HostView {
     pub usage: Arc<BTreeMap<ContainerId, Usage>>,
     /// Grows by one with each complete list.
     pub lists: u64,
+    /// Another engine than the one on record answers at its address: nothing is done, and nothing of it is replaced, until
+    /// somebody says that this is right.
+    #[serde(default)]
+    pub other_engine: bool,
     /// Images on it by reference (`name:tag`), as last listed; `None` until then.
     #[serde(default)]
     pub images: Option<Arc<BTreeMap<String, Image>>>,
@@ -276,6 +280,7 @@ impl HostView {
             containers: Arc::default(),
             usage: Arc::default(),
             lists: 0,
+            other_engine: false,
             images: None,
             record: Arc::default(),
             state: HostState::Joining,

@@ -67,6 +67,12 @@ pub enum Phase {
 }
 
 impl Instance {
+    /// The hosts that it has to do with: where it is, where it comes from and where it goes.
+    pub fn hosts(&self) -> impl Iterator<Item = &HostId> {
+        let from = self.moved_from.as_ref().map(|from| &from.host);
+        std::iter::once(&self.host).chain(from).chain(&self.move_to)
+    }
+
     /// The labels' content of this generation's container.
     pub fn tag(&self, install: &InstallId) -> Tag {
         Tag {

@@ -5,5 +5,6 @@ pub mod preview;
 pub mod progress;
 pub mod reconcile;
 pub mod restart;
+pub mod seen;
 pub mod slot;
 pub mod surplus;

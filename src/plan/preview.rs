@@ -11,13 +11,14 @@ use crate::model::desired::Desired;
 use crate::model::host::HostView;
 use crate::model::pool::Pool;
 use crate::model::preview::{Leaving, PlaceOn, Preview};
-use crate::plan::place::{Room, no_host};
+use crate::plan::place::{Ask, Room};
 use crate::plan::surplus::removal_order;
 
-/// Works out what changing a pool's number to `to` would do.
+/// Works out what changing a pool's number to `to` would do. `room` is the same afterwards.
 pub fn preview(
     desired: &Desired,
     hosts: &BTreeMap<HostId, Arc<HostView>>,
+    room: &mut Room,
     pool: &Pool,
     to: u32,
     refusal: Option<Refusal>,
@@ -37,7 +38,7 @@ pub fn preview(
         notes: Vec::new(),
         refusal,
     };
-    add_places(desired, hosts, pool, to, &mut preview);
+    add_places(desired, hosts, room, pool, to, &mut preview);
     if let Some(scale) = &pool.last_scale {
         let ago = crate::base::text::age(now.since(scale.at));
         preview.notes.push(format!("last scale: {} {} -> {}, {ago} ago", scale.by, scale.from, scale.to));
@@ -48,31 +49,38 @@ pub fn preview(
 fn add_places(
     desired: &Desired,
     hosts: &BTreeMap<HostId, Arc<HostView>>,
+    room: &mut Room,
     pool: &Pool,
     to: u32,
     preview: &mut Preview,
 ) {
-    let mut room = Room::new(desired, hosts);
     let placed = desired.instances.get(&pool.id);
     let fresh: Vec<Slot> = (1..=to).filter(|slot| placed.is_none_or(|p| !p.contains_key(slot))).collect();
     if fresh.is_empty() {
         return;
     }
-    preview.refused_hosts =
-        hosts.values().filter_map(|h| room.refuses(h, pool).map(|why| (h.config.id.clone(), why))).collect();
+    preview.refused_hosts = hosts.values().filter_map(|h| refusal(room, h, &Ask::new(pool, to))).collect();
+    room.begin_trial();
     let mut counts: BTreeMap<HostId, u32> = BTreeMap::new();
-    for (done, _) in fresh.iter().enumerate() {
-        match room.choose(pool, None) {
+    for (done, slot) in fresh.iter().enumerate() {
+        match room.choose(&Ask::new(pool, *slot)) {
             Ok(host) => *counts.entry(host).or_default() += 1,
-            Err(refused) => {
+            Err(why) => {
                 preview.unplaced = u32::try_from(fresh.len() - done).unwrap_or(u32::MAX);
-                preview.notes.push(no_host(&refused));
+                preview.notes.push(why);
                 break;
             }
         }
     }
+    room.end_trial();
     preview.places =
         counts.into_iter().map(|(host, count)| PlaceOn { host, count, has_image: None }).collect();
+}
+
+/// A host that takes none, with all of its reasons.
+fn refusal(room: &Room, host: &HostView, ask: &Ask<'_>) -> Option<(HostId, String)> {
+    let why: Vec<String> = room.refusals(host, ask).into_iter().map(|r| r.why).collect();
+    (!why.is_empty()).then(|| (host.config.id.clone(), why.join("; ")))
 }
 
 fn removals(

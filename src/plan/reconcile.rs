@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use crate::base::clock::Millis;
 use crate::base::ids::{ContainerId, HostId, PoolId, Slot};
-use crate::model::container::{Health, Owner, State};
+use crate::model::container::{Health, State};
 use crate::model::desired::Desired;
 use crate::model::host::HostView;
 use crate::model::instance::Instance;
 use crate::model::pool::Pool;
 use crate::model::world::{Counts, PoolView, SlotStatus, SlotView, Wait};
 use crate::plan::place::Room;
+use crate::plan::seen::{Index, Seen};
 use crate::plan::slot::{Activity, Decision, Scene, Step, decide};
 use crate::plan::surplus::{Ours, Removal, of_slot, removal_order};
 
@@ -47,52 +48,43 @@ pub struct Plan {
     pub forgotten: Vec<(PoolId, Slot)>,
     /// Pools that were taken down and of which nothing is left.
     pub gone: Vec<PoolId>,
-    /// The state of every pool.
+    /// The state of every pool that was planned.
     pub pools: BTreeMap<PoolId, PoolView>,
     /// When to look again, if nothing else happens before.
     pub wake_at: Option<Millis>,
+    /// The same by pool.
+    pub wakes: Vec<(PoolId, Millis)>,
 }
 
-/// The containers of one pool by slot, on hosts that answer, and how many were last seen on hosts that do not.
-#[derive(Default)]
-struct Seen<'a> {
-    slots: BTreeMap<Slot, Vec<Ours<'a>>>,
-    lost: BTreeMap<Slot, u32>,
+/// Works out the next steps of every pool. What they place is counted in `room`, which holds what is on record.
+pub fn reconcile(input: &Input<'_>, room: &mut Room) -> Plan {
+    let index = Index::of(&input.desired.install, input.hosts);
+    reconcile_some(input, &index, input.desired.pools.keys(), room)
 }
 
-/// Works out the next steps.
-pub fn reconcile(input: &Input<'_>) -> Plan {
-    let mut seen = index(input);
-    let mut room = Room::new(input.desired, input.hosts);
+/// Works out the next steps of these pools only: of the others nothing has changed since they were planned last. `index` has
+/// the lists of the input's hosts.
+pub fn reconcile_some<'a>(
+    input: &Input<'_>,
+    index: &Index,
+    pools: impl IntoIterator<Item = &'a PoolId>,
+    room: &mut Room,
+) -> Plan {
     room.wait_for_all = input.beginning;
     let mut plan = Plan::default();
-    for pool in input.desired.pools.values() {
-        let of_pool = seen.remove(&pool.id).unwrap_or_default();
-        plan_pool(input, pool, &of_pool, &mut room, &mut plan);
+    let mut wake_at = None;
+    for pool in pools.into_iter().filter_map(|id| input.desired.pools.get(id)) {
+        plan_pool(input, pool, &index.pool(&pool.id, input.hosts), room, &mut plan);
+        if let Some(at) = plan.wake_at.take() {
+            plan.wakes.push((pool.id.clone(), at));
+            wake_at = earliest(wake_at, Some(at));
+        }
     }
+    plan.wake_at = wake_at;
     plan
 }
 
-fn index<'a>(input: &Input<'a>) -> BTreeMap<&'a PoolId, Seen<'a>> {
-    let mut out: BTreeMap<&PoolId, Seen<'a>> = BTreeMap::new();
-    for (host, view) in input.hosts {
-        for container in view.containers.iter() {
-            let Owner::Longshore(tag) = &container.owner else { continue };
-            if tag.install != input.desired.install {
-                continue;
-            }
-            let seen = out.entry(&tag.pool).or_default();
-            if view.is_live() {
-                seen.slots.entry(tag.slot).or_default().push(Ours { host, container, tag });
-            } else {
-                *seen.lost.entry(tag.slot).or_default() += 1;
-            }
-        }
-    }
-    out
-}
-
-fn plan_pool(input: &Input<'_>, pool: &Pool, seen: &Seen<'_>, room: &mut Room<'_>, plan: &mut Plan) {
+fn plan_pool(input: &Input<'_>, pool: &Pool, seen: &Seen<'_>, room: &mut Room, plan: &mut Plan) {
     let records = input.desired.instances.get(&pool.id);
     let op = input.desired.running_on(&pool.id).map_or_else(Default::default, |o| o.id);
     let scene = Scene { now: input.now, pool, op, hosts: input.hosts };

@@ -11,7 +11,7 @@ use crate::model::host::{HostView, Seen};
 use crate::model::instance::{Instance, Phase};
 use crate::model::pool::Pool;
 use crate::model::world::SlotStatus;
-use crate::plan::place::{Room, no_host};
+use crate::plan::place::{Ask, Room};
 use crate::plan::restart::{Ended, after, is_ahead, is_crash_loop};
 use crate::plan::surplus::{Ours, is_current};
 
@@ -105,7 +105,7 @@ pub fn decide(
     instance: Option<&Instance>,
     ours: &[Ours<'_>],
     activity: Option<&Activity>,
-    room: &mut Room<'_>,
+    room: &mut Room,
     renew: bool,
 ) -> Decision {
     let current = instance.and_then(|i| ours.iter().find(|o| is_current(o, i)));
@@ -211,18 +211,15 @@ fn place(
     before: Option<&Instance>,
     ours: &[Ours<'_>],
     why: &str,
-    room: &mut Room<'_>,
+    room: &mut Room,
 ) -> Decision {
     if ours.iter().any(Ours::is_alive) {
         return Decision::just(SlotStatus::Stopping);
     }
-    let chosen = match before {
-        Some(old) if scene.hosts.contains_key(&old.host) => room.choose_again(scene.pool, &old.host),
-        _ => room.choose(scene.pool, None),
-    };
-    let host = match chosen {
+    let failed_on = before.map(|old| &old.host).filter(|host| scene.hosts.contains_key(*host));
+    let host = match room.choose(&Ask { avoid: failed_on, ..Ask::new(scene.pool, slot) }) {
         Ok(host) => host,
-        Err(refused) => return Decision::just(SlotStatus::Waiting(no_host(&refused))),
+        Err(why) => return Decision::just(SlotStatus::Waiting(why)),
     };
     let fresh = Instance {
         pool: scene.pool.id.clone(),
@@ -281,7 +278,7 @@ fn not_yet(scene: &Scene<'_>, instance: &Instance) -> Option<Decision> {
     Some(Decision { wake_at: Some(at), ..Decision::just(status) })
 }
 
-fn missing(scene: &Scene<'_>, instance: &Instance, ours: &[Ours<'_>], room: &mut Room<'_>) -> Decision {
+fn missing(scene: &Scene<'_>, instance: &Instance, ours: &[Ours<'_>], room: &mut Room) -> Decision {
     match instance.phase {
         Phase::Started => {
             let cause = "its container was removed outside of longshore".to_owned();
@@ -338,7 +335,7 @@ fn present(
     instance: &Instance,
     one: &Ours<'_>,
     ours: &[Ours<'_>],
-    room: &mut Room<'_>,
+    room: &mut Room,
     renew: bool,
 ) -> Decision {
     match one.container.state {

@@ -4,7 +4,7 @@ use rusqlite::{Transaction, params};
 use serde::Serialize;
 
 use crate::base::clock::Millis;
-use crate::base::fault::Outcome;
+use crate::base::fault::{Fault, Kind, Outcome};
 use crate::model::desired::Write;
 use crate::model::journal::Draft;
 use crate::store::fault::{from_json, from_sqlite};
@@ -56,42 +56,39 @@ pub fn write(tx: &Transaction<'_>, at: Millis, write: &Write) -> Outcome<()> {
             run(tx, "INSERT OR REPLACE INTO queued (op, record) VALUES (?1, ?2)", params![op.0, record])
         }
         Write::DropQueued(op) => run(tx, "DELETE FROM queued WHERE op = ?1", params![op.0]),
+        Write::Journal(draft) => journal(tx, at, draft),
+        about_hosts => write_host(tx, about_hosts),
+    }
+}
+
+/// The changes about hosts and sites; every other one belongs to [`write`].
+fn write_host(tx: &Transaction<'_>, write: &Write) -> Outcome<()> {
+    match write {
         Write::PutHost(host) => {
-            let config = json("a host", host)?;
-            run(
-                tx,
-                "INSERT OR REPLACE INTO hosts (id, config) VALUES (?1, ?2)",
-                params![host.id.as_str(), config],
-            )
+            let sql = "INSERT OR REPLACE INTO hosts (id, config) VALUES (?1, ?2)";
+            run(tx, sql, params![host.id.as_str(), json("a host", host)?])
         }
-        Write::DropHost(host) => {
-            run(tx, "DELETE FROM hosts WHERE id = ?1", params![host.as_str()])?;
-            run(tx, "DELETE FROM records WHERE host = ?1", params![host.as_str()])?;
-            run(tx, "DELETE FROM identities WHERE host = ?1", params![host.as_str()])
-        }
+        Write::DropHost(host) => [
+            "DELETE FROM hosts WHERE id = ?1",
+            "DELETE FROM records WHERE host = ?1",
+            "DELETE FROM identities WHERE host = ?1",
+        ]
+        .iter()
+        .try_for_each(|sql| run(tx, sql, params![host.as_str()])),
         Write::PutRecord(host, record) => {
-            let record = json("a host's record", record)?;
-            run(
-                tx,
-                "INSERT OR REPLACE INTO records (host, record) VALUES (?1, ?2)",
-                params![host.as_str(), record],
-            )
+            let sql = "INSERT OR REPLACE INTO records (host, record) VALUES (?1, ?2)";
+            run(tx, sql, params![host.as_str(), json("a host's record", record)?])
+        }
+        Write::PutIdentity(host, identity) => {
+            let sql = "INSERT OR REPLACE INTO identities (host, identity) VALUES (?1, ?2)";
+            run(tx, sql, params![host.as_str(), identity])
         }
         Write::PutSite(site) => {
-            let record = json("a site", site)?;
-            run(
-                tx,
-                "INSERT OR REPLACE INTO sites (name, record) VALUES (?1, ?2)",
-                params![site.name.as_str(), record],
-            )
+            let sql = "INSERT OR REPLACE INTO sites (name, record) VALUES (?1, ?2)";
+            run(tx, sql, params![site.name.as_str(), json("a site", site)?])
         }
         Write::DropSite(site) => run(tx, "DELETE FROM sites WHERE name = ?1", params![site.as_str()]),
-        Write::PutIdentity(host, identity) => run(
-            tx,
-            "INSERT OR REPLACE INTO identities (host, identity) VALUES (?1, ?2)",
-            params![host.as_str(), identity],
-        ),
-        Write::Journal(draft) => journal(tx, at, draft),
+        other => Err(Fault::new(Kind::Bug, format!("a change that nobody stores: {other:?}"))),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::base::clock::SystemClock;
+use crate::base::ids::HostId;
+use crate::model::host::HostRecord;
 use crate::model::journal::{Draft, What};
 use crate::model::operation::{OpKind, OpStatus};
 use crate::model::pool::{Pool, PoolSpec};
@@ -134,6 +136,38 @@ async fn a_state_of_a_newer_version_is_refused_and_left_alone() {
     let fault = Store::open(dir.path(), clock(), install()).await.err().unwrap();
     assert!(fault.to_string().contains("newer longshore (schema 99"), "{fault}");
     assert!(Store::open_read_only(dir.path(), clock()).await.is_err());
+}
+
+#[expect(clippy::disallowed_methods, reason = "writes what an older version left")]
+/// A state as the first version left it: with a host, a pool and an instance that know nothing of sites and placement.
+#[tokio::test]
+async fn a_state_of_the_first_version_is_brought_up_to_date() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(Store::open(dir.path(), clock(), install()).await.unwrap());
+    for entry in std::fs::read_dir(dir.path()).unwrap().flatten() {
+        std::fs::remove_file(entry.path()).unwrap();
+    }
+    let old = rusqlite::Connection::open(dir.path().join("longshore.db")).unwrap();
+    old.execute_batch(include_str!("../schema/0001_initial.sql")).unwrap();
+    old.execute_batch(include_str!("state_of_the_first_version.sql")).unwrap();
+    old.pragma_update(None, "user_version", 1).unwrap();
+    drop(old);
+    let opened = Store::open(dir.path(), clock(), install()).await.unwrap();
+    let (desired, web) = (opened.desired, pool(3).id);
+    assert_eq!((desired.pools[&web].want, desired.hosts.len()), (2, 1));
+    assert_eq!(desired.pools[&web].spec.placement, crate::model::placement::Placement::default());
+    assert_eq!(desired.instances[&web][&1].moved_from, None);
+    let site = crate::model::site::Site {
+        name: crate::base::ids::SiteName::new("bj").unwrap(),
+        registry: Some("reg.bj:5000".into()),
+        limits: crate::model::site::SiteLimits::default(),
+    };
+    let record = HostRecord { site: Some(site.name.clone()), ..HostRecord::default() };
+    let host = HostId::new("h1").unwrap();
+    let writes = vec![Write::PutSite(site.clone()), Write::PutRecord(host.clone(), Box::new(record.clone()))];
+    opened.store.apply(writes).await.unwrap();
+    let again = Store::open(dir.path(), clock(), install()).await.unwrap().desired;
+    assert_eq!((again.sites.get(&site.name), again.records[&host].as_ref()), (Some(&site), &record));
 }
 
 #[tokio::test]

@@ -1,0 +1,81 @@
+//! Taking a durable change over: into what is wanted, into the count of what hosts hold, and into what is planned again.
+
+use crate::base::ids::PoolId;
+use crate::engine::core::Core;
+use crate::model::desired::Write;
+use crate::model::instance::{Instance, Phase};
+use crate::model::pool::Pool;
+
+impl Core {
+    /// Makes one change in memory. It is durable already.
+    pub(super) fn apply(&mut self, write: &Write) {
+        match write {
+            Write::PutInstance(new) => self.note_instance(new),
+            Write::DropInstance(pool, slot) => {
+                self.count_out(pool, Some(*slot));
+                self.doubt.pool(pool);
+            }
+            Write::DropPool(pool) => {
+                self.count_out(pool, None);
+                self.pools.remove(pool);
+                self.specs.retain(|(of, _), _| of != pool);
+                self.doubt.forget(pool);
+            }
+            Write::PutPool(pool) => {
+                self.doubt.pool(&pool.id);
+                self.note_need(pool);
+            }
+            Write::PutOperation(op) => self.doubt.pools(op.pools.iter().cloned()),
+            Write::PutSite(_) | Write::DropSite(_) => {
+                self.desired.apply(write);
+                self.room.set_sites(&self.desired.sites);
+                return self.doubt.everything();
+            }
+            Write::PutHost(_) | Write::DropHost(_) => self.doubt.everything(),
+            // Joined with the host's view by the next turn, which then doubts what is on it.
+            Write::PutRecord(..) => self.stir(),
+            Write::PutIdentity(..)
+            | Write::PutRevision { .. }
+            | Write::PutQueued(..)
+            | Write::DropQueued(_)
+            | Write::Journal(_) => {}
+        }
+        self.desired.apply(write);
+    }
+
+    fn note_instance(&mut self, new: &Instance) {
+        self.doubt.pool(&new.pool);
+        let old = self.desired.instances.get(&new.pool).and_then(|slots| slots.get(&new.slot));
+        let takes = |i: &Instance| (i.host.clone(), i.moved_from.clone(), i.phase == Phase::Finished);
+        if old.map(takes).is_some_and(|before| before != takes(new)) {
+            self.doubt.room();
+        }
+        self.counted.extend(old.into_iter().chain([new]).flat_map(Instance::hosts).cloned());
+        match self.desired.pools.get(&new.pool) {
+            Some(pool) => self.room.put(new, pool),
+            None => self.room.drop_slot(&new.pool, new.slot),
+        }
+    }
+
+    /// A slot, or every slot of a pool, takes nothing any more.
+    fn count_out(&mut self, pool: &PoolId, slot: Option<u32>) {
+        let slots = self.desired.instances.get(pool).into_iter().flatten();
+        for (number, instance) in slots.filter(|(number, _)| slot.is_none_or(|s| s == **number)) {
+            self.counted.extend(instance.hosts().cloned());
+            self.room.drop_slot(pool, *number);
+        }
+        self.doubt.room();
+    }
+
+    /// A pool's specification is another: its containers may need something else.
+    fn note_need(&mut self, pool: &Pool) {
+        if self.desired.pools.get(&pool.id).is_some_and(|old| old.spec == pool.spec) {
+            return;
+        }
+        for instance in self.desired.instances.get(&pool.id).into_iter().flat_map(|slots| slots.values()) {
+            self.counted.extend(instance.hosts().cloned());
+            self.room.put(instance, pool);
+        }
+        self.doubt.room();
+    }
+}
