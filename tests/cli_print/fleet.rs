@@ -358,3 +358,21 @@ async fn advice_is_about_what_was_named() {
     assert!((1..=all).contains(&ran.out.lines().count()));
     assert_eq!(run(&Fake::mute(), "advice nobody").await.status, 1);
 }
+
+/// What advice tells a person to type is taken: words in capitals are theirs to fill in.
+#[tokio::test(start_paused = true)]
+async fn commands_of_advice_are_commands() {
+    let world = Fake::mute().with(with_sites).world.borrow().clone();
+    let mut tried = 0;
+    for advice in longshore::view::advice::advise(&world, NOW) {
+        let line = advice.command.strip_prefix("longshore ").unwrap();
+        if line.split(['=', ' ']).any(|w| w.len() > 2 && w.bytes().all(|b| b.is_ascii_uppercase())) {
+            continue;
+        }
+        let ran = run(&accepting(), line).await;
+        assert_ne!(ran.status, 2, "{line}: {}", ran.err);
+        tried += 1;
+    }
+    assert!(tried > 1);
+    assert_eq!(run(&accepting(), "hosts --json cordon bj-03").await.status, 0);
+}
