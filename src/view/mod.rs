@@ -3,10 +3,13 @@
 pub mod advice;
 pub mod containers;
 pub mod describe;
+pub mod heat;
 pub mod hosts;
 pub mod json;
 pub mod logs;
 pub mod ops;
 pub mod pools;
+pub mod sites;
 pub mod table;
 pub mod units;
+pub mod why;

@@ -43,7 +43,13 @@ pub fn host(world: &mut World, name: &str, seen: Seen) {
         tls_dir: None,
         source: HostSource::Added,
     };
-    let facts = HostFacts { cpus: 16, memory: 64 << 30, version: "28.3.1".into(), ..HostFacts::default() };
+    let facts = HostFacts {
+        engine_id: format!("engine-of-{name}").into(),
+        cpus: 16,
+        memory: 64 << 30,
+        version: "28.3.1".into(),
+        ..HostFacts::default()
+    };
     let view = HostView { seen, facts: Arc::new(facts), ..HostView::never(config) };
     world.hosts.insert(id, Arc::new(view));
 }

@@ -1,12 +1,15 @@
 //! The views of the console, one file each, and the table of them from which help, palette and tests are made.
 
+pub mod advice;
 pub mod containers;
+pub mod heat;
 pub mod hosts;
 pub mod journal;
 pub mod logs;
 pub mod operations;
 pub mod pools;
 pub mod rows;
+pub mod sites;
 pub mod text;
 
 use crate::tui::kit::table::Column;
@@ -25,6 +28,14 @@ pub enum PaneId {
     Operations,
     /// All hosts.
     Hosts,
+    /// The containers of one host.
+    OnHost,
+    /// All hosts as cells.
+    Heat,
+    /// Sites.
+    Sites,
+    /// Risks.
+    Advice,
     /// All operations.
     AllOperations,
     /// The journal.
@@ -61,6 +72,10 @@ pub const ALL: &[Pane] = &[
     logs::HOME_PANE,
     operations::HOME_PANE,
     hosts::PANE,
+    containers::HOST_PANE,
+    heat::PANE,
+    sites::PANE,
+    advice::PANE,
     operations::PANE,
     journal::PANE,
     logs::PANE,

@@ -7,12 +7,15 @@ use crate::model::host::{HostState, HostView, Need};
 use crate::model::pool::Pool;
 use crate::model::world::World;
 
+/// Hosts out of service that are looked at for a pool without room: it shall stay a pass over pools, not over pools by hosts.
+const RESTING_MAX: usize = 16;
+
 /// Ready hosts, by the cluster that they belong to and their site.
 #[derive(Debug, Default)]
 pub struct Fleet {
     ready: BTreeMap<(Option<ClusterName>, Option<SiteName>), u32>,
     /// Hosts that answer and would take containers but for a person's word, by cluster.
-    resting: BTreeMap<Option<ClusterName>, HostId>,
+    resting: BTreeMap<Option<ClusterName>, Vec<HostId>>,
 }
 
 impl Fleet {
@@ -21,10 +24,13 @@ impl Fleet {
         let mut fleet = Fleet::default();
         for (id, host) in &world.hosts {
             let (cluster, site) = (host.record.cluster.clone(), host.record.site.clone());
-            match host.state {
+            match host.state_at(world.at) {
                 HostState::Ready => *fleet.ready.entry((cluster, site)).or_default() += 1,
                 HostState::Cordoned | HostState::Drained => {
-                    fleet.resting.entry(cluster).or_insert_with(|| id.clone());
+                    let resting = fleet.resting.entry(cluster).or_default();
+                    if resting.len() < RESTING_MAX {
+                        resting.push(id.clone());
+                    }
                 }
                 HostState::Joining | HostState::Draining | HostState::Lost => {}
             }
@@ -51,14 +57,17 @@ impl Fleet {
             }
         } else {
             let pinned = pool.hosts.iter().filter_map(|h| world.hosts.get(h));
-            pinned.filter(|h| h.state == HostState::Ready).for_each(|h| add(1, &h.record.site));
+            pinned.filter(|h| h.state_at(world.at) == HostState::Ready).for_each(|h| add(1, &h.record.site));
         }
         (count, sites)
     }
 
-    /// A cordoned or drained host that could take containers of this cluster.
-    pub fn resting_for(&self, pool: &Pool) -> Option<&HostId> {
-        self.resting.get(&None).or_else(|| self.resting.get(&Some(pool.id.cluster.clone())))
+    /// A cordoned or drained host that would have room for one more of a pool.
+    pub fn resting_for(&self, world: &World, pool: &Pool) -> Option<&HostId> {
+        let need = pool.spec.need();
+        let own = self.resting.get(&Some(pool.id.cluster.clone()));
+        let mut all = self.resting.get(&None).into_iter().chain(own).flatten();
+        all.find(|id| world.hosts.get(*id).is_some_and(|h| fits(h, &need)))
     }
 }
 

@@ -68,7 +68,7 @@ fn resting(id: &HostId, host: &HostView, now: Millis) -> Option<Advice> {
         }
         _ => String::new(),
     };
-    (age > RESTING_LONG_MS && host.state != HostState::Lost).then(|| Advice {
+    (age > RESTING_LONG_MS && host.state_at(now) != HostState::Lost).then(|| Advice {
         risk,
         severity: Severity::Low,
         subject: format!("host {id}"),

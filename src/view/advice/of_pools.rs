@@ -125,7 +125,7 @@ fn place(world: &World, fleet: &Fleet, view: &PoolView, seen: &Seen<'_>, push: &
 /// taken from the fact that it does.
 fn skew(world: &World, spec: &PoolSpec, seen: &Seen<'_>) -> Option<String> {
     let need = spec.need();
-    let takes = |h: &HostView| h.state == HostState::Ready && fits(h, &need);
+    let takes = |h: &HostView| h.state_at(world.at) == HostState::Ready && fits(h, &need);
     let hosts = || seen.on.iter().filter_map(|(id, n)| Some((*id, world.hosts.get(*id)?, *n)));
     let sentence = |most: (&str, u32), least: (&str, u32)| {
         (most.1 >= least.1 + 2).then(|| format!("{} on {}, {} on {}", most.1, most.0, least.1, least.0))
@@ -177,19 +177,19 @@ fn room(world: &World, fleet: &Fleet, view: &PoolView, seen: &Seen<'_>, push: &m
                 text::count(u64::from(open), "ready host")
             );
             let severity = if seen.homeless > 0 { Severity::High } else { Severity::Medium };
-            push("too few hosts", severity, evidence, more_room(fleet, view));
+            push("too few hosts", severity, evidence, more_room(world, fleet, view));
             return;
         }
     }
     if seen.homeless > 0 {
         let why = view.waits.iter().max_by_key(|w| w.slots).map(|w| format!(": {}", safe(&w.why)));
         let evidence = format!("{} of {} have no host{}", seen.homeless, pool.want, why.unwrap_or_default());
-        push("no room", Severity::High, evidence, more_room(fleet, view));
+        push("no room", Severity::High, evidence, more_room(world, fleet, view));
     }
 }
 
-fn more_room(fleet: &Fleet, view: &PoolView) -> String {
-    match fleet.resting_for(&view.pool) {
+fn more_room(world: &World, fleet: &Fleet, view: &PoolView) -> String {
+    match fleet.resting_for(world, &view.pool) {
         Some(host) if view.pool.hosts.is_empty() => format!("longshore hosts undrain {host}"),
         _ => "longshore hosts add NAME ADDRESS".to_owned(),
     }
