@@ -26,7 +26,9 @@ pub async fn run(cx: &mut Cx<'_>, target: Option<&str>) -> Done {
         return Ok(listing_status(&world));
     }
     if found.is_empty() {
-        cx.print.note("no risk was found");
+        let all = world.hosts.values().all(|host| host.is_live());
+        let known = if all { "" } else { " in what is known, but not every host answers" };
+        cx.print.note(&format!("no risk was found{known}"));
     }
     for advice in &found {
         let Advice { risk, severity, subject, evidence, command } = advice;

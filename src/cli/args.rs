@@ -122,12 +122,9 @@ pub enum Verb {
         all: bool,
     },
     /// List hosts, problems first; or add, import, label, cordon, drain and remove them
-    #[command(
-        args_conflicts_with_subcommands = true,
-        after_help = "Examples:\n  longshore hosts\n  longshore hosts --site bj\n  \
+    #[command(after_help = "Examples:\n  longshore hosts\n  longshore hosts --site bj\n  \
         longshore hosts add bj-03 tcp://10.0.0.3:2376 --tls-dir certs\n  \
-        longshore hosts import fleet.csv\n  longshore hosts drain bj-03"
-    )]
+        longshore hosts import fleet.csv\n  longshore hosts drain bj-03")]
     Hosts {
         /// Only hosts of this site
         #[arg(long, value_name = "SITE")]

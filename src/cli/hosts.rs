@@ -17,8 +17,12 @@ use crate::model::world::World;
 use crate::view::json::fleet::HostRecord;
 use crate::view::table::{Side, Table};
 
-/// `longshore hosts VERB`
-pub async fn run(cx: &mut Cx<'_>, verb: HostVerb) -> Done {
+/// `longshore hosts VERB`. A site before the verb would be the list's: it is refused rather than passed over.
+pub async fn run(cx: &mut Cx<'_>, verb: HostVerb, site: Option<&str>) -> Done {
+    if site.is_some() {
+        let fault = Fault::new(Kind::Invalid, "--site stands before the command, and is the list's there");
+        return Err(Stop::usage(&fault.hint("write it behind: longshore hosts COMMAND --site SITE")));
+    }
     match verb {
         HostVerb::Add(args) => add(cx, args).await,
         HostVerb::Import(args) => import::run(cx, &args).await,

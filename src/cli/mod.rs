@@ -231,7 +231,7 @@ async fn command(cx: &mut Cx<'_>, verb: Verb) -> Done {
         Verb::Pools { target } => list::pools(cx, target.as_deref()).await,
         Verb::Ps { target, all } => list::ps(cx, target.as_deref(), all).await,
         Verb::Hosts { verb: None, site } => hosts::list(cx, site.as_deref()).await,
-        Verb::Hosts { verb: Some(verb), .. } => hosts::run(cx, verb).await,
+        Verb::Hosts { verb: Some(verb), site } => hosts::run(cx, verb, site.as_deref()).await,
         Verb::Sites { verb } => sites::run(cx, verb).await,
         Verb::Why(args) => why::run(cx, &args).await,
         Verb::Rebalance(args) => rebalance::run(cx, &args).await,

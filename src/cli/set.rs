@@ -196,3 +196,39 @@ fn checked(id: &PoolId, spec: &PoolSpec) -> Result<String, Stop> {
     let hint = faults.faults.iter().find_map(|f| f.hint.clone());
     Err(Stop::said(all.join("\n")).hint(hint.unwrap_or_else(|| "nothing was changed".to_owned())))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn health_checks_are_read_as_pool_files_write_them() {
+        let old = HealthCheck {
+            test: vec!["NONE".into()],
+            interval_ms: Some(5),
+            timeout_ms: None,
+            retries: None,
+            start_period_ms: None,
+        };
+        for (text, test) in [
+            ("CMD-SHELL wget -q 'http://x'", vec!["CMD-SHELL", "wget -q 'http://x'"]),
+            ("CMD wget -q 'a b'", vec!["CMD", "wget", "-q", "a b"]),
+            ("true || false", vec!["CMD-SHELL", "true || false"]),
+            ("NONE", vec!["NONE"]),
+        ] {
+            let mut spec = PoolSpec { healthcheck: Some(old.clone()), ..PoolSpec::default() };
+            healthcheck(&mut spec, text).unwrap();
+            let check = spec.healthcheck.unwrap();
+            assert_eq!(
+                (check.test, check.interval_ms),
+                (test.iter().map(|t| (*t).to_owned()).collect(), Some(5))
+            );
+        }
+        for bad in ["CMD", "CMD-SHELL", "NONE of it", "CMD 'open"] {
+            assert!(healthcheck(&mut PoolSpec::default(), bad).is_err(), "{bad}");
+        }
+        let mut spec = PoolSpec { healthcheck: Some(old), ..PoolSpec::default() };
+        healthcheck(&mut spec, "").unwrap();
+        assert_eq!(spec.healthcheck, None);
+    }
+}

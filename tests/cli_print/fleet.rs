@@ -5,7 +5,7 @@ use std::sync::Arc;
 use longshore::base::ids::{HostId, SiteName};
 use longshore::cli::Purpose;
 use longshore::model::command::{Accepted, Command, HostEdit, NewHost};
-use longshore::model::host::{Capacity, Duty, HostState, HostView, Need};
+use longshore::model::host::{Capacity, Duty, HostState, HostView, Need, Seen};
 use longshore::model::placement::Strategy;
 use longshore::model::query::{Query, Reply, Request};
 use longshore::model::site::{MassLoss, Site, SiteLimits, SiteView};
@@ -357,4 +357,44 @@ async fn advice_is_about_what_was_named() {
     assert!(ran.out.lines().filter(|l| !l.starts_with("  ")).all(|l| l.contains("feed/web")), "{}", ran.out);
     assert!((1..=all).contains(&ran.out.lines().count()));
     assert_eq!(run(&Fake::mute(), "advice nobody").await.status, 1);
+}
+
+/// What advice tells a person to type is taken: words in capitals are theirs to fill in.
+#[tokio::test(start_paused = true)]
+async fn commands_of_advice_are_commands() {
+    let world = Fake::mute().with(with_sites).world.borrow().clone();
+    let mut tried = 0;
+    for advice in longshore::view::advice::advise(&world, NOW) {
+        let line = advice.command.strip_prefix("longshore ").unwrap();
+        if line.split(['=', ' ']).any(|w| w.len() > 2 && w.bytes().all(|b| b.is_ascii_uppercase())) {
+            continue;
+        }
+        let ran = run(&accepting(), line).await;
+        assert_ne!(ran.status, 2, "{line}: {}", ran.err);
+        tried += 1;
+    }
+    assert!(tried > 1);
+    assert_eq!(run(&accepting(), "hosts --json cordon bj-03").await.status, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_site_is_one_line() {
+    let fake = Fake::mute().with(with_sites).with(|w| {
+        for i in 0..300 {
+            let mut view =
+                host_view(&format!("gone-{i}"), Seen::Never { why: Some(EVIL.into()) }, Vec::new());
+            Arc::make_mut(&mut Arc::make_mut(&mut view).record).site = Some(site("sh"));
+            w.hosts.insert(view.config.id.clone(), view);
+        }
+    });
+    let ran = run(&fake, "ps").await;
+    clean(&ran);
+    let told: Vec<&str> = ran.err.lines().filter(|l| l.contains("answer")).collect();
+    assert_eq!(told.len(), 3, "{}", ran.err);
+    assert!(
+        told[2].starts_with("300 hosts of site sh do not answer (gone-0, gone-1, gone-10, …)"),
+        "{}",
+        told[2]
+    );
+    assert!(told[0].starts_with("1 host of no site does not answer (never-1)"), "{}", told[0]);
 }
