@@ -203,6 +203,11 @@ impl<'a> Cx<'a> {
         look(&world)
     }
 
+    /// The world as it is now: what is recorded is whole, what is seen may not be yet.
+    pub fn present(&self, engine: &Engine) -> Arc<World> {
+        Arc::clone(&engine.handle.world().borrow())
+    }
+
     async fn world_when(&self, engine: &Engine, enough: impl Fn(&World) -> bool) -> Result<Arc<World>, Stop> {
         let mut worlds = engine.handle.world();
         let wait = async {
@@ -219,8 +224,7 @@ impl<'a> Cx<'a> {
             () = tokio::time::sleep(SETTLE) => {}
             () = self.interrupted() => return Err(Stop::said("stopped")),
         }
-        let world = Arc::clone(&engine.handle.world().borrow());
-        Ok(world)
+        Ok(self.present(engine))
     }
 
     /// Asks the engine; refusals and failures end the command.
