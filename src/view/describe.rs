@@ -81,7 +81,7 @@ pub fn slot(world: &World, id: &PoolId, number: Slot, now: Millis) -> Vec<String
 pub fn container(world: &World, host: &HostId, id: &ContainerId, now: Millis) -> Vec<String> {
     let mut out = vec![format!("host: {host}")];
     out.extend(world.hosts.get(host).map(|h| {
-        let (_, state, why) = hosts::seen(&h.seen, now);
+        let (_, state, why) = hosts::stands(h, now);
         format!("host-state: {state}{}", why.map(|w| format!(", {w}")).unwrap_or_default())
     }));
     let Some(c) = world.container(host, id) else {

@@ -156,14 +156,14 @@ fn the_heat_map_moves_and_opens() {
     console.key("k");
     assert!(console.screen().contains("h0010 "), "{}", console.screen());
     console.key("Space");
-    assert!(console.screen().contains("CPU reserved, 1000 hosts"));
+    assert!(console.screen().contains("CPU reserved · 1000 hosts"));
     console.key("Enter");
     assert_eq!(console.app.top(), PaneId::OnHost);
     console.keys("Esc Esc");
     assert_eq!(console.app.top(), PaneId::Hosts);
     let mut console = Console::new((60, 15), thousand());
     console.keys("5 H");
-    assert!(console.screen().contains("a cell is"), "{}", console.screen());
+    assert!(console.screen().contains("3 a cell"), "{}", console.screen());
     console.keys("Right Enter");
     assert_eq!(console.app.top(), PaneId::Hosts);
 }
@@ -250,4 +250,17 @@ fn a_strategy_chosen_while_a_preview_is_open_is_asked_for_after_it() {
         _ => None,
     });
     assert_eq!(last, Some(Some(Strategy::Random)));
+}
+
+#[test]
+fn a_slot_that_waits_for_its_host_says_so() {
+    let mut fleet = fleet();
+    world::with_pool(&mut fleet, "feed/db", |v| {
+        v.slots[8].status = longshore::model::world::SlotStatus::AwaitingHost;
+        v.slots[8].host = Some(HostId::new("tc-03").unwrap());
+    });
+    let mut console = Console::new((120, 40), fleet);
+    console.key("2");
+    let screen = console.screen();
+    assert!(screen.contains("db.9       tc-03 waiting for its host: its "), "{screen}");
 }

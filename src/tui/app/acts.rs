@@ -158,7 +158,10 @@ impl App {
             PaneId::Hosts => self.views.push(View::Hosts),
             PaneId::Heat => self.views.extend([View::Hosts, View::Heat]),
             PaneId::Sites => self.views.push(View::Sites),
-            PaneId::Advice => self.views.push(View::Advice),
+            PaneId::Advice => {
+                self.fleet.advised = None;
+                self.views.push(View::Advice);
+            }
             PaneId::AllOperations => self.views.push(View::Operations),
             PaneId::Journal => {
                 self.views.push(View::Journal);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::base::clock::Millis;
 use crate::base::ids::{HostId, SiteName};
 use crate::base::text;
 use crate::model::command::Command;
@@ -22,6 +23,9 @@ use crate::view::hosts::{self, Held, Order, Total, Uses};
 use crate::view::sites::{self, SiteRow};
 use crate::view::{containers as container_rows, units};
 
+/// Advice looks at every slot: not at each of several snapshots a second.
+const ADVISE_MS: u64 = 2_000;
+
 /// What the views of many hosts keep. Rows are made only while their view is open.
 #[derive(Debug, Default)]
 pub struct Fleet {
@@ -41,6 +45,8 @@ pub struct Fleet {
     pub sites: Rows<SiteRow>,
     /// Rows of the advice view.
     pub advice: Rows<Advice>,
+    /// When advice was worked out last.
+    pub advised: Option<Millis>,
     /// The cells of the heat map.
     pub heat: Vec<Group>,
     /// What the heat map shows.
@@ -83,7 +89,9 @@ impl App {
         if open(|v| matches!(v, View::Sites)) {
             self.fleet.sites.set(sites::rows(&world, now), now, &user);
         }
-        if open(|v| matches!(v, View::Advice)) {
+        let due = self.fleet.advised.is_none_or(|at| now.since(at) >= ADVISE_MS);
+        if open(|v| matches!(v, View::Advice)) && due {
+            self.fleet.advised = Some(now);
             self.fleet.advice.note_width = columns;
             self.fleet.advice.set(advice::advise(&world, now), now, &user);
         }

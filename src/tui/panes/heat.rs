@@ -60,8 +60,8 @@ pub const AROUND: (u16, u16) = (4, 6);
 /// Its title.
 pub fn title(groups: &[Group], map: &Layout, metric: Metric) -> String {
     let hosts: usize = groups.iter().map(|g| g.hosts.len()).sum();
-    let each = if map.each > 1 { format!(" · a cell is {} hosts", map.each) } else { String::new() };
-    format!("{}, {}{each}", metric.name(), text::count(hosts as u64, "host"))
+    let each = if map.each > 1 { format!(", {} a cell", map.each) } else { String::new() };
+    format!("Heat map · {} · {}{each}", metric.name(), text::count(hosts as u64, "host"))
 }
 
 /// Draws the map with its two lines beneath. `at` is the number of the cell under the cursor.

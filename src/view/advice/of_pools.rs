@@ -101,7 +101,9 @@ fn place(world: &World, fleet: &Fleet, view: &PoolView, seen: &Seen<'_>, push: &
     }
     let site = |host: &&HostId| world.hosts.get(*host).and_then(|h| h.record.site.as_ref());
     let mut stand = seen.on.keys().map(site);
-    if let Some(Some(first)) = stand.next()
+    let by_site = pool.spec.placement.constraints.iter().any(|c| c.attribute == Attribute::Site);
+    if !by_site
+        && let Some(Some(first)) = stand.next()
         && stand.all(|s| s == Some(first))
         && sites.iter().any(|s| s != first)
     {

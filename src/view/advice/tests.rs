@@ -9,7 +9,7 @@ use crate::model::container::{Container, Health, Owner, State, Tag, Usage};
 use crate::model::host::{
     Duty, HostConfig, HostFacts, HostRecord, HostSource, HostState, HostView, Image, Need, Seen,
 };
-use crate::model::placement::{Attribute, Strategy};
+use crate::model::placement::{Attribute, Constraint, Operator, Strategy};
 use crate::model::pool::{HealthCheck, Pool, PoolSpec};
 use crate::model::site::{Site, SiteView};
 use crate::model::world::{Counts, PoolView, SlotStatus, SlotView, Wait};
@@ -163,6 +163,10 @@ fn all_in_one_site() {
     assert_eq!(risks(&world), [""; 0]);
     pool(&mut world, &["h1", "h2"], |p| p.spec.placement.sites = vec![SiteName::new("bj").unwrap()]);
     assert_eq!(risks(&world), [""; 0], "a pool that is pinned to a site is there on purpose");
+    let constraint =
+        Constraint { attribute: Attribute::Site, operator: Operator::Is, values: vec!["bj".into()] };
+    pool(&mut world, &["h1", "h2"], |p| p.spec.placement.constraints = vec![constraint]);
+    assert_eq!(risks(&world), [""; 0], "so is one that a constraint keeps there");
 }
 
 #[test]
