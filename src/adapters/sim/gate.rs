@@ -34,6 +34,10 @@ pub enum CallKind {
     RemoveNetwork,
     /// `Observe::facts`
     Facts,
+    /// `Observe::ping`
+    Ping,
+    /// `Observe::images`
+    Images,
     /// `Observe::list`
     List,
     /// `Observe::events`

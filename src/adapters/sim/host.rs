@@ -21,7 +21,7 @@ use crate::model::pool::PoolSpec;
 use crate::ports::runtime::EngineEvent;
 
 /// Events that wait for a reader; a reader that falls further behind loses its stream, as with a real engine.
-const EVENTS_MAX: usize = 1024;
+const EVENTS_MAX: usize = 128;
 
 /// A simulated host behind the runtime port. Clones are the same host.
 #[derive(Clone)]
