@@ -1,12 +1,7 @@
 //! A busy hour of a whole fleet in virtual time: hosts fail and come back, containers die, numbers change. At every step
 //! nothing is too many and nobody else's containers are touched; in the end exactly what is wanted runs, and what was
 //! planned bit by bit is what planning everything from the durable state gives.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stderr,
-    reason = "tests say what failed by failing"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests say what failed by failing")]
 
 #[path = "support/flow.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
@@ -258,7 +253,6 @@ async fn a_busy_hour_of_a_small_fleet() {
     let first = std::env::var("LONGSHORE_FLEET_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(1);
     let seeds = std::env::var("LONGSHORE_FLEET_SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(5);
     for seed in first..first + seeds {
-        eprintln!("seed {seed}");
         hour(Size { hosts: 6, pools: 8, slots: 5, steps: 60 }, seed).await;
     }
 }

@@ -493,7 +493,8 @@ fn pause_after(took: Duration) -> Duration {
 fn lacks_one(images: &BTreeMap<String, Image>, containers: &[Container]) -> bool {
     let is_named = |image: &str| {
         let last = image.rsplit('/').next().unwrap_or(image);
-        !image.contains('@') && !image.starts_with("sha256:") && !(last.len() == 12 && !last.contains(':'))
+        let is_digest = image.starts_with("sha256:") || (last.len() == 12 && !last.contains(':'));
+        !is_digest && !image.contains('@')
     };
     let listed = |image: &str| images.contains_key(image) || images.contains_key(&format!("{image}:latest"));
     containers.iter().map(|c| c.image.raw()).any(|image| is_named(image) && !listed(image))

@@ -262,6 +262,8 @@ impl HostState {
         let run = Run::drawn(unit, start, base);
         unit.forced = None;
         unit.error = None;
+        // Most containers have one run, ever.
+        unit.runs.reserve_exact(1);
         unit.runs.push(run);
         for port in &unit.bound {
             let holders = self.ports.entry((port.published, port.protocol.clone())).or_default();
