@@ -43,9 +43,9 @@ const POOLS: u32 = 1_000;
 const SLOTS: u32 = 10;
 const NOW: Millis = Millis(1_792_555_331_000);
 
-fn scenario(loose: u32) -> String {
-    let mut text = "about = \"ten thousand\"\nseed = 1\n".to_owned();
-    for host in 1..=HOSTS {
+fn scenario(hosts: u32, loose: u32) -> String {
+    let mut text = "about = \"very many\"\nseed = 1\n".to_owned();
+    for host in 1..=hosts {
         let _ = writeln!(text, "[[hosts]]\nname = \"h{host}\"");
     }
     text += "[[images]]\nname = \"app:1\"\neverywhere = true\n[[behaviours]]\nstart_ms = [10, 40]\nlog_per_minute = 6\n";
@@ -58,12 +58,25 @@ fn scenario(loose: u32) -> String {
     text
 }
 
-fn pool_file(pools: u32) -> String {
+/// How large a fleet is.
+#[derive(Clone, Copy)]
+struct Size {
+    hosts: u32,
+    pools: u32,
+    slots: u32,
+    /// Most resident memory in MiB.
+    memory: f64,
+    /// Most CPU while nothing happens, in hundredths of a core; no bound when absent.
+    idle: Option<f64>,
+}
+
+fn pool_file(size: Size) -> String {
+    let (pools, slots) = (size.pools, size.slots);
     let mut text = "name: fleet\nservices:\n".to_owned();
     for pool in 0..pools {
         let _ = writeln!(
             text,
-            "  p{pool:03}: {{ image: \"app:1\", network_mode: none, deploy: {{ replicas: {SLOTS} }} }}"
+            "  p{pool:03}: {{ image: \"app:1\", network_mode: none, deploy: {{ replicas: {slots} }} }}"
         );
     }
     text
@@ -83,7 +96,7 @@ fn state_of(dir: &Path) -> Option<PathBuf> {
 }
 
 /// Forty presses down and up, then how quick they were and what the process holds.
-fn keys(tui: &mut Tui, what: &str, names: &Regex, verdict: &mut Verdict) {
+fn keys(tui: &mut Tui, what: &str, names: &Regex, memory: f64, verdict: &mut Verdict) {
     let (mut times, mut lost) = (Vec::new(), 0);
     for i in 0..60 {
         match tui.press(if i / 15 % 2 == 0 { b"j" } else { b"k" }, names) {
@@ -99,11 +112,11 @@ fn keys(tui: &mut Tui, what: &str, names: &Regex, verdict: &mut Verdict) {
     );
     verdict.at_most(&format!("{what}: key p95 (ms)"), quantile(&times, 0.95), 16.0);
     verdict.at_most(&format!("{what}: keys without effect"), f64::from(lost), 0.0);
-    verdict.at_most(&format!("{what}: resident memory (MiB)"), rss, 120.0);
+    verdict.at_most(&format!("{what}: resident memory (MiB)"), rss, memory);
 }
 
 fn strangers(dir: &Path, verdict: &mut Verdict) {
-    let mut tui = practice(dir, &scenario(POOLS * SLOTS / HOSTS));
+    let mut tui = practice(dir, &scenario(HOSTS, POOLS * SLOTS / HOSTS));
     tui.watch(Duration::from_secs(8));
     show(&tui);
     let names = Regex::new(r"▸?\s+box-\d+").expect("a pattern");
@@ -122,35 +135,40 @@ fn strangers(dir: &Path, verdict: &mut Verdict) {
     );
     tui.send(b"\t");
     tui.watch(Duration::from_millis(500));
-    keys(&mut tui, "10,000 strangers in one list", &names, verdict);
+    keys(&mut tui, "10,000 strangers in one list", &names, 120.0, verdict);
     tui.close(b"q");
 }
 
-fn pools(dir: &Path, count: u32, verdict: &mut Verdict) {
-    let mut tui = practice(dir, &scenario(0));
-    tui.watch(Duration::from_secs(2));
+fn pools(dir: &Path, size: Size, verdict: &mut Verdict) {
+    let (count, all) = (size.pools, size.pools * size.slots);
+    let mut tui = practice(dir, &scenario(size.hosts, 0));
+    let hosts = Regex::new(&format!("{0}/{0} ok|{0} hosts|hosts {0}", size.hosts)).expect("a pattern");
+    let first = tui.full_after(&hosts, Duration::from_secs(4));
+    println!("{} empty hosts: first full screen after {first:.0} ms", size.hosts);
+    verdict.at_most(&format!("{} hosts: first full screen (ms)", size.hosts), first, 1_000.0);
     let state = state_of(dir).expect("the practice engine's state").display().to_string();
     let file = dir.join("fleet.yml").display().to_string();
-    std::fs::write(&file, pool_file(count)).expect("the pool file");
+    std::fs::write(&file, pool_file(size)).expect("the pool file");
     let begin = Instant::now();
-    let out = longshore(&["--state", &state, "up", &file, "--wait=240"]);
+    let out = longshore(&["--state", &state, "up", &file, "--wait=900"]);
     let took = begin.elapsed().as_secs_f64();
     if !out.status.success() {
         println!("up: {}", String::from_utf8_lossy(&out.stderr).lines().last().unwrap_or_default());
     }
-    println!("{} simulated containers in {count} pools brought up in {took:.1} s", count * SLOTS);
+    println!("{all} simulated containers in {count} pools brought up in {took:.1} s");
     tui.watch(Duration::from_secs(10));
     show(&tui);
     let cpu = process::cpu(tui.pid());
     let bytes = tui.bytes;
     tui.watch(Duration::from_secs(20));
-    println!(
-        "idle: {:.1} CPU s a minute, {} bytes/s",
-        (process::cpu(tui.pid()) - cpu) * 3.0,
-        (tui.bytes - bytes) / 20
-    );
+    let idle = (process::cpu(tui.pid()) - cpu) * 5.0;
+    println!("idle: {idle:.2} % of a core, {} bytes/s", (tui.bytes - bytes) / 20);
+    if let Some(most) = size.idle {
+        verdict.at_most(&format!("{all} containers: idle CPU (% of a core)"), idle, most);
+    }
     let names = Regex::new(r"fleet/p\d+").expect("a pattern");
-    keys(&mut tui, &format!("{} containers in {count} pools", count * SLOTS), &names, verdict);
+    let what = format!("{all} containers in {count} pools on {} hosts", size.hosts);
+    keys(&mut tui, &what, &names, size.memory, verdict);
     tui.close(b"q");
 }
 
@@ -295,6 +313,19 @@ fn main() -> ExitCode {
     let dir = tempfile::tempdir().expect("a directory");
     strangers(&dir.path().join("strangers"), &mut verdict);
     let count = u32::try_from(setting("LONGSHORE_BENCH_POOLS", u64::from(POOLS))).unwrap_or(POOLS);
-    pools(&dir.path().join("pools"), count, &mut verdict);
+    let ten = Size { hosts: HOSTS, pools: count, slots: SLOTS, memory: 120.0, idle: None };
+    pools(&dir.path().join("pools"), ten, &mut verdict);
+    // The bounds are the issue's own.
+    let number = |name, usual| u32::try_from(setting(name, usual)).unwrap_or(0);
+    let hundred = Size {
+        hosts: number("LONGSHORE_BENCH_HOSTS", 1_000),
+        pools: number("LONGSHORE_BENCH_MANY", 1_000),
+        slots: 100,
+        memory: 400.0,
+        idle: Some(2.0),
+    };
+    if hundred.pools > 0 {
+        pools(&dir.path().join("many"), hundred, &mut verdict);
+    }
     verdict.status()
 }

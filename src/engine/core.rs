@@ -38,6 +38,11 @@ const REPORTS_MAX: usize = 256;
 /// After a turn the core rests as long as it took, at most this long: what arrives meanwhile is one turn. Calls do not wait.
 const REST_MAX: Duration = Duration::from_millis(250);
 
+/// Views that say nothing new but a later time or other measured use wait so long for each host, …
+const MURMUR_A_HOST: Duration = Duration::from_millis(2);
+/// … and at most this long.
+const MURMUR_MAX: Duration = Duration::from_secs(2);
+
 /// Makes the runtime behind a host's address; given by `wire.rs`, which knows the adapters.
 pub trait Connector: Send + Sync {
     /// Connects lazily: no round trip is made here.
@@ -164,6 +169,8 @@ pub(super) struct Core {
     /// Nothing but calls before this time.
     pub(super) not_before: Instant,
     pub(super) published: Option<Instant>,
+    /// Views that say nothing new wait until then.
+    pub(super) murmur_at: Option<Instant>,
     /// A world waits until then.
     pub(super) publish_at: Option<Instant>,
     /// Something but a view has changed: take another turn.
@@ -216,6 +223,7 @@ impl Core {
             alarm: None,
             not_before: now,
             published: None,
+            murmur_at: None,
             publish_at: None,
             dirty: true,
             fenced: None,
@@ -266,21 +274,32 @@ impl Core {
                 return fault;
             }
             self.not_before = self.not_before.max(Instant::now() + begun.elapsed().min(REST_MAX));
-            let wake = self.sleep_until_wake();
-            let (changed, not_before) = (self.eyes.changed.clone(), self.not_before);
-            tokio::select! {
-                biased;
-                incoming = inbox.recv() => match incoming {
-                    Some(incoming) => self.take(incoming).await,
-                    None => return Fault::new(Kind::Bug, "nobody is connected to the engine any more"),
-                },
-                _ = rested(not_before, outcomes.recv_many(&mut reports, REPORTS_MAX)) => {
-                    let batch = std::mem::take(&mut reports);
-                    self.settle(batch).await;
+            let (wakes, not_before) = (self.eyes.wakes.clone(), self.not_before);
+            loop {
+                let wake = self.sleep_until_wake();
+                tokio::select! {
+                    biased;
+                    incoming = inbox.recv() => match incoming {
+                        Some(incoming) => self.take(incoming).await,
+                        None => {
+                            return Fault::new(Kind::Bug, "nobody is connected to the engine any more");
+                        }
+                    },
+                    _ = rested(not_before, outcomes.recv_many(&mut reports, REPORTS_MAX)) => {
+                        let batch = std::mem::take(&mut reports);
+                        self.settle(batch).await;
+                    }
+                    () = rested(not_before, wakes.changed.notified()) => {}
+                    () = wakes.murmur.notified(), if self.murmur_at.is_none() => {
+                        let pause = (MURMUR_A_HOST * wakes.hosts()).min(MURMUR_MAX);
+                        self.murmur_at = Some(Instant::now() + pause);
+                        continue;
+                    }
+                    () = wake => {}
                 }
-                () = rested(not_before, changed.notified()) => {}
-                () = wake => {}
+                break;
             }
+            self.murmur_at = self.murmur_at.filter(|at| *at > Instant::now());
         }
     }
 
@@ -291,9 +310,10 @@ impl Core {
         let again = (self.dirty || self.doubt.is_open()).then_some(self.not_before);
         let by_time = [by_clock, again, Some(self.all_at)].into_iter().flatten().min();
         let not_before = self.not_before;
-        let (publish_at, turn_at) = (self.publish_at, by_time.map(|at| at.max(not_before)));
+        let turn_at = by_time.map(|at| at.max(not_before));
+        let next = [self.publish_at, self.murmur_at, turn_at].into_iter().flatten().min();
         async move {
-            match publish_at.into_iter().chain(turn_at).min() {
+            match next {
                 Some(at) => tokio::time::sleep_until(at).await,
                 None => std::future::pending().await,
             }

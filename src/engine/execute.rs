@@ -96,7 +96,9 @@ impl Executor {
             } else {
                 let own = own_reference.as_deref();
                 let turns = Turns { creates: &turn, pulls: &pulls, site: site_pulls.as_deref(), own, held };
-                match make(&*runtime, &tag, &spec, &instance, turns, &cancelled, &reports).await {
+                // Apart: very many may wait for their turn, and none of them needs room for what comes then.
+                let making = make(&*runtime, &tag, &spec, &instance, turns, &cancelled, &reports);
+                match Box::pin(making).await {
                     Ok(true) => Report::Started(instance),
                     Ok(false) => Report::Cancelled(instance),
                     Err(fault) if fault.is_unknown() => Report::Unknown(instance, fault),

@@ -2,6 +2,7 @@
 
 pub mod core;
 mod doubt;
+mod dying;
 pub mod execute;
 pub mod handle;
 mod identity;

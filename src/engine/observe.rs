@@ -1,8 +1,8 @@
 //! Observers: one task a host keeps that host's view fresh. Events are a hint, the list is the truth.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -14,8 +14,9 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::base::clock::{Millis, SharedClock};
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::{ContainerId, HostId, PoolId};
+use crate::engine::dying::Dying;
 use crate::model::container::{Container, Owner, State};
-use crate::model::host::{HostConfig, HostView, Seen};
+use crate::model::host::{HostConfig, HostView, Image, Seen};
 use crate::ports::runtime::{EngineEvent, Runtime};
 
 /// Longest time of one list; a host that needs longer counts as lost. (10,000 containers take about one second.)
@@ -24,12 +25,21 @@ const LIST_DEADLINE: Duration = Duration::from_secs(8);
 const FACTS_DEADLINE: Duration = Duration::from_secs(8);
 /// A list at least so often, whatever the events say.
 const RELIST_EVERY: Duration = Duration::from_secs(10);
+/// With many hosts lists are further apart, so that all hosts together make about ten a second: this for each host. Events
+/// tell of changes meanwhile, and that the engine still answers is asked at least every [`RELIST_EVERY`].
+const RELIST_EVERY_A_HOST: Duration = Duration::from_millis(100);
+/// Longest time that an engine may take to say that it is there.
+const PING_DEADLINE: Duration = Duration::from_secs(8);
+/// A list of images at least so often; also with many hosts all together make no more than one a second.
+const IMAGES_EVERY: Duration = Duration::from_secs(600);
+/// The same, for each host.
+const IMAGES_EVERY_A_HOST: Duration = Duration::from_secs(1);
+/// An image that a container has and that is not in the list yet is looked for at most so often.
+const IMAGES_AGAIN: Duration = Duration::from_secs(15);
+/// Longest time of one list of images.
+const IMAGES_DEADLINE: Duration = Duration::from_secs(8);
 /// A list at most so often, and never for more than a fifth of the time (see [`pause_after`]).
 const RELIST_PAUSE: Duration = Duration::from_millis(100);
-/// First wait before a list is repeated that still shows a container running whose end was announced; it doubles.
-const DYING_PAUSE: Duration = Duration::from_millis(100);
-/// So often is such a list repeated before the usual rhythm is good enough: about a minute in all.
-const DYING_TRIES: u32 = 9;
 /// First wait before a host that does not answer is tried again; it doubles up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(500);
 /// Longest wait before a host that does not answer is tried again.
@@ -38,6 +48,8 @@ const RETRY_MAX: Duration = Duration::from_secs(10);
 const SAMPLE_FREE_EVERY: Duration = Duration::from_secs(2);
 /// The same where each sample costs the engine something.
 const SAMPLE_PAID_EVERY: Duration = Duration::from_secs(5);
+/// With many hosts samples are further apart, so that all hosts together make about fifty a second.
+const SAMPLE_EVERY_A_HOST: Duration = Duration::from_millis(20);
 /// Longest time of one sampling.
 const SAMPLE_DEADLINE: Duration = Duration::from_secs(8);
 /// Somebody has to say so this often that they look, or sampling stops.
@@ -59,26 +71,50 @@ pub struct Observer {
     /// The latest view.
     pub view: watch::Receiver<Arc<HostView>>,
     begun: Arc<AtomicU64>,
+    awaited: Arc<AtomicU64>,
     poke: Arc<Notify>,
+    wakes: Wakes,
     task: JoinHandle<()>,
 }
 
 impl Drop for Observer {
     fn drop(&mut self) {
+        self.wakes.hosts.fetch_sub(1, Ordering::SeqCst);
         self.task.abort();
     }
 }
 
+/// How observers wake the core, and how many of them there are.
+#[derive(Clone, Debug, Default)]
+pub struct Wakes {
+    /// A view has changed.
+    pub changed: Arc<Notify>,
+    /// A view says the same as before, only of a later time or of other measured use: the core takes it when it has time.
+    pub murmur: Arc<Notify>,
+    hosts: Arc<AtomicU32>,
+}
+
+impl Wakes {
+    /// So many hosts are observed.
+    pub fn hosts(&self) -> u32 {
+        self.hosts.load(Ordering::SeqCst)
+    }
+}
+
 impl Observer {
-    /// Starts observing. `changed` is notified at each new view.
+    /// Starts observing. `wakes` are notified at each new view.
     pub fn start(
         config: HostConfig,
         runtime: Arc<dyn Runtime>,
         clock: SharedClock,
         look: watch::Receiver<Look>,
-        changed: Arc<Notify>,
+        wakes: Wakes,
     ) -> Observer {
-        let begun = Arc::new(AtomicU64::new(0));
+        let (begun, awaited) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        wakes.hosts.fetch_add(1, Ordering::SeqCst);
+        // Hosts that were added together do not list together for ever.
+        let stride =
+            config.id.as_str().bytes().fold(17_u32, |n, b| n.wrapping_mul(31).wrapping_add(b.into()));
         let poke = Arc::new(Notify::new());
         let (slot, view) = watch::channel(Arc::new(HostView::never(config)));
         let eye = Eye {
@@ -86,20 +122,25 @@ impl Observer {
             clock,
             slot,
             begun: begun.clone(),
+            awaited: awaited.clone(),
             poke: poke.clone(),
             look,
-            changed,
+            wakes: wakes.clone(),
             retry: RETRY_MIN,
             dying: Dying::default(),
+            stride,
+            images_at: None,
         };
-        Observer { runtime, view, begun, poke, task: tokio::spawn(eye.watch()) }
+        Observer { runtime, view, begun, awaited, poke, wakes, task: tokio::spawn(eye.watch()) }
     }
 
     /// Asks for a fresh list soon, and returns the number that the view's `lists` must reach to show everything that has
     /// happened up to now.
     pub fn refresh(&self) -> u64 {
+        let number = self.begun.load(Ordering::SeqCst) + 1;
+        self.awaited.fetch_max(number, Ordering::SeqCst);
         self.poke.notify_one();
-        self.begun.load(Ordering::SeqCst) + 1
+        number
     }
 }
 
@@ -111,12 +152,16 @@ struct Listed {
 }
 
 impl Listed {
-    fn show(self, view: &mut HostView) {
+    /// True when it says anything new.
+    fn show(self, view: &mut HostView) -> bool {
+        let is_new = !view.is_live();
         view.seen = Seen::At(self.at);
         view.lists = self.number;
-        if *view.containers != self.containers {
-            view.containers = Arc::new(self.containers);
+        if *view.containers == self.containers {
+            return is_new;
         }
+        view.containers = Arc::new(self.containers);
+        true
     }
 }
 
@@ -127,7 +172,7 @@ pub struct Eyes {
     /// What is looked at.
     pub look: watch::Sender<Look>,
     /// Notified at each new view.
-    pub changed: Arc<Notify>,
+    pub wakes: Wakes,
     early: BTreeMap<HostId, Observer>,
 }
 
@@ -142,8 +187,8 @@ impl Eyes {
         if let Some(early) = self.early.remove(&host.id) {
             return Ok(early);
         }
-        let (look, changed) = (self.look.subscribe(), self.changed.clone());
-        Ok(Observer::start(host.clone(), connect()?, clock.clone(), look, changed))
+        let (look, wakes) = (self.look.subscribe(), self.wakes.clone());
+        Ok(Observer::start(host.clone(), connect()?, clock.clone(), look, wakes))
     }
 
     /// Starts observing a host before there is a core. A host that cannot be used is left to the core, which says why.
@@ -166,51 +211,16 @@ struct Eye {
     clock: SharedClock,
     slot: watch::Sender<Arc<HostView>>,
     begun: Arc<AtomicU64>,
+    awaited: Arc<AtomicU64>,
     poke: Arc<Notify>,
     look: watch::Receiver<Look>,
-    changed: Arc<Notify>,
+    wakes: Wakes,
     retry: Duration,
     dying: Dying,
-}
-
-/// Containers whose end was announced while the list still shows them running: Docker says `die` first, then cleans up
-/// (a second or more on a busy machine), and only then lists them as ended. No further event tells of that.
-#[derive(Default)]
-struct Dying {
-    ids: BTreeSet<ContainerId>,
-    tries: u32,
-}
-
-impl Dying {
-    fn hear(&mut self, event: EngineEvent) {
-        let Some(id) = event.container else { return };
-        match event.action.raw() {
-            "die" => {
-                self.ids.insert(id);
-                self.tries = 0;
-            }
-            "start" | "destroy" => drop(self.ids.remove(&id)),
-            _ => {}
-        }
-    }
-
-    fn see(&mut self, containers: &[Container]) {
-        if self.ids.is_empty() {
-            return;
-        }
-        self.tries += 1;
-        if self.tries > DYING_TRIES {
-            self.ids.clear();
-        }
-        let running = containers.iter().filter(|c| c.state == State::Running);
-        let running: BTreeSet<&ContainerId> = running.map(|c| &c.id).collect();
-        self.ids.retain(|id| running.contains(id));
-    }
-
-    /// When the next list is due at the latest.
-    fn relist_in(&self) -> Duration {
-        if self.ids.is_empty() { RELIST_EVERY } else { (DYING_PAUSE * (1 << self.tries)).min(RELIST_EVERY) }
-    }
+    /// Grows with each wait; from it follows where in its interval the next list of many falls.
+    stride: u32,
+    /// When images were listed last.
+    images_at: Option<Instant>,
 }
 
 impl Eye {
@@ -241,7 +251,12 @@ impl Eye {
                     continue;
                 }
             }
-            self.idle(&mut events, pause_after(started.elapsed())).await;
+            self.look_at_images().await;
+            if let Err(fault) = self.idle(&mut events, pause_after(started.elapsed())).await {
+                (events, facts_known) = (None, false);
+                self.lose(&fault);
+                self.wait_to_retry().await;
+            }
         }
     }
 
@@ -269,13 +284,18 @@ impl Eye {
             if let Some(listed) = listed {
                 listed.show(view);
             }
+            true
         });
         Ok(())
     }
 
     async fn list(&self) -> Outcome<()> {
         let listed = self.fetch().await?;
-        self.publish(|view| listed.show(view));
+        let awaited = self.awaited.load(Ordering::SeqCst);
+        let is_awaited = awaited > 0
+            && listed.number >= awaited
+            && self.awaited.compare_exchange(awaited, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        self.publish(|view| listed.show(view) || is_awaited);
         Ok(())
     }
 
@@ -297,14 +317,64 @@ impl Eye {
                 Seen::Lost { last, since, .. } => Seen::Lost { last: *last, since: *since, why },
             };
             view.usage = Arc::default();
+            true
         });
     }
 
-    fn publish(&self, change: impl FnOnce(&mut HostView)) {
+    /// Publishes a changed view. `change` tells whether anything waits for it.
+    fn publish(&self, change: impl FnOnce(&mut HostView) -> bool) {
         let mut view = (**self.slot.borrow()).clone();
-        change(&mut view);
+        let is_new = change(&mut view);
         self.slot.send_replace(Arc::new(view));
-        self.changed.notify_one();
+        if is_new { self.wakes.changed.notify_one() } else { self.wakes.murmur.notify_one() }
+    }
+
+    /// Time until the next list, when nothing happens before.
+    fn relist_every(&mut self, events: bool) -> Duration {
+        let many = RELIST_EVERY_A_HOST * self.wakes.hosts();
+        if !events || many <= RELIST_EVERY {
+            return RELIST_EVERY;
+        }
+        // A low-discrepancy walk (golden ratio) spreads the hosts evenly over three quarters to all of the interval.
+        self.stride = self.stride.wrapping_add(0x9e37_79b9);
+        many / 4 * 3 + many / 4 / 256 * (self.stride >> 24)
+    }
+
+    /// Asks whether the engine still answers. With a live event stream in which nothing is waiting, that confirms the last
+    /// list: it is as good as a new one, but none (nothing that waits for a list may take it for one).
+    async fn ping(&self) -> Outcome<()> {
+        let ping = timeout(PING_DEADLINE, self.runtime.ping()).await;
+        ping.unwrap_or_else(|_| Err(slow("a sign of life", PING_DEADLINE)))?;
+        let now = self.clock.now();
+        self.publish(|view| {
+            if view.is_live() {
+                view.seen = Seen::At(now);
+            }
+            false
+        });
+        Ok(())
+    }
+
+    /// Lists images when it is time: seldom, or when a container has one that is not in the list. Without an answer the list
+    /// of before stays: it is used to choose well, not to decide what is there.
+    async fn look_at_images(&mut self) {
+        let view = self.slot.borrow().clone();
+        let usual = IMAGES_EVERY.max(IMAGES_EVERY_A_HOST * self.wakes.hosts());
+        let is_due = self.images_at.is_none_or(|at| match at.elapsed() {
+            waited if waited < IMAGES_AGAIN => false,
+            waited => waited >= usual || view.images.as_ref().is_none_or(|i| lacks_one(i, &view.containers)),
+        });
+        if !is_due {
+            return;
+        }
+        self.images_at = Some(Instant::now());
+        let Ok(Ok(images)) = timeout(IMAGES_DEADLINE, self.runtime.images()).await else { return };
+        if view.images.as_ref().is_none_or(|known| **known != images) {
+            self.publish(|view| {
+                view.images = Some(Arc::new(images));
+                true
+            });
+        }
     }
 
     async fn wait_to_retry(&mut self) {
@@ -312,13 +382,16 @@ impl Eye {
         self.retry = (self.retry * 2).min(RETRY_MAX);
     }
 
-    /// Waits for a reason to list again, and samples use meanwhile.
-    async fn idle(&mut self, events: &mut Option<Events>, pause: Duration) {
+    /// Waits for a reason to list again; samples use and asks for a sign of life meanwhile.
+    ///
+    /// # Errors
+    /// When the engine does not answer any more.
+    async fn idle(&mut self, events: &mut Option<Events>, pause: Duration) -> Outcome<()> {
         let earliest = Instant::now() + pause;
-        let latest = earliest.max(Instant::now() + self.dying.relist_in());
+        let usual = self.relist_every(events.is_some());
+        let latest = earliest.max(Instant::now() + self.dying.relist_in(usual));
+        let (mut sample_at, mut ping_at) = (Instant::now() + self.sample_every(), self.ping_at());
         loop {
-            let sample_every =
-                if self.runtime.usage_is_free() { SAMPLE_FREE_EVERY } else { SAMPLE_PAID_EVERY };
             let looked = self.is_looked_at();
             tokio::select! {
                 () = self.poke.notified() => break,
@@ -327,16 +400,40 @@ impl Eye {
                     Some(Err(_)) | None => { *events = None; break; }
                 },
                 () = tokio::time::sleep_until(latest) => break,
-                changed = self.look.changed(), if !looked => if changed.is_err() { return; },
-                () = sleep(sample_every), if looked => {}
+                () = tokio::time::sleep_until(ping_at), if ping_at < latest => {
+                    self.ping().await?;
+                    ping_at = self.ping_at();
+                    continue;
+                }
+                changed = self.look.changed(), if !looked => {
+                    if changed.is_err() {
+                        return Ok(());
+                    }
+                    // Somebody begins to look: they want to see something soon, but not from a thousand hosts at once.
+                    let spread = SAMPLE_EVERY_A_HOST * self.wakes.hosts();
+                    sample_at = Instant::now() + spread / 256 * (self.stride >> 24);
+                }
+                () = tokio::time::sleep_until(sample_at), if looked => {}
             }
-            if self.is_looked_at() {
+            if self.is_looked_at() && sample_at <= Instant::now() {
                 self.sample().await;
+                sample_at = Instant::now() + self.sample_every();
             }
         }
         // A burst of events makes one list; those that come meanwhile are read away by the next round.
         tokio::time::sleep_until(earliest.min(latest)).await;
         self.drain(events);
+        Ok(())
+    }
+
+    fn ping_at(&mut self) -> Instant {
+        self.stride = self.stride.wrapping_add(0x9e37_79b9);
+        Instant::now() + RELIST_EVERY / 4 * 3 + RELIST_EVERY / 4 / 256 * (self.stride >> 24)
+    }
+
+    fn sample_every(&self) -> Duration {
+        let usual = if self.runtime.usage_is_free() { SAMPLE_FREE_EVERY } else { SAMPLE_PAID_EVERY };
+        usual.max(SAMPLE_EVERY_A_HOST * self.wakes.hosts())
     }
 
     /// Reads away what has already arrived; a stream that has ended is dropped.
@@ -379,7 +476,10 @@ impl Eye {
         // A failed sampling leaves the numbers of before out rather than showing them as current.
         let usage = sampled.unwrap_or_else(|_| BTreeMap::new());
         if *view.usage != usage {
-            self.publish(|view| view.usage = Arc::new(usage));
+            self.publish(|view| {
+                view.usage = Arc::new(usage);
+                false
+            });
         }
     }
 }
@@ -387,6 +487,17 @@ impl Eye {
 /// Lists take at most about a fifth of the time: a host with many containers is listed less often.
 fn pause_after(took: Duration) -> Duration {
     RELIST_PAUSE.max(took * 4).min(RELIST_EVERY)
+}
+
+/// True when a container has an image that is not in the list (those that are run by their digest are in none).
+fn lacks_one(images: &BTreeMap<String, Image>, containers: &[Container]) -> bool {
+    let is_named = |image: &str| {
+        let last = image.rsplit('/').next().unwrap_or(image);
+        let is_digest = image.starts_with("sha256:") || (last.len() == 12 && !last.contains(':'));
+        !is_digest && !image.contains('@')
+    };
+    let listed = |image: &str| images.contains_key(image) || images.contains_key(&format!("{image}:latest"));
+    containers.iter().map(|c| c.image.raw()).any(|image| is_named(image) && !listed(image))
 }
 
 async fn next_event(events: &mut Option<Events>) -> Option<Outcome<EngineEvent>> {
@@ -399,47 +510,4 @@ async fn next_event(events: &mut Option<Events>) -> Option<Outcome<EngineEvent>>
 fn slow(what: &str, deadline: Duration) -> Fault {
     Fault::new(Kind::Timeout, format!("no answer within {} s ({what})", deadline.as_secs()))
         .hint("the engine accepts connections but hangs: look at it on its host")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::clock::Millis;
-
-    #[test]
-    fn a_list_that_lags_behind_a_death_is_soon_repeated() {
-        let event = |action: &str| EngineEvent {
-            container: Some(ContainerId::new("ab")),
-            action: action.into(),
-            at: Millis(0),
-        };
-        let listed = |state| {
-            let owner = Owner::Nobody;
-            let (name, image) = ("web".into(), "app:1".into());
-            let (ports, id, created) = (Vec::new(), ContainerId::new("ab"), Millis(0));
-            let health = crate::model::container::Health::None;
-            [Container { id, name, image, state, health, exit: None, created, ports, address: None, owner }]
-        };
-        let mut dying = Dying::default();
-        dying.see(&listed(State::Running));
-        assert_eq!(dying.relist_in(), RELIST_EVERY);
-        dying.hear(event("kill"));
-        assert_eq!(dying.relist_in(), RELIST_EVERY, "a signal is no death");
-        dying.hear(event("die"));
-        let mut waits = Vec::new();
-        while dying.relist_in() < RELIST_EVERY {
-            dying.see(&listed(State::Running));
-            waits.push(dying.relist_in());
-        }
-        assert!(
-            waits[0] <= DYING_PAUSE * 2 && waits.len() >= 6,
-            "soon and often, but not for ever: {waits:?}"
-        );
-        dying.hear(event("die"));
-        dying.see(&listed(State::Exited));
-        assert_eq!(dying.relist_in(), RELIST_EVERY, "the list has caught up");
-        dying.hear(event("die"));
-        dying.hear(event("start"));
-        assert_eq!(dying.relist_in(), RELIST_EVERY, "it was started again");
-    }
 }

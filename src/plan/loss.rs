@@ -142,6 +142,12 @@ pub fn fate(losses: &Losses, host: &HostView, pool: &Pool, now: Millis) -> Fate 
         return Fate::Replace { class: None, why: format!("{id} was given up") };
     }
     let wait = |status, why, wake_at| Fate::Wait { status, why, wake_at };
+    if host.other_engine {
+        let why = format!(
+            "another engine answers at the address of {id}: `longshore hosts accept {id}` if that is right, `longshore hosts give-up {id}` if the old one is gone"
+        );
+        return wait(SlotStatus::HostLost, why, None);
+    }
     if is_tied(pool) {
         let is_lost = host.state_at(now) == HostState::Lost;
         let status = if is_lost { SlotStatus::AwaitingHost } else { SlotStatus::HostLost };

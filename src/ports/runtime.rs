@@ -14,7 +14,7 @@ use crate::base::ids::{ContainerId, InstallId};
 use crate::base::text::Untrusted;
 use crate::model::container::{Container, Tag, Usage};
 use crate::model::exec::{ExecSession, ExecWanted};
-use crate::model::host::HostFacts;
+use crate::model::host::{HostFacts, Image};
 use crate::model::pool::PoolSpec;
 
 /// Making and unmaking containers. Every method is idempotent as stated.
@@ -57,6 +57,12 @@ pub trait Lifecycle: Send + Sync {
 pub trait Observe: Send + Sync {
     /// What the engine says about itself.
     fn facts(&self) -> BoxFuture<'_, Outcome<HostFacts>>;
+
+    /// Whether the engine answers at all, as cheaply as it can be asked.
+    fn ping(&self) -> BoxFuture<'_, Outcome<()>>;
+
+    /// Every image on the host that has a reference, by each of its references (`name:tag`).
+    fn images(&self) -> BoxFuture<'_, Outcome<BTreeMap<String, Image>>>;
 
     /// Every container on the host, complete, ours or not. An error is never an empty list.
     fn list(&self) -> BoxFuture<'_, Outcome<Vec<Container>>>;

@@ -12,7 +12,7 @@ use longshore::base::ids::{ContainerId, HostId, InstallId};
 use longshore::engine::core::Connector;
 use longshore::model::container::{Container, Tag, Usage};
 use longshore::model::exec::{ExecSession, ExecWanted};
-use longshore::model::host::{HostConfig, HostFacts};
+use longshore::model::host::{HostConfig, HostFacts, Image};
 use longshore::model::pool::PoolSpec;
 use longshore::ports::runtime::{Ending, EngineEvent, Lifecycle, LogWanted, Observe, Peek, RawLine, Runtime};
 
@@ -96,6 +96,12 @@ impl Observe for Switch {
             tokio::time::sleep(std::time::Duration::from_secs(2)).await;
             self.now().facts().await
         })
+    }
+    fn ping(&self) -> BoxFuture<'_, Outcome<()>> {
+        self.now().ping()
+    }
+    fn images(&self) -> BoxFuture<'_, Outcome<BTreeMap<String, Image>>> {
+        self.now().images()
     }
     fn list(&self) -> BoxFuture<'_, Outcome<Vec<Container>>> {
         self.now().list()

@@ -22,6 +22,10 @@ const MIB: usize = 1024 * KIB;
 
 /// 1,000 containers take 0.05 s and 0.65 MB when the engine is well; 10,000 with long labels stay below 64 MiB.
 pub(super) const LIST: Limits = limits("list its containers", 10, 64 * MIB);
+/// An engine that is alive answers at once: its own answer is two bytes.
+pub(super) const PING: Limits = limits("answer", 10, KIB);
+/// Some 500 bytes an image; hosts with thousands of them exist.
+pub(super) const IMAGES: Limits = limits("list its images", 10, 16 * MIB);
 /// An answer takes 0.2 ms; a container with thousands of mounts and labels stays below 8 MiB.
 pub(super) const INSPECT: Limits = limits("inspect a container", 10, 8 * MIB);
 /// What the engine says about itself: a few kB, more with many plugins and warnings.

@@ -11,6 +11,7 @@ mod events;
 mod exec;
 mod faults;
 mod frames;
+mod images;
 mod lifecycle;
 mod limits;
 mod lines;
@@ -35,7 +36,7 @@ use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::{ContainerId, InstallId};
 use crate::model::container::{Container, Tag, Usage};
 use crate::model::exec::{ExecSession, ExecWanted};
-use crate::model::host::{HostConfig, HostFacts};
+use crate::model::host::{HostConfig, HostFacts, Image};
 use crate::model::pool::PoolSpec;
 use crate::ports::runtime::{Ending, EngineEvent, Lifecycle, LogWanted, Observe, Peek, RawLine};
 
@@ -163,6 +164,14 @@ impl Observe for DockerEngine {
             Ok(facts)
         }
         .boxed()
+    }
+
+    fn ping(&self) -> BoxFuture<'_, Outcome<()>> {
+        async { self.client.get(limits::PING, "/_ping").await.map(drop) }.boxed()
+    }
+
+    fn images(&self) -> BoxFuture<'_, Outcome<BTreeMap<String, Image>>> {
+        async { images::read(&self.client.get(limits::IMAGES, "/images/json").await?.body) }.boxed()
     }
 
     fn list(&self) -> BoxFuture<'_, Outcome<Vec<Container>>> {

@@ -36,6 +36,10 @@ pub enum CallKind {
     RemoveNetwork,
     /// `Observe::facts`
     Facts,
+    /// `Observe::ping`
+    Ping,
+    /// `Observe::images`
+    Images,
     /// `Observe::list`
     List,
     /// `Observe::events`

@@ -21,7 +21,7 @@ use crate::model::pool::PoolSpec;
 use crate::ports::runtime::EngineEvent;
 
 /// Events that wait for a reader; a reader that falls further behind loses its stream, as with a real engine.
-const EVENTS_MAX: usize = 1024;
+const EVENTS_MAX: usize = 128;
 
 /// A simulated host behind the runtime port. Clones are the same host.
 #[derive(Clone)]
@@ -262,6 +262,8 @@ impl HostState {
         let run = Run::drawn(unit, start, base);
         unit.forced = None;
         unit.error = None;
+        // Most containers have one run, ever.
+        unit.runs.reserve_exact(1);
         unit.runs.push(run);
         for port in &unit.bound {
             let holders = self.ports.entry((port.published, port.protocol.clone())).or_default();

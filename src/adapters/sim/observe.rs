@@ -10,20 +10,40 @@ use tokio::sync::broadcast::error::TryRecvError;
 use crate::adapters::sim::Ms;
 use crate::adapters::sim::chance::{chance, hex, number_of};
 use crate::adapters::sim::gate::{CALL_DEADLINE_MS, CallKind, Done};
-use crate::adapters::sim::host::SimHost;
+use crate::adapters::sim::host::{SimHost, with_tag};
 use crate::adapters::sim::load;
 use crate::adapters::sim::trouble::Link;
+use crate::base::clock::Millis;
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::ContainerId;
 use crate::base::text::Untrusted;
 use crate::model::container::{Container, Usage};
-use crate::model::host::HostFacts;
+use crate::model::host::{HostFacts, Image};
 use crate::ports::runtime::{Ending, EngineEvent, Observe};
 
 impl Observe for SimHost {
     fn facts(&self) -> BoxFuture<'_, Outcome<HostFacts>> {
         let facts = self.own_facts();
         Box::pin(self.call(CallKind::Facts, CALL_DEADLINE_MS, move |_, _| Ok(Done::now(facts))))
+    }
+
+    fn ping(&self) -> BoxFuture<'_, Outcome<()>> {
+        Box::pin(self.call(CallKind::Ping, CALL_DEADLINE_MS, |_, _| Ok(Done::now(()))))
+    }
+
+    fn images(&self) -> BoxFuture<'_, Outcome<BTreeMap<String, Image>>> {
+        let scenario = self.0.scenario.clone();
+        Box::pin(self.call(CallKind::Images, CALL_DEADLINE_MS, move |state, _| {
+            let image = |name: &String| {
+                let plan = scenario.images.iter().find(|i| with_tag(&i.name) == *name);
+                let id = format!("sha256:{}", hex(&mut chance(&[number_of(name)]), 64));
+                // All were built a month before the fleet began.
+                let created = Millis(state.stamp(0).0 - 30 * 86_400_000);
+                let size = plan.map_or(0, |p| p.size_mb << 20);
+                (name.clone(), Image { id: id.into(), created, size })
+            };
+            Ok(Done::now(state.images.iter().map(image).collect()))
+        }))
     }
 
     fn list(&self) -> BoxFuture<'_, Outcome<Vec<Container>>> {

@@ -18,6 +18,16 @@ use crate::ports::runtime::{LogWanted, RawLine};
 /// An id that no engine has.
 const ABSENT: &str = "00000000000000000000000000000000000000000000000000000000000000ff";
 
+pub(super) async fn ping_answers_and_images_show_the_one_in_use(env: &ContractEnv) -> Kept {
+    env.runtime.ping().await.or_broken("ping")?;
+    let images = env.runtime.images().await.or_broken("images")?;
+    let named = |reference: &String| *reference == env.image || *reference == format!("{}:latest", env.image);
+    let Some((_, image)) = images.iter().find(|(reference, _)| named(reference)) else {
+        return Err(format!("{} is on the host and not in {:?}", env.image, images.keys()));
+    };
+    ensure(image.id.raw().starts_with("sha256:"), || format!("its id is no digest: {:?}", image.id))
+}
+
 pub(super) async fn ending_tells_exit_status(env: &ContractEnv) -> Kept {
     let check = |id: ContainerId| async move {
         env.wait_for(&id, "exited with 3", |c| c.state == State::Exited && c.exit == Some(3)).await?;
