@@ -85,12 +85,12 @@ mod tests {
             registry: registry.map(str::to_owned),
             limits: SiteLimits::default(),
         };
-        let own = |image| site(Some("reg.bj:5000")).own_reference(image);
-        assert_eq!(own("reg.hq/feed/web:v2").as_deref(), Some("reg.bj:5000/feed/web:v2"));
-        assert_eq!(own("feed/web:v2").as_deref(), Some("reg.bj:5000/feed/web:v2"));
-        assert_eq!(own("busybox").as_deref(), Some("reg.bj:5000/library/busybox"));
-        assert_eq!(own("reg.bj:5000/feed/web:v2"), None, "it is there already");
-        assert_eq!(own("reg.hq/feed/web@sha256:00"), None, "a digest is no name that can be given");
+        let own = |image| site(Some("bj.example:5000")).own_reference(image);
+        assert_eq!(own("hq.example/feed/web:v2").as_deref(), Some("bj.example:5000/feed/web:v2"));
+        assert_eq!(own("feed/web:v2").as_deref(), Some("bj.example:5000/feed/web:v2"));
+        assert_eq!(own("busybox").as_deref(), Some("bj.example:5000/library/busybox"));
+        assert_eq!(own("bj.example:5000/feed/web:v2"), None, "it is there already");
+        assert_eq!(own("hq.example/feed/web@sha256:00"), None, "a digest is no name that can be given");
         assert_eq!(site(None).own_reference("feed/web:v2"), None);
     }
 }
