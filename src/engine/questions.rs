@@ -121,7 +121,7 @@ impl Core {
                 let fault = Fault::new(Kind::Refused, "this is not answered yet");
                 let _ = reply.send(Reply::Failed(fault));
             }
-            Query::Preview { pool, change, confirm, strategy: _ } => {
+            Query::Preview { pool, change, confirm, strategy } => {
                 let Some(pool) = self.desired.pools.get(&pool) else {
                     let fault = Fault::new(Kind::NotFound, format!("there is no pool {pool}"))
                         .hint("see `longshore pools`");
@@ -133,7 +133,8 @@ impl Core {
                 };
                 let now = self.clock.now();
                 let mut room = Room::new(&self.desired, &self.hosts);
-                let worked_out = preview(&self.desired, &self.hosts, &mut room, pool, to, refusal, now);
+                let worked_out =
+                    preview(&self.desired, &self.hosts, &mut room, pool, to, refusal, strategy, now);
                 self.add_images(worked_out, pool.spec.clone(), reply);
             }
             Query::Inspect { host, container } => match self.runtime(&host) {

@@ -3,7 +3,9 @@
 pub mod place;
 pub mod preview;
 pub mod progress;
+pub mod rebalance;
 pub mod reconcile;
 pub mod restart;
+pub mod shrink;
 pub mod slot;
 pub mod surplus;
