@@ -386,3 +386,48 @@ fn all_that_refuses_a_host_is_said_and_many_hosts_are_said_together() {
     let why = room.choose(&Ask::new(&pool(1, spec, 1), 1)).unwrap_err();
     assert_eq!(why, "no host can take it (39 hosts: memory: 8.0G needed; h3: is cordoned by anna)");
 }
+
+/// Applies moves to the records.
+fn apply(desired: &mut Desired, moves: &[longshore::model::moves::Move]) {
+    for m in moves {
+        let record = desired.instances.get_mut(&m.pool).unwrap().get_mut(&m.slot).unwrap();
+        assert_eq!(record.host, m.from);
+        record.host = m.to.clone();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    #[test]
+    fn moves_are_allowed_make_it_more_even_and_come_to_an_end(
+        fleet in prop::collection::vec(any_host(), 2..8),
+        specs in prop::collection::vec(any_spec(), 3),
+        places in prop::collection::vec((0..3usize, 0..8usize), 0..40),
+    ) {
+        use longshore::plan::rebalance::propose;
+        let pools: Vec<Pool> = specs.into_iter().enumerate().map(|(i, s)| pool(i, s, 100)).collect();
+        let hosts = hosts(&fleet);
+        let mut desired = Desired { pools: pools.iter().map(|p| (p.id.clone(), p.clone())).collect(), ..Desired::default() };
+        for (p, h) in places {
+            let slots = desired.instances.entry(pools[p].id.clone()).or_default();
+            let slot = u32::try_from(slots.len() + 1).unwrap();
+            slots.insert(slot, instance(&pools[p], slot, &host_id(h % fleet.len()), None));
+        }
+        let mut room = Room::new(&desired, &hosts);
+        let before = told(&mut room, &hosts, &pools);
+        let proposal = propose(&desired, &hosts, &mut room, None, 1_000);
+        prop_assert_eq!(before, told(&mut room, &hosts, &pools), "asking changes nothing");
+        prop_assert!(proposal.after.skew <= proposal.before.skew);
+        prop_assert!(proposal.after.one_basket <= proposal.before.one_basket);
+        for m in &proposal.moves {
+            let view = &hosts[&m.to];
+            prop_assert!(view.is_live() && view.record.duty == Duty::Active, "{m:?}");
+            prop_assert!(m.from != m.to);
+        }
+        apply(&mut desired, &proposal.moves);
+        let again = propose(&desired, &hosts, &mut Room::new(&desired, &hosts), None, 1_000);
+        prop_assert!(again.moves.is_empty(), "{:?} after {:?}", again.moves, proposal.moves);
+        prop_assert_eq!(again.before.skew, proposal.after.skew);
+    }
+}

@@ -6,22 +6,25 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 use crate::base::fault::{Fault, Kind, Outcome};
-use crate::base::ids::{ContainerId, HostId};
+use crate::base::ids::{ContainerId, HostId, PoolId, Slot};
 use crate::engine::core::{Core, Incoming};
 use crate::engine::handle::Call;
 use crate::engine::intake::{self, Caller};
 use crate::engine::inventory;
 use crate::engine::observe::{LOOK_FOR, Look, Observer};
 use crate::engine::tails;
-use crate::model::command::{Accepted, Command, Refusal, RefusalKind};
+use crate::model::command::{Accepted, Command, Refusal, RefusalKind, Target};
 use crate::model::container::Owner;
 use crate::model::desired::Write;
 use crate::model::exec::{ExecSession, ExecWanted};
 use crate::model::journal::{Draft, What};
+use crate::model::placement::Strategy;
 use crate::model::pool::PoolSpec;
 use crate::model::preview::Preview;
 use crate::model::query::{Query, Reply, Request};
+use crate::plan::place::Ask;
 use crate::plan::preview::preview;
+use crate::plan::rebalance::propose;
 
 /// A preview waits no longer than this for the hosts to say whether they have the image.
 const IMAGE_DEADLINE: Duration = Duration::from_millis(250);
@@ -124,11 +127,13 @@ impl Core {
                 };
                 let _ = reply.send(answer);
             }
-            Query::Why { .. } | Query::Rebalance { .. } => {
-                let fault = Fault::new(Kind::Refused, "this is not answered yet");
-                let _ = reply.send(Reply::Failed(fault));
+            Query::Why { pool, slot, strategy } => {
+                let _ = reply.send(self.why(&pool, slot, strategy));
             }
-            Query::Preview { pool, change, confirm, strategy: _ } => {
+            Query::Rebalance { target, limit } => {
+                let _ = reply.send(self.proposal(target.as_ref(), limit));
+            }
+            Query::Preview { pool, change, confirm, strategy } => {
                 let Some(pool) = self.desired.pools.get(&pool) else {
                     let fault = Fault::new(Kind::NotFound, format!("there is no pool {pool}"))
                         .hint("see `longshore pools`");
@@ -140,7 +145,8 @@ impl Core {
                 };
                 let now = self.clock.now();
                 self.room.wait_for_all = false;
-                let worked_out = preview(&self.desired, &self.hosts, &mut self.room, pool, to, refusal, now);
+                let worked_out =
+                    preview(&self.desired, &self.hosts, &mut self.room, pool, to, refusal, strategy, now);
                 self.add_images(worked_out, pool.spec.clone(), reply);
             }
             Query::Inspect { host, container } => match self.runtime(&host) {
@@ -172,6 +178,37 @@ impl Core {
                 });
             }
         }
+    }
+
+    /// Why a slot is where it is or nowhere, or where one more would go.
+    fn why(&mut self, id: &PoolId, slot: Option<Slot>, strategy: Option<Strategy>) -> Reply {
+        let Some(pool) = self.desired.pools.get(id) else {
+            let fault = Fault::new(Kind::NotFound, format!("there is no pool {id}"));
+            return Reply::Failed(fault.hint("see `longshore pools`"));
+        };
+        let records = self.desired.instances.get(id);
+        let newest = records.and_then(|r| r.keys().next_back()).copied().unwrap_or(0);
+        if let Some(slot) = slot.filter(|slot| *slot > newest.max(pool.target())) {
+            let fault = Fault::new(Kind::NotFound, format!("{id} has no slot {slot}"));
+            return Reply::Failed(fault.hint(format!("see `longshore ps {id}`")));
+        }
+        self.room.wait_for_all = false;
+        let ask = Ask::new(pool, slot.unwrap_or(newest.max(pool.target()) + 1));
+        let ask = Ask { strategy: strategy.unwrap_or(ask.strategy), ..ask };
+        Reply::Why(Box::new(self.room.explain(&ask)))
+    }
+
+    /// Moves that would even the load out, but of slots on which something is under way.
+    fn proposal(&mut self, target: Option<&Target>, limit: u32) -> Reply {
+        if let Some(target) = target.filter(|t| !self.desired.pools.keys().any(|id| t.covers(id))) {
+            let fault = Fault::new(Kind::NotFound, format!("there is no pool or cluster {target}"));
+            return Reply::Failed(fault.hint("see `longshore pools`"));
+        }
+        self.room.wait_for_all = false;
+        let mut proposal = propose(&self.desired, &self.hosts, &mut self.room, target, limit);
+        let busy = &self.busy;
+        proposal.moves.retain(|m| !busy.of_pool(&m.pool).any(|((_, slot), _)| *slot == m.slot));
+        Reply::Proposal(Box::new(proposal))
     }
 
     fn add_images(&self, mut worked_out: Preview, spec: PoolSpec, reply: oneshot::Sender<Reply>) {

@@ -9,12 +9,17 @@ use crate::model::command::Refusal;
 use crate::model::container::{Health, Owner, State};
 use crate::model::desired::Desired;
 use crate::model::host::HostView;
+use crate::model::placement::Strategy;
 use crate::model::pool::Pool;
 use crate::model::preview::{Leaving, PlaceOn, Preview};
 use crate::plan::place::{Ask, Room};
 use crate::plan::surplus::removal_order;
 
-/// Works out what changing a pool's number to `to` would do. `room` is the same afterwards.
+/// Hosts that get none and are listed one by one, at most; a note says how many more there are.
+pub const REFUSED_LISTED: usize = 50;
+
+/// Works out what changing a pool's number to `to` would do, by the given strategy or the pool's own. `room` is the same
+/// afterwards.
 pub fn preview(
     desired: &Desired,
     hosts: &BTreeMap<HostId, Arc<HostView>>,
@@ -22,6 +27,7 @@ pub fn preview(
     pool: &Pool,
     to: u32,
     refusal: Option<Refusal>,
+    strategy: Option<Strategy>,
     now: Millis,
 ) -> Preview {
     let mut preview = Preview {
@@ -29,7 +35,7 @@ pub fn preview(
         from: pool.target(),
         to,
         version: pool.version,
-        strategy: pool.strategy(),
+        strategy: strategy.unwrap_or_else(|| pool.strategy()),
         places: Vec::new(),
         removals: removals(desired, hosts, pool, to, now),
         refused_hosts: Vec::new(),
@@ -59,28 +65,37 @@ fn add_places(
     if fresh.is_empty() {
         return;
     }
-    preview.refused_hosts = hosts.values().filter_map(|h| refusal(room, h, &Ask::new(pool, to))).collect();
+    let ask = |slot| Ask { strategy: preview.strategy, ..Ask::new(pool, slot) };
+    let (refused, more) = room.refused_hosts(&ask(to.saturating_add(1)), REFUSED_LISTED);
     room.begin_trial();
+    let (mut unplaced, mut note) = (0, None);
     let mut counts: BTreeMap<HostId, u32> = BTreeMap::new();
     for (done, slot) in fresh.iter().enumerate() {
-        match room.choose(&Ask::new(pool, *slot)) {
+        match room.choose(&ask(*slot)) {
             Ok(host) => *counts.entry(host).or_default() += 1,
             Err(why) => {
-                preview.unplaced = u32::try_from(fresh.len() - done).unwrap_or(u32::MAX);
-                preview.notes.push(why);
+                unplaced = u32::try_from(fresh.len() - done).unwrap_or(u32::MAX);
+                note = Some(why);
                 break;
             }
         }
     }
     room.end_trial();
-    preview.places =
-        counts.into_iter().map(|(host, count)| PlaceOn { host, count, has_image: None }).collect();
-}
-
-/// A host that takes none, with all of its reasons.
-fn refusal(room: &Room, host: &HostView, ask: &Ask<'_>) -> Option<(HostId, String)> {
-    let why: Vec<String> = room.refusals(host, ask).into_iter().map(|r| r.why).collect();
-    (!why.is_empty()).then(|| (host.config.id.clone(), why.join("; ")))
+    preview.unplaced = unplaced;
+    preview.notes.extend(note);
+    preview.refused_hosts = refused;
+    if more > 0 {
+        let more = crate::base::text::count(u64::from(more), "more host");
+        preview.notes.push(format!("{more} cannot take it: `longshore why` says why of each"));
+    }
+    let has_image = |host: &HostId| {
+        let images = hosts.get(host)?.images.as_ref()?;
+        Some(images.contains_key(&pool.spec.image))
+    };
+    preview.places = counts
+        .into_iter()
+        .map(|(host, count)| PlaceOn { has_image: has_image(&host), host, count })
+        .collect();
 }
 
 fn removals(

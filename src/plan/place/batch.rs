@@ -212,10 +212,15 @@ impl Batch {
         }
         self.requeue(books, node.class);
         let site = books.class(node.class).site;
-        if site.and_then(|s| books.sites.get(&books.site_books[s as usize].name)).is_some() {
-            let closed = |(at, m): (usize, &Member)| (m.open && m.key.is_none()).then_some(number(at));
-            let closed: Vec<u32> = self.members.iter().enumerate().filter_map(closed).collect();
-            closed.into_iter().for_each(|class| self.requeue(books, class));
+        let limited = site.and_then(|s| books.sites.get(&books.site_books[s as usize].name));
+        if limited.is_some_and(|s| s.limits.containers.is_some()) {
+            // The site may have become full, or free again, for all of its hosts.
+            let full = books.site_full(site).is_some();
+            let other = |(at, m): (usize, &Member)| {
+                (m.open && books.classes[at].site == site && m.key.is_some() == full).then_some(number(at))
+            };
+            let others: Vec<u32> = self.members.iter().enumerate().filter_map(other).collect();
+            others.into_iter().for_each(|class| self.requeue(books, class));
         }
     }
 

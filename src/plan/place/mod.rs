@@ -9,6 +9,7 @@ mod batch;
 mod books;
 mod constraint;
 mod explain;
+mod moves;
 mod pick;
 mod refuse;
 mod score;
@@ -31,6 +32,7 @@ use crate::plan::place::refuse::NOT_YET;
 use crate::plan::place::terms::Terms;
 
 pub use crate::plan::place::constraint::{Test, value};
+pub(crate) use crate::plan::place::moves::share;
 
 /// What is asked of a placement: one container of a pool.
 #[derive(Clone, Copy, Debug)]
@@ -205,6 +207,29 @@ impl Room {
         why.into_iter().map(|w| w.refused(&self.books, terms, ask, view)).collect()
     }
 
+    /// Hosts that cannot take one, each with all of its reasons, at most so many, and how many more there are.
+    pub fn refused_hosts(&mut self, ask: &Ask<'_>, most: usize) -> (Vec<(HostId, String)>, u32) {
+        let (pool, shape) = self.pool(ask.pool);
+        self.ready(ask, pool, shape);
+        let (mut out, mut more) = (Vec::new(), 0);
+        let Some(batch) = &self.batch else { return (out, more) };
+        for (id, ix) in &self.books.known {
+            let Some(view) = &self.books.node(*ix).view else { continue };
+            if batch.takes(&self.books, *ix) {
+                continue;
+            }
+            if out.len() == most {
+                more += 1;
+                continue;
+            }
+            let why = refuse::reasons(&self.books, &batch.terms, ask, *ix, false);
+            let why: Vec<String> =
+                why.iter().map(|w| w.of_one(&self.books, &batch.terms, ask, view)).collect();
+            out.push((id.clone(), why.join("; ")));
+        }
+        (out, more)
+    }
+
     fn is_for(&self, batch: &Batch, ask: &Ask<'_>) -> bool {
         let shape = Arc::new(Shape::of(ask.pool));
         self.books.pool(&ask.pool.id).is_some_and(|pool| batch.terms.are_of(ask, pool, &shape))
@@ -241,13 +266,18 @@ impl Room {
         picked
     }
 
-    /// Chooses a host, and counts nothing.
-    fn pick(&mut self, ask: &Ask<'_>, pool: u32) -> Result<HostId, String> {
-        let shape = self.books.shape(pool, ask.pool);
+    /// Makes what was worked out fit this ask.
+    fn ready(&mut self, ask: &Ask<'_>, pool: u32, shape: Arc<Shape>) {
         if self.batch.as_ref().is_none_or(|b| !b.terms.are_of(ask, pool, &shape)) {
             let terms = Terms::new(&self.books, ask, shape);
             self.batch = Some(Box::new(Batch::new(&self.books, terms)));
         }
+    }
+
+    /// Chooses a host, and counts nothing.
+    fn pick(&mut self, ask: &Ask<'_>, pool: u32) -> Result<HostId, String> {
+        let shape = self.books.shape(pool, ask.pool);
+        self.ready(ask, pool, shape);
         if self.wait_for_all
             && let Some(host) = self.books.untried.first()
         {

@@ -379,7 +379,7 @@ pub(super) fn sentence(books: &Books, terms: &Terms, ask: &Ask<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::plan::place::refuse::like;
+    use super::*;
 
     #[test]
     fn patterns_mean_any_text_by_a_star() {
