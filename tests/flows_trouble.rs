@@ -97,6 +97,27 @@ async fn another_engine_that_answers_after_a_cut_is_not_touched() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_first_of_new_hosts_that_answers_does_not_get_everything() {
+    let mut scenario = Scenario::uniform(3, "app:1").unwrap();
+    scenario.hosts[1].latency_ms = Span(700, 800);
+    scenario.hosts[2].latency_ms = Span(900, 1_000);
+    let mut flow = Flow::begin(scenario).await;
+    flow.crash();
+    flow.start_with(Arc::new(flow::SimConnector(flow.fleet.clone())), vec![]).await;
+    pass(60).await;
+    let added = |host: HostConfig| NewHost {
+        config: HostConfig { source: HostSource::Added, ..host },
+        record: Default::default(),
+    };
+    let hosts = flow.fleet.hosts().into_iter().map(added).collect();
+    flow.command("alice", Command::AddHosts(hosts)).await.unwrap();
+    flow.up(cluster("feed", &[("web", spec(6))])).await;
+    flow.until_serving("feed/web", 6).await;
+    let counts = ["h1", "h2", "h3"].map(|h| flow.fleet.snapshot(&host(h)).unwrap().len());
+    assert_eq!(counts, [2, 2, 2]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_engine_that_somebody_accepts_is_the_host_from_now_on() {
     let mut flow = Flow::begin(Scenario::uniform(2, "app:1").unwrap()).await;
     flow.crash();

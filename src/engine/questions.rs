@@ -103,7 +103,11 @@ impl Core {
     /// What follows from a durable change besides a new plan.
     fn follow_up(&mut self, command: &Command) {
         match command {
-            Command::AddHosts(new) => new.iter().for_each(|host| self.observe(host.config.clone())),
+            Command::AddHosts(new) => {
+                new.iter().for_each(|host| self.observe(host.config.clone()));
+                // As at the start: the first of them to answer must not get everything.
+                (self.begun, self.beginning) = (Instant::now(), true);
+            }
             Command::RemoveHost { host, .. } => self.forget_host(host),
             Command::AcceptEngine { host } => drop(self.observers.get(host).map(Observer::refresh)),
             _ => {}
