@@ -5,6 +5,7 @@ mod connect;
 mod console;
 mod doctor;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,12 +16,12 @@ use crate::adapters::docker::contexts;
 use crate::adapters::sim::{Fleet, Scenario, demo};
 use crate::base::clock::{Clock, SharedClock, SystemClock};
 use crate::base::fault::{Fault, Kind, Outcome};
-use crate::base::ids::Seeded;
+use crate::base::ids::{HostId, Seeded, SiteName};
 use crate::cli::io::Io;
 use crate::cli::{Backend, Check, ConsoleOptions, Opened, Practice, Purpose, Session};
 use crate::engine::core::Connector;
 use crate::engine::session::{self, Setup};
-use crate::model::command::Command;
+use crate::model::command::{Command, HostEdit};
 use crate::model::host::{HostConfig, HostSource};
 use crate::model::pool::ClusterSpec;
 use crate::model::query::Reply;
@@ -133,6 +134,7 @@ impl Backend for Wire {
             let dir = tempfile::Builder::new().prefix("longshore-demo-").tempdir().map_err(|e| {
                 Fault::new(Kind::Refused, format!("the practice fleet needs a temporary directory: {e}"))
             })?;
+            let inventory = inventory(&scenario)?;
             let fleet = Fleet::new(scenario, self.clock.clone());
             let setup = Setup {
                 dir: dir.path().to_owned(),
@@ -144,7 +146,7 @@ impl Backend for Wire {
                 fresh_install: Seeded::new(practice.seed.unwrap_or(1)).install(),
                 simulated: true,
             };
-            bring_up(&setup, &files).await?;
+            bring_up(&setup, inventory, &files).await?;
             console::run(setup, &options, &Config::default()).await
         }
         .boxed()
@@ -204,13 +206,28 @@ fn read_scenario(path: &Path) -> Outcome<Scenario> {
     Scenario::parse(&text).map_err(|fault| fault.because(path.display().to_string()))
 }
 
+/// The sites of the practice fleet, as its engines' labels say: somebody recorded them before you came.
+fn inventory(scenario: &Scenario) -> Outcome<Vec<Command>> {
+    let mut sites: BTreeMap<&str, Vec<HostId>> = BTreeMap::new();
+    for host in &scenario.hosts {
+        if let Some(site) = host.labels.get("site") {
+            sites.entry(site).or_default().push(host.name.clone());
+        }
+    }
+    let of_site = |(site, hosts)| {
+        let edit = HostEdit { site: Some(Some(SiteName::new(site)?)), ..HostEdit::default() };
+        Ok(Command::EditHosts { hosts, edit: Box::new(edit) })
+    };
+    sites.into_iter().map(of_site).collect()
+}
+
 /// Brings the demonstration's pools up before the screen opens, as somebody did before you came.
-async fn bring_up(setup: &Setup, files: &Files) -> Outcome<()> {
+async fn bring_up(setup: &Setup, inventory: Vec<Command>, files: &Files) -> Outcome<()> {
     let specs = read_specs(setup, files)?;
     let session = session::open(Setup { read_only: false, ..setup.clone() }).await?;
-    for spec in specs {
-        let up = Command::Up { spec: Box::new(spec), reset_scale: false };
-        if let Reply::Refused(refusal) = session.handle.command(up).await {
+    let up = |spec| Command::Up { spec: Box::new(spec), reset_scale: false };
+    for command in inventory.into_iter().chain(specs.into_iter().map(up)) {
+        if let Reply::Refused(refusal) = session.handle.command(command).await {
             return Err(Fault::new(Kind::Refused, refusal.text));
         }
     }

@@ -1,10 +1,13 @@
 //! The Docker adapter against engines that are sick, hostile, or behind TLS and ssh.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a test's helpers")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test's helpers")]
 #![expect(clippy::disallowed_methods, reason = "waits for processes and servers outside, in real time")]
 
 #[cfg(test)]
 #[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
 mod support;
+#[cfg(test)]
+#[path = "support/tls.rs"]
+mod tls;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -18,6 +21,7 @@ use longshore::base::ids::{ContainerId, HostId};
 use longshore::model::host::{HostConfig, HostSource};
 use longshore::ports::runtime::{Lifecycle, Observe, Peek};
 use support::Lab;
+use tls::certificates;
 
 fn connect(address: String, tls_dir: Option<PathBuf>, options: Options) -> Result<DockerEngine, Fault> {
     let id = HostId::new("lab").unwrap();
@@ -313,41 +317,19 @@ fn says_empty_list() -> String {
     says("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n", b"[]".to_vec())
 }
 
-fn openssl(dir: &Path, args: &str) {
-    let done = Command::new("openssl").args(args.split(' ')).current_dir(dir).output().expect("openssl");
-    assert!(done.status.success(), "openssl {args}: {}", String::from_utf8_lossy(&done.stderr));
-}
-
-/// A directory with a CA, and a certificate and key for the engine and for us.
-fn certificates(dir: &Path) {
-    let new = "req -newkey rsa:2048 -nodes -sha256";
-    openssl(dir, &format!("{new} -x509 -days 2 -subj /CN=lab-ca -keyout ca-key.pem -out ca.pem"));
-    for (name, usage) in [("server", "serverAuth"), ("client", "clientAuth")] {
-        openssl(dir, &format!("{new} -subj /CN={name} -keyout {name}-key.pem -out {name}.csr"));
-        let extensions = format!("subjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage={usage}\n");
-        std::fs::write(dir.join("ext"), extensions).unwrap();
-        let ca = "-CA ca.pem -CAkey ca-key.pem -CAcreateserial -days 2";
-        openssl(dir, &format!("x509 -req -sha256 -in {name}.csr {ca} -extfile ext -out {name}-cert.pem"));
-    }
-    std::fs::copy(dir.join("client-cert.pem"), dir.join("cert.pem")).unwrap();
-    std::fs::copy(dir.join("client-key.pem"), dir.join("key.pem")).unwrap();
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tls_checks_both_sides() {
     let ours = tempfile::tempdir().unwrap();
-    certificates(ours.path());
+    certificates(ours.path(), &["127.0.0.1"]);
     let port = free_port();
-    let file = |name: &str| ours.path().join(name).display().to_string();
-    let (ca, cert, key) = (file("ca.pem"), file("server-cert.pem"), file("server-key.pem"));
     let listen = format!("tcp://127.0.0.1:{port}");
-    let more = ["-H", &listen, "--tlsverify", "--tlscacert", &ca, "--tlscert", &cert, "--tlskey", &key];
-    let Some(_lab) = Lab::start_own(&more) else { return };
+    let more = tls::listen(ours.path(), &format!("127.0.0.1:{port}"));
+    let Some(_lab) = Lab::start_own(&more.iter().map(String::as_str).collect::<Vec<_>>()) else { return };
     let with = |dir: &Path| connect(listen.clone(), Some(dir.to_owned()), Options::default());
     assert_eq!(with(ours.path()).unwrap().list().await, Ok(vec![]));
     // Another CA on our side: the engine is not the one that we trust.
     let other = tempfile::tempdir().unwrap();
-    certificates(other.path());
+    certificates(other.path(), &["127.0.0.1"]);
     let fault = with(other.path()).unwrap().list().await.unwrap_err();
     assert_eq!(fault.kind, Kind::Unreachable, "{fault}");
     assert!(fault.to_string().contains("TLS"), "{fault}");

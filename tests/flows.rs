@@ -121,7 +121,7 @@ async fn a_host_that_is_lost_is_not_an_empty_host() {
     let flow = web(2, 4).await;
     flow.fleet.fault(&host("h2"), &Trouble::Cut).unwrap();
     flow.until("h2 is lost", |w| !w.hosts[&host("h2")].is_live()).await;
-    pass(300).await;
+    pass(250).await;
     let pool = flow.pool("feed/web").unwrap();
     assert_eq!((pool.counts.lost, pool.counts.running), (2, 2));
     assert_eq!(flow.running_slots("feed/web").len(), 4, "nothing was made elsewhere");

@@ -264,6 +264,10 @@ impl Model {
                     && c.state == State::Running
                     && t.pool == instance.pool
                     && t.slot == instance.slot
+                    && !instance
+                        .moved_from
+                        .as_ref()
+                        .is_some_and(|f| f.host == *at && f.generation == t.generation)
             });
             assert!(alive.is_none(), "made beside a running one: {instance:?} and {alive:?}");
         }

@@ -211,6 +211,7 @@ fn the_example_of_the_documentation_is_taken() {
 /// Pools as the reader can make them: what a file cannot say is not generated.
 mod made {
     use super::*;
+    use longshore::model::placement::{Attribute, Constraint, Operator, Placement};
     use longshore::model::pool::*;
     use proptest::collection::{btree_map, vec};
     use proptest::option;
@@ -281,20 +282,101 @@ mod made {
 
     fn resources() -> impl Strategy<Value = Resources> {
         let limits = (option::of(1u64..100_000), option::of(1u64..1 << 50), option::of(1i64..1 << 30));
-        (limits, option::of(0u64..=100), option::of(0u64..=100)).prop_map(|((cpu, memory, pids), c, m)| {
-            // A reservation is a hundredth of the limit, or anything when there is none.
-            let part = |share: Option<u64>, limit: Option<u64>| {
-                share.map(|s| limit.unwrap_or(1_000_000) / 100 * s).filter(|n| *n > 0)
-            };
-            Resources {
-                cpu_limit_milli: cpu,
-                memory_limit: memory,
-                pids_limit: pids,
-                cpu_reserved_milli: part(c, cpu),
-                memory_reserved: part(m, memory),
-                ..Resources::default()
-            }
-        })
+        let reserved = (option::of(1u64..1 << 50), option::of(1u64..1 << 40));
+        (limits, option::of(0u64..=100), option::of(0u64..=100), reserved).prop_map(
+            |(limits, c, m, reserved)| {
+                let (cpu, memory, pids) = limits;
+                // A reservation is a hundredth of the limit, or anything when there is none.
+                let part = |share: Option<u64>, limit: Option<u64>| {
+                    share.map(|s| limit.unwrap_or(1_000_000) / 100 * s).filter(|n| *n > 0)
+                };
+                Resources {
+                    cpu_limit_milli: cpu,
+                    memory_limit: memory,
+                    pids_limit: pids,
+                    cpu_reserved_milli: part(c, cpu),
+                    memory_reserved: part(m, memory),
+                    disk_reserved: reserved.0,
+                    bandwidth_reserved: reserved.1,
+                }
+            },
+        )
+    }
+
+    fn placement() -> impl Strategy<Value = Placement> {
+        use longshore::model::placement::{LossRule, OnLoss, Preference, Strategy as Which};
+        let strategy = prop_oneof![Just(Which::Spread), Just(Which::Binpack), Just(Which::Random)];
+        let weight = prop_oneof![-100..=-1, 1..=100];
+        let prefer = vec((constraint(), weight), 0..3).prop_map(|all| {
+            all.into_iter().map(|(constraint, weight)| Preference { constraint, weight }).collect()
+        });
+        let rule = prop_oneof![
+            Just(None),
+            Just(Some(LossRule::Wait)),
+            Just(Some(LossRule::Elsewhere)),
+            Just(Some(LossRule::SameClass)),
+            Just(Some(LossRule::Never)),
+        ];
+        let on_loss = (rule, 0u64..10_000_000, 1u32..100).prop_map(|(rule, after_ms, at_once)| OnLoss {
+            rule,
+            after_ms,
+            at_once,
+        });
+        let on_loss = prop_oneof![Just(OnLoss::default()), on_loss];
+        let names = || proptest::collection::btree_set("x[a-z0-9-]{0,5}", 0..3);
+        (
+            (vec(constraint(), 0..3), vec(attribute(), 0..3), option::of(1u32..100), strategy),
+            (names(), prefer, names(), any::<bool>()),
+            option::of(prop_oneof![Just("linux/amd64"), Just("linux/arm64/v8")].prop_map(str::to_owned)),
+            on_loss,
+        )
+            .prop_map(|(hosts, (apart, prefer, sites, image_must_be_there), platform, on_loss)| {
+                let (constraints, spread, max_per_host, strategy) = hosts;
+                Placement {
+                    constraints,
+                    spread,
+                    max_per_host,
+                    strategy,
+                    apart: apart.iter().map(|name| format!("pay/{name}").parse().unwrap()).collect(),
+                    prefer,
+                    sites: sites.iter().map(|name| name.parse().unwrap()).collect(),
+                    image_must_be_there,
+                    platform,
+                    on_loss,
+                }
+            })
+    }
+
+    fn attribute() -> impl Strategy<Value = Attribute> {
+        prop_oneof![
+            Just(Attribute::Hostname),
+            Just(Attribute::Site),
+            Just(Attribute::Version),
+            "[a-zA-Z0-9._/-]{1,6}".prop_map(Attribute::Label),
+            "[a-z.]{1,6}".prop_map(Attribute::EngineLabel),
+        ]
+    }
+
+    fn constraint() -> impl Strategy<Value = Constraint> {
+        let one = (attribute(), text(), any::<bool>()).prop_map(|(attribute, value, is)| Constraint {
+            attribute,
+            operator: if is { Operator::Is } else { Operator::IsNot },
+            values: vec![value],
+        });
+        let many = (attribute(), vec(text(), 1..4), any::<bool>()).prop_map(|(attribute, values, is)| {
+            Constraint { attribute, operator: if is { Operator::In } else { Operator::NotIn }, values }
+        });
+        let order = ("[1-9][0-9]{0,3}[KMG]?", any::<bool>()).prop_map(|(size, more)| Constraint {
+            attribute: Attribute::Memory,
+            operator: if more { Operator::More } else { Operator::AtMost },
+            values: vec![size],
+        });
+        let pattern = ("[a-z$^.]{1,5}", any::<bool>()).prop_map(|(pattern, is)| Constraint {
+            attribute: Attribute::Hostname,
+            operator: if is { Operator::Matches } else { Operator::MatchesNot },
+            values: vec![pattern],
+        });
+        prop_oneof![one, many, order, pattern]
     }
 
     fn process() -> impl Strategy<Value = PoolSpec> {
@@ -359,7 +441,7 @@ mod made {
         );
         let rest = (any::<bool>(), any::<bool>(), 0u64..1_000_000, option::of("SIG[A-Z]{1,5}"));
         (
-            process(),
+            (process(), placement()),
             ports,
             mounts(),
             networks(name),
@@ -371,7 +453,7 @@ mod made {
         )
             .prop_map(
                 |(
-                    process,
+                    (process, placement),
                     ports,
                     mounts,
                     (networks, network_mode),
@@ -399,6 +481,7 @@ mod made {
                         core,
                         stop_grace_ms,
                         stop_signal,
+                        placement,
                         ..process
                     }
                 },

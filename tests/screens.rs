@@ -3,6 +3,10 @@
 
 #[path = "console/big.rs"]
 mod big;
+#[path = "console/fleet.rs"]
+mod fleet;
+#[path = "console/fleet_keys.rs"]
+mod fleet_keys;
 #[path = "console/harness.rs"]
 mod harness;
 #[path = "console/keys.rs"]
@@ -168,4 +172,50 @@ fn a_small_or_ascii_terminal_is_told_in_words() {
     let console = Console::with((100, 30), world::feed(), settings);
     assert!(console.screen().is_ascii());
     insta::assert_snapshot!("ascii_100x30", console.screen());
+}
+
+#[test]
+fn screens_of_many_hosts() {
+    for (w, h) in SIZES {
+        let mut console = Console::new((w, h), fleet::fleet());
+        let shot = |console: &Console, name: &str| {
+            insta::assert_snapshot!(format!("fleet_{name}_{w}x{h}"), console.screen());
+        };
+        console.keys("5");
+        shot(&console, "hosts");
+        console.keys("j j j D");
+        shot(&console, "drain");
+        console.keys("Esc G Enter");
+        shot(&console, "on_host");
+        console.keys("Esc d");
+        shot(&console, "host");
+        console.keys("Esc H");
+        shot(&console, "heat");
+        console.keys("Esc Esc A");
+        shot(&console, "advice");
+        console.keys("Esc :");
+        console.text("sites");
+        console.keys("Enter");
+        shot(&console, "sites");
+        console.keys("R");
+        shot(&console, "give_up");
+        console.keys("Esc Esc 4");
+        shot(&console, "operations");
+        console.keys("1 j j w");
+        fleet::answer_why(&mut console);
+        shot(&console, "why");
+    }
+}
+
+#[test]
+fn screens_of_trouble_and_of_a_thousand_hosts() {
+    for (w, h) in SIZES {
+        let mut console = Console::new((w, h), fleet::mass_loss());
+        insta::assert_snapshot!(format!("fleet_mass_loss_{w}x{h}"), console.screen());
+        console.keys("5");
+        insta::assert_snapshot!(format!("fleet_mass_loss_hosts_{w}x{h}"), console.screen());
+        let mut console = Console::new((w, h), fleet::thousand());
+        console.keys("5 H");
+        insta::assert_snapshot!(format!("fleet_thousand_{w}x{h}"), console.screen());
+    }
 }

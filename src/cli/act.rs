@@ -10,6 +10,7 @@ use crate::cli::args::{BusyWord, DownArgs, ScaleArgs, WaitArgs};
 use crate::cli::cx::{Cx, Done, Engine, Stop, read_span};
 use crate::cli::{DONE, Purpose, preview, wait};
 use crate::model::command::{Busy, Change, Command, Target};
+use crate::model::placement::Strategy;
 use crate::model::query::{Reply, Request};
 
 /// When a command returns.
@@ -44,8 +45,9 @@ pub async fn scale(cx: &mut Cx<'_>, args: ScaleArgs) -> Done {
     let pool: PoolId = args.pool.parse().map_err(|e| Stop::usage(&e))?;
     let change: Change = args.change.parse().map_err(|e| Stop::usage(&e))?;
     let patience = Patience::read(&args.wait)?;
+    let strategy = read_strategy(args.strategy.as_deref())?;
     if args.plan {
-        return preview::scale(cx, pool, change, args.confirm).await;
+        return preview::scale(cx, pool, change, args.confirm, strategy).await;
     }
     let busy = match args.busy {
         BusyWord::Refuse => Busy::Refuse,
@@ -53,12 +55,8 @@ pub async fn scale(cx: &mut Cx<'_>, args: ScaleArgs) -> Done {
         BusyWord::Queue => Busy::Queue,
     };
     let confirm = args.confirm;
-    run(
-        cx,
-        vec![Command::SetReplicas { pool, change, expect: None, busy, confirm, strategy: None }],
-        patience,
-    )
-    .await
+    run(cx, vec![Command::SetReplicas { pool, change, expect: None, busy, confirm, strategy }], patience)
+        .await
 }
 
 /// `longshore down`
@@ -92,10 +90,20 @@ pub async fn connect(cx: &mut Cx<'_>) -> Result<Engine, Stop> {
     cx.open(Purpose::Act).await
 }
 
-/// Sends commands one after the other, acknowledges each, and then waits as long as is wanted.
+/// Reads `--strategy`.
+pub fn read_strategy(text: Option<&str>) -> Result<Option<Strategy>, Stop> {
+    text.map(str::parse).transpose().map_err(|e| Stop::usage(&e))
+}
+
+/// Connects, sends commands, and waits as long as is wanted.
 pub async fn run(cx: &mut Cx<'_>, commands: Vec<Command>, patience: Patience) -> Done {
     let engine = connect(cx).await?;
-    if engine.own {
+    send(cx, &engine, commands, patience).await
+}
+
+/// Sends commands one after the other, acknowledges each, and then waits as long as is wanted.
+pub async fn send(cx: &mut Cx<'_>, engine: &Engine, commands: Vec<Command>, patience: Patience) -> Done {
+    if engine.own && commands.iter().any(works_on) {
         cx.print.note(
             "no engine is running: this command does the work itself; leave it running or start `longshore engine`",
         );
@@ -103,7 +111,7 @@ pub async fn run(cx: &mut Cx<'_>, commands: Vec<Command>, patience: Patience) ->
     let mut ops = Vec::new();
     let mut status = DONE;
     for command in commands {
-        match acknowledge(cx, &engine, command).await {
+        match acknowledge(cx, engine, command).await {
             Ok(op) => ops.extend(op),
             // What was acknowledged before is still waited for; what comes after is not sent.
             Err(stop) => {
@@ -115,7 +123,20 @@ pub async fn run(cx: &mut Cx<'_>, commands: Vec<Command>, patience: Patience) ->
     if ops.is_empty() || (patience == Patience::Default && !engine.own) {
         return Ok(status);
     }
-    Ok(status.max(wait::until_over(cx, &engine, &ops, patience).await?))
+    Ok(status.max(wait::until_over(cx, engine, &ops, patience).await?))
+}
+
+/// True for commands that begin an operation: what they ask for takes its time.
+fn works_on(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Up { .. }
+            | Command::Down { .. }
+            | Command::SetReplicas { .. }
+            | Command::Undo { .. }
+            | Command::Drain { .. }
+            | Command::Rebalance { .. }
+    )
 }
 
 #[derive(Serialize)]

@@ -1,10 +1,15 @@
 //! The arguments: every command, its options and an example of its use.
 
+pub mod hosts;
+pub mod place;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::cli::Color;
+use crate::cli::args::hosts::{HostVerb, SiteVerb};
+use crate::cli::args::place::{RebalanceArgs, SetArgs, WhyArgs};
 
 /// Pools of containers on many hosts: a console, and the same verbs for scripts.
 #[derive(Debug, Parser)]
@@ -116,16 +121,50 @@ pub enum Verb {
         #[arg(short, long)]
         all: bool,
     },
-    /// List hosts, or add, remove and import them
-    #[command(
-        after_help = "Examples:\n  longshore hosts\n  longshore hosts add bj-03 tcp://10.0.0.3:2376 --tls-dir certs\n  \
-        longshore hosts remove bj-03"
-    )]
+    /// List hosts, problems first; or add, import, label, cordon, drain and remove them
+    #[command(after_help = "Examples:\n  longshore hosts\n  longshore hosts --site bj\n  \
+        longshore hosts add bj-03 tcp://10.0.0.3:2376 --tls-dir certs\n  \
+        longshore hosts import fleet.csv\n  longshore hosts drain bj-03")]
     Hosts {
+        /// Only hosts of this site
+        #[arg(long, value_name = "SITE")]
+        site: Option<String>,
         /// What to do; none lists them.
         #[command(subcommand)]
         verb: Option<HostVerb>,
     },
+    /// List sites, or record what their hosts share: registry and limits
+    #[command(after_help = "Examples:\n  longshore sites\n  longshore sites set bj --max-pulls 20")]
+    Sites {
+        /// What to do; none lists them.
+        #[command(subcommand)]
+        verb: Option<SiteVerb>,
+    },
+    /// Say why a container is where it is, or nowhere: for every host its scores, or all that refuses it
+    #[command(
+        after_help = "Examples:\n  longshore why feed/web.3\n  longshore why feed/web   where one more would go\n  \
+        longshore why feed/web --strategy binpack --all"
+    )]
+    Why(WhyArgs),
+    /// Propose moves that even the load out, with their effect; with --yes make them
+    #[command(after_help = "Examples:\n  longshore rebalance\n  longshore rebalance feed/web --limit 5\n  \
+        longshore rebalance --yes --wait")]
+    Rebalance(RebalanceArgs),
+    /// List risks, each with its evidence and the command that mends it
+    #[command(after_help = "Examples:\n  longshore advice\n  longshore advice feed/web --json")]
+    Advice {
+        /// Only about this pool, cluster, host or site
+        #[arg(value_name = "TARGET")]
+        target: Option<String>,
+    },
+    /// Change single things of a pool's specification
+    #[command(after_help = "Examples:\n  longshore set feed/web memory=512M cpus=1.5 --plan\n  \
+        longshore set feed/web healthcheck='CMD-SHELL wget -qO- http://127.0.0.1/ok'\n  \
+        longshore set feed/web max=            take the limit away\n\n\
+        Keys: image, memory, cpus, pids (limits); memory-reserved, cpu-reserved, disk-reserved, bandwidth-reserved;\n\
+        healthcheck; want, min, max, step, protect; strategy, max-per-host, on-host-loss.\n\
+        The pool file is not changed: write it there too, or the next `up` takes it back.")]
+    Set(SetArgs),
     /// Print logs of a pool (merged by time), of one of its containers, or of any container
     #[command(
         after_help = "Examples:\n  longshore logs -f feed/web\n  longshore logs --since 10m feed/web.3\n  \
@@ -257,6 +296,9 @@ pub struct ScaleArgs {
     /// While another operation runs on the pool: refuse, replace it, or queue behind it
     #[arg(long, value_name = "WHAT", default_value = "refuse", hide_possible_values = true)]
     pub busy: BusyWord,
+    /// Place what is added by this strategy instead of the pool's own: spread, binpack or random
+    #[arg(long, value_name = "STRATEGY")]
+    pub strategy: Option<String>,
     /// When to return.
     #[command(flatten)]
     pub wait: WaitArgs,
@@ -311,35 +353,4 @@ pub struct ExecArgs {
     /// The program and its arguments
     #[arg(value_name = "CMD", last = true, required = true)]
     pub command: Vec<String>,
-}
-
-/// What to do with hosts.
-#[derive(Debug, Subcommand)]
-pub enum HostVerb {
-    /// Know a new host
-    #[command(after_help = "Example: longshore hosts add bj-03 ssh://ops@10.0.0.3")]
-    Add {
-        /// Our name for it
-        #[arg(value_name = "NAME")]
-        name: String,
-        /// Its address.
-        #[arg(value_name = "ADDRESS", help = "unix:///path, tcp://host:port or ssh://[user@]host[:port]")]
-        address: String,
-        /// Directory with ca.pem, cert.pem and key.pem
-        #[arg(long, value_name = "DIR")]
-        tls_dir: Option<PathBuf>,
-    },
-    /// Forget a host
-    #[command(after_help = "Example: longshore hosts remove bj-03")]
-    Remove {
-        /// Its name
-        #[arg(value_name = "NAME")]
-        name: String,
-        /// Although containers of ours are (or may be) on it
-        #[arg(long)]
-        force: bool,
-    },
-    /// Add the hosts of the Docker CLI's contexts
-    #[command(after_help = "Example: longshore hosts import")]
-    Import,
 }

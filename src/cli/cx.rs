@@ -1,5 +1,6 @@
 //! What every command works with: the printer, the engine, the wish to stop, and how a command ends.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,8 @@ use tokio::sync::Notify;
 
 use crate::base::clock::Millis;
 use crate::base::fault::Fault;
-use crate::base::text::age;
+use crate::base::ids::SiteName;
+use crate::base::text::{age, count};
 use crate::cli::args::Global;
 use crate::cli::print::Printer;
 use crate::cli::{Backend, DONE, FAILED, Purpose, Session, USAGE};
@@ -22,6 +24,9 @@ use crate::model::world::{Mode, World};
 
 /// How long a listing waits for hosts that have neither answered nor failed.
 const SETTLE: Duration = Duration::from_secs(5);
+
+/// Silent hosts that are each named with their reason; more of them are told together.
+const NAMED_ALONE: usize = 5;
 
 /// How a command ends: an exit status, or what kept it from going on.
 pub type Done = Result<u8, Stop>;
@@ -170,21 +175,16 @@ impl<'a> Cx<'a> {
     /// The world once every host has answered or failed (5 s at most); says which hosts are unreachable.
     pub async fn settled(&mut self, engine: &Engine) -> Result<Arc<World>, Stop> {
         let world = self.world_when(engine, all_tried).await?;
-        let now = self.now();
-        for (name, host) in &world.hosts {
-            match &host.seen {
-                Seen::At(_) => {}
-                Seen::Lost { last, why, .. } => self.print.note(&format!(
-                    "host {name} does not answer ({why}): what is shown of it is {} old",
-                    age(now.since(*last))
-                )),
-                Seen::Never { why } => {
-                    let why = why.as_deref().unwrap_or("no answer within 5 s");
-                    self.print.note(&format!(
-                        "host {name} has not answered yet ({why}): what is on it is not known"
-                    ));
-                }
-            }
+        let silent: Vec<&HostView> =
+            world.hosts.values().map(AsRef::as_ref).filter(|h| !h.is_live()).collect();
+        let notes = if silent.len() > NAMED_ALONE {
+            together(&silent)
+        } else {
+            let now = self.now();
+            silent.into_iter().map(|host| alone(host, now)).collect()
+        };
+        for note in notes {
+            self.print.note(&note);
         }
         if world.hosts.is_empty() {
             self.print.note("no host is known: add one with `longshore hosts add NAME ADDRESS`");
@@ -203,6 +203,11 @@ impl<'a> Cx<'a> {
         look(&world)
     }
 
+    /// The world as it is now: what is recorded is whole, what is seen may not be yet.
+    pub fn present(&self, engine: &Engine) -> Arc<World> {
+        Arc::clone(&engine.handle.world().borrow())
+    }
+
     async fn world_when(&self, engine: &Engine, enough: impl Fn(&World) -> bool) -> Result<Arc<World>, Stop> {
         let mut worlds = engine.handle.world();
         let wait = async {
@@ -219,8 +224,7 @@ impl<'a> Cx<'a> {
             () = tokio::time::sleep(SETTLE) => {}
             () = self.interrupted() => return Err(Stop::said("stopped")),
         }
-        let world = Arc::clone(&engine.handle.world().borrow());
-        Ok(world)
+        Ok(self.present(engine))
     }
 
     /// Asks the engine; refusals and failures end the command.
@@ -262,6 +266,42 @@ impl<'a> Cx<'a> {
             }
         }
     }
+}
+
+/// Why one host is silent, and how old what is shown of it is.
+fn alone(host: &HostView, now: Millis) -> String {
+    let name = &host.config.id;
+    match &host.seen {
+        Seen::Lost { last, why, .. } => {
+            let old = age(now.since(*last));
+            format!("host {name} does not answer ({why}): what is shown of it is {old} old")
+        }
+        Seen::Never { why } => {
+            let why = why.as_deref().unwrap_or("no answer within 5 s");
+            format!("host {name} has not answered yet ({why}): what is on it is not known")
+        }
+        Seen::At(_) => String::new(),
+    }
+}
+
+/// Many silent hosts, one line a site: a lost site is one thing to read, not a thousand.
+fn together(silent: &[&HostView]) -> Vec<String> {
+    let mut sites: BTreeMap<Option<&SiteName>, Vec<&HostView>> = BTreeMap::new();
+    for host in silent {
+        sites.entry(host.record.site.as_ref()).or_default().push(host);
+    }
+    let line = |(site, hosts): (Option<&SiteName>, Vec<&HostView>)| {
+        let of = site.map_or_else(|| "of no site".to_owned(), |site| format!("of site {site}"));
+        let names: Vec<&str> = hosts.iter().take(3).map(|h| h.config.id.as_str()).collect();
+        let more = if hosts.len() > names.len() { ", …" } else { "" };
+        let verb = if hosts.len() == 1 { "does" } else { "do" };
+        format!(
+            "{} {of} {verb} not answer ({}{more}): what is shown of them is old or missing, `longshore hosts` says why",
+            count(hosts.len() as u64, "host"),
+            names.join(", ")
+        )
+    };
+    sites.into_iter().map(line).collect()
 }
 
 /// True when every host has answered or failed.

@@ -1,6 +1,7 @@
 //! The command line: arguments in, the same words as the console out.
 
 mod act;
+mod advice;
 mod args;
 mod check;
 mod cx;
@@ -14,10 +15,14 @@ mod logs;
 mod preview;
 mod print;
 mod rawtty;
+mod rebalance;
+mod set;
 mod show;
+mod sites;
 mod target;
 mod up;
 mod wait;
+mod why;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -225,7 +230,13 @@ async fn command(cx: &mut Cx<'_>, verb: Verb) -> Done {
         Verb::Cancel { op } => act::cancel(cx, &op).await,
         Verb::Pools { target } => list::pools(cx, target.as_deref()).await,
         Verb::Ps { target, all } => list::ps(cx, target.as_deref(), all).await,
-        Verb::Hosts { verb } => hosts::run(cx, verb).await,
+        Verb::Hosts { verb: None, site } => hosts::list(cx, site.as_deref()).await,
+        Verb::Hosts { verb: Some(verb), site } => hosts::run(cx, verb, site.as_deref()).await,
+        Verb::Sites { verb } => sites::run(cx, verb).await,
+        Verb::Why(args) => why::run(cx, &args).await,
+        Verb::Rebalance(args) => rebalance::run(cx, &args).await,
+        Verb::Advice { target } => advice::run(cx, target.as_deref()).await,
+        Verb::Set(args) => set::run(cx, &args).await,
         Verb::Logs(args) => logs::run(cx, args).await,
         Verb::Inspect { target } => inspect::run(cx, &target).await,
         Verb::Exec(args) => exec::run(cx, args).await,

@@ -6,15 +6,22 @@ use crate::cli::cx::{Cx, Done, Stop};
 use crate::cli::{DONE, FAILED, Purpose};
 use crate::model::command::Change;
 use crate::model::container::Health;
+use crate::model::placement::Strategy;
 use crate::model::preview::{Leaving, Preview};
 use crate::model::query::{Query, Reply, Request};
 use crate::view::json::{PreviewRecord, health_word};
 
 /// Asks for the preview and prints it. The status is 1 when the change would be refused.
-pub async fn scale(cx: &mut Cx<'_>, pool: PoolId, change: Change, confirm: Option<String>) -> Done {
+pub async fn scale(
+    cx: &mut Cx<'_>,
+    pool: PoolId,
+    change: Change,
+    confirm: Option<String>,
+    strategy: Option<Strategy>,
+) -> Done {
     let engine = cx.open(Purpose::Look).await?;
     cx.settled(&engine).await?;
-    let question = Request::Query(Query::Preview { pool, change, confirm, strategy: None });
+    let question = Request::Query(Query::Preview { pool, change, confirm, strategy });
     let Reply::Preview(preview) = cx.ask(&engine, question).await? else { return Err(Stop::misfit()) };
     if cx.json {
         cx.print.json(&PreviewRecord::of(&preview))?;
@@ -35,6 +42,9 @@ pub async fn scale(cx: &mut Cx<'_>, pool: PoolId, change: Change, confirm: Optio
 
 fn words(preview: &Preview) -> Vec<String> {
     let mut lines = vec![format!("{} {} -> {}", preview.pool, preview.from, preview.to)];
+    if !preview.places.is_empty() {
+        lines.push(format!("  by strategy {}", preview.strategy));
+    }
     if preview.from == preview.to {
         lines.push("  nothing would change".to_owned());
     }

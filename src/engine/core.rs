@@ -17,13 +17,15 @@ use crate::engine::doubt::{Doubt, UnderWay};
 use crate::engine::execute::{Executor, Report};
 use crate::engine::handle::{CALLS_MAX, Call};
 use crate::engine::intake::Caller;
+use crate::engine::losses::Told;
 use crate::engine::observe::{Eyes, Observer};
 use crate::model::desired::{Desired, Write};
 use crate::model::host::{HostConfig, HostView};
 use crate::model::operation::Progress;
 use crate::model::pool::PoolSpec;
-use crate::model::site::SiteView;
+use crate::model::site::{MassLoss, SiteView};
 use crate::model::world::{EngineView, Mode, PoolView, World};
+use crate::plan::loss::Losses;
 use crate::plan::place::Room;
 use crate::plan::seen::Index;
 use crate::plan::slot::Activity;
@@ -151,6 +153,10 @@ pub(super) struct Core {
     pub(super) pools: BTreeMap<PoolId, Arc<PoolView>>,
     pub(super) specs: BTreeMap<(PoolId, u32), Arc<PoolSpec>>,
     pub(super) sites: Arc<BTreeMap<SiteName, SiteView>>,
+    pub(super) mass_loss: Option<MassLoss>,
+    pub(super) losses: Losses,
+    /// What the journal has been told about lost hosts.
+    pub(super) told: Told,
     /// When each operation's counters last moved.
     pub(super) moved: BTreeMap<OpId, (Progress, Millis)>,
     pub(super) begun: Instant,
@@ -207,6 +213,9 @@ impl Core {
             pools: BTreeMap::new(),
             specs: BTreeMap::new(),
             sites: Arc::default(),
+            mass_loss: None,
+            losses: Losses::default(),
+            told: Told::default(),
             moved: BTreeMap::new(),
             begun: now,
             beginning: true,

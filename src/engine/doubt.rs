@@ -98,7 +98,7 @@ impl Doubt {
     pub fn planned(&mut self, id: &PoolId, view: &PoolView, wake_at: Option<Millis>) {
         self.wake(id, wake_at);
         let waits = |slot: &SlotStatus| matches!(slot, SlotStatus::Waiting(_) | SlotStatus::AwaitingHost);
-        if view.slots.iter().any(|s| waits(&s.status)) {
+        if view.slots.iter().any(|s| waits(&s.status) || s.why.is_some()) {
             self.waiting.insert(id.clone());
         } else {
             self.waiting.remove(id);

@@ -8,10 +8,11 @@ use tokio::sync::{AcquireError, Semaphore, SemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 
 use crate::base::fault::{Fault, Kind};
-use crate::base::ids::{ContainerId, HostId, InstallId};
+use crate::base::ids::{ContainerId, HostId, InstallId, SiteName};
 use crate::model::container::Tag;
 use crate::model::instance::Instance;
 use crate::model::pool::PoolSpec;
+use crate::model::site::Site;
 use crate::plan::slot::Activity;
 use crate::plan::surplus::Removal;
 use crate::ports::runtime::{Ending, Runtime};
@@ -52,6 +53,7 @@ pub struct Executor {
     creates: BTreeMap<HostId, Arc<Semaphore>>,
     pulls: BTreeMap<HostId, Arc<Semaphore>>,
     removals: BTreeMap<HostId, Arc<Semaphore>>,
+    site_pulls: BTreeMap<SiteName, (u32, Arc<Semaphore>)>,
     reports: mpsc::Sender<Report>,
     /// Ends with the executor: a core that is fenced or dropped does nothing more.
     tasks: JoinSet<()>,
@@ -65,20 +67,24 @@ impl Executor {
             creates: BTreeMap::new(),
             pulls: BTreeMap::new(),
             removals: BTreeMap::new(),
+            site_pulls: BTreeMap::new(),
             reports,
             tasks: JoinSet::new(),
         }
     }
 
     /// Makes and starts the container of a record that is durable already. Setting `cancelled` before its turn has come
-    /// takes it back.
+    /// takes it back. An image that is missing comes from the registry of the host's `site` if that has it.
     pub fn create(
         &mut self,
         runtime: Arc<dyn Runtime>,
         instance: Instance,
         spec: Arc<PoolSpec>,
+        site: Option<&Site>,
         cancelled: Arc<AtomicBool>,
     ) {
+        let site_pulls = site.and_then(|site| self.turns_of_site(site));
+        let own_reference = site.and_then(|site| site.own_reference(&spec.image));
         let turn = turns(&mut self.creates, &instance.host, CREATES_A_HOST);
         let pulls = turns(&mut self.pulls, &instance.host, PULLS_A_HOST);
         let tag = instance.tag(&self.install);
@@ -88,7 +94,8 @@ impl Executor {
             let report = if cancelled.load(Ordering::SeqCst) {
                 Report::Cancelled(instance)
             } else {
-                let turns = Turns { creates: &turn, pulls: &pulls, held };
+                let own = own_reference.as_deref();
+                let turns = Turns { creates: &turn, pulls: &pulls, site: site_pulls.as_deref(), own, held };
                 // Apart: very many may wait for their turn, and none of them needs room for what comes then.
                 let making = make(&*runtime, &tag, &spec, &instance, turns, &cancelled, &reports);
                 match Box::pin(making).await {
@@ -100,6 +107,17 @@ impl Executor {
             };
             let _ = reports.send(report).await;
         });
+    }
+
+    /// The turns of a site whose line is to be spared; a changed limit counts for pulls that begin from now on.
+    fn turns_of_site(&mut self, site: &Site) -> Option<Arc<Semaphore>> {
+        let limit = site.limits.pulls?;
+        let fresh = || (limit, Arc::new(Semaphore::new(usize::try_from(limit.max(1)).unwrap_or(1))));
+        let turns = self.site_pulls.entry(site.name.clone()).or_insert_with(fresh);
+        if turns.0 != limit {
+            *turns = fresh();
+        }
+        Some(turns.1.clone())
     }
 
     fn spawn(&mut self, step: impl Future<Output = ()> + Send + 'static) {
@@ -146,6 +164,10 @@ fn turns(map: &mut BTreeMap<HostId, Arc<Semaphore>>, host: &HostId, at_once: usi
 struct Turns<'a> {
     creates: &'a Semaphore,
     pulls: &'a Semaphore,
+    /// Those of its site, when that has a limit.
+    site: Option<&'a Semaphore>,
+    /// The reference by which its site's own registry knows the image.
+    own: Option<&'a str>,
     held: Result<SemaphorePermit<'a>, AcquireError>,
 }
 
@@ -182,7 +204,11 @@ async fn make(
             drop(turns.held);
             let pull = async {
                 let _turn = turns.pulls.acquire().await;
-                runtime.pull(&spec.image, &pulled).await
+                let _turn_of_site = match turns.site {
+                    Some(site) => site.acquire().await.ok(),
+                    None => None,
+                };
+                fetch(runtime, &spec.image, turns.own, &pulled).await
             };
             let done = tokio::select! {
                 done = pull => done,
@@ -206,6 +232,27 @@ async fn make(
             Err(fault)
         }
         other => other.map(|()| true),
+    }
+}
+
+/// Gets an image onto the host: from its site's own registry if that has it, else from where its name says.
+async fn fetch(
+    runtime: &dyn Runtime,
+    image: &str,
+    own: Option<&str>,
+    progress: &(dyn Fn(u16) + Send + Sync),
+) -> Result<(), Fault> {
+    let Some(own) = own else { return runtime.pull(image, progress).await };
+    let near = match runtime.pull(own, progress).await {
+        Ok(()) => runtime.name_image(own, image).await,
+        Err(fault) => Err(fault),
+    };
+    match near {
+        Ok(()) => Ok(()),
+        Err(near) => runtime
+            .pull(image, progress)
+            .await
+            .map_err(|far| far.because(format!("nor from its site's registry ({near})"))),
     }
 }
 

@@ -54,8 +54,8 @@ pub fn decide(desired: &Desired, command: &Command, caller: &Caller, now: Millis
         }
         Command::Undo { pool, op } => undo(desired, pool, *op, caller, now),
         Command::Cancel { op } => cancel(desired, *op, caller, now),
-        Command::Rebalance { .. } => Err(Refusal::new(RefusalKind::Invalid, "not possible yet")),
         Command::AddHosts(_)
+        | Command::Rebalance { .. }
         | Command::RemoveHost { .. }
         | Command::EditHosts { .. }
         | Command::Cordon { .. }

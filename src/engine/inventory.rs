@@ -10,9 +10,12 @@ use crate::engine::intake::{Admission, Caller, Decided, accepted, operation};
 use crate::model::command::{Accepted, Command, HostEdit, NewHost, Refusal, RefusalKind};
 use crate::model::desired::{Desired, Write};
 use crate::model::host::{Duty, HostConfig, HostRecord, HostSource, HostView};
+use crate::model::instance::{Instance, Phase};
 use crate::model::journal::{Draft, What};
-use crate::model::operation::OpKind;
+use crate::model::moves::Move;
+use crate::model::operation::{OpKind, Operation};
 use crate::model::site::Site;
+use crate::plan::loss::is_tied;
 
 /// What a decision about hosts is made from.
 pub struct Known<'a> {
@@ -41,6 +44,7 @@ pub fn decide(known: &Known<'_>, command: &Command, caller: &Caller) -> Option<D
         Command::AcceptEngine { host } => accept_engine(known, host, caller),
         Command::PutSite(site) => put_site(known, site, caller),
         Command::RemoveSite(name) => remove_site(known, name, caller),
+        Command::Rebalance { moves } => rebalance(known, moves, caller),
         _ => return None,
     })
 }
@@ -202,7 +206,7 @@ fn apply(record: &mut HostRecord, edit: &HostEdit) {
 
 fn cordon(known: &Known<'_>, hosts: &[HostId], caller: &Caller) -> Decided {
     change(known, hosts, caller, "cordoned: new containers go elsewhere", |record| {
-        if record.duty == Duty::Active {
+        if matches!(record.duty, Duty::Active | Duty::Draining { .. }) {
             record.duty = Duty::Cordoned { by: caller.who.clone(), at: known.now };
         }
     })
@@ -220,7 +224,10 @@ fn drain(known: &Known<'_>, hosts: &[HostId], force: bool, caller: &Caller) -> D
         return Ok(nothing(format!("{}: drained, or being drained, already", names(hosts))));
     }
     let kind = OpKind::Drain { hosts: fresh.clone() };
-    let op = operation(known.desired, kind, Vec::new(), caller, known.now);
+    let mut op = operation(known.desired, kind, Vec::new(), caller, known.now);
+    let records = known.desired.instances.values().flat_map(BTreeMap::values);
+    let goes = records.filter(|i| fresh.contains(&i.host) && i.phase != Phase::Finished).count();
+    op.progress.target = u32::try_from(goes).unwrap_or(u32::MAX);
     let duty = draining(caller, known.now, op.id, force);
     let writes = fresh.iter().map(|host| put_duty(known, host, duty.clone()));
     let text = format!("drain {}", names(&fresh));
@@ -285,4 +292,52 @@ fn remove_site(known: &Known<'_>, name: &crate::base::ids::SiteName, caller: &Ca
             .hint("see `longshore sites`"));
     }
     Ok(done(caller, vec![Write::DropSite(name.clone())], format!("site {name} removed"), None))
+}
+
+fn rebalance(known: &Known<'_>, moves: &[Move], caller: &Caller) -> Decided {
+    if moves.is_empty() {
+        return Ok(nothing("no moves to make".into()));
+    }
+    let open = |o: &&Operation| matches!(o.kind, OpKind::Rebalance { .. }) && !o.status.is_over();
+    if let Some(other) = known.desired.operations.values().find(open) {
+        let why = RefusalKind::Busy { op: other.id, by: other.by.clone() };
+        return Err(Refusal::new(why, format!("{} rebalances already ({})", other.by, other.id))
+            .hint("wait until that has ended; nothing was changed"));
+    }
+    let mut wished = BTreeMap::new();
+    for one in moves {
+        wished.insert((one.pool.clone(), one.slot), may_move(known, one)?);
+    }
+    let count = u32::try_from(wished.len()).unwrap_or(u32::MAX);
+    let mut op = operation(known.desired, OpKind::Rebalance { moves: count }, Vec::new(), caller, known.now);
+    op.progress.target = count;
+    let text = format!("rebalance: {}", crate::base::text::count(u64::from(count), "move"));
+    Ok(accepted(op, text, caller, wished.into_values().map(Write::PutInstance).collect()))
+}
+
+/// The record with its wish to move; refused when the slot is not as it was when the move was worked out.
+fn may_move(known: &Known<'_>, one: &Move) -> Result<Instance, Refusal> {
+    let name = format!("{}.{}", one.pool, one.slot);
+    let refuse = |kind, why: &str| {
+        Err(Refusal::new(kind, format!("{name} {why}"))
+            .hint("nothing was changed; ask for a new proposal: longshore rebalance"))
+    };
+    let pool = known.desired.pools.get(&one.pool).filter(|p| one.slot <= p.target());
+    let record = known.desired.instances.get(&one.pool).and_then(|s| s.get(&one.slot));
+    let (Some(pool), Some(record)) = (pool, record) else {
+        return refuse(RefusalKind::NotFound, "is not there any more");
+    };
+    if record.generation != one.generation || record.host != one.from || record.moved_from.is_some() {
+        return refuse(RefusalKind::Changed, "has changed since the moves were worked out");
+    }
+    if record.phase != Phase::Started {
+        return refuse(RefusalKind::Changed, "does not run");
+    }
+    if !known.hosts.contains_key(&one.to) {
+        return refuse(RefusalKind::NotFound, &format!("cannot move: there is no host {}", one.to));
+    }
+    if is_tied(pool) {
+        return refuse(RefusalKind::Invalid, "is tied to its host by its pool's rule");
+    }
+    Ok(Instance { move_to: Some(one.to.clone()), ..record.clone() })
 }

@@ -11,6 +11,8 @@ pub mod intents;
 pub mod inventory;
 pub mod link;
 pub mod lock;
+mod losses;
+mod moving;
 pub mod observe;
 pub mod operations;
 mod planning;

@@ -137,7 +137,7 @@ impl Core {
         let mut writes = Vec::new();
         let mut open_moves = false;
         for op in open.iter().filter(|o| !matches!(o.status, OpStatus::Queued { .. })) {
-            let (progress, standing) = self.standing(op);
+            let (progress, standing) = self.standing(op, &mut writes);
             let moved = self.moved.entry(op.id).or_insert((Progress::default(), now));
             if moved.0 != progress {
                 *moved = (progress.clone(), now);
@@ -146,6 +146,8 @@ impl Core {
             let status = match standing {
                 Standing::Reached => OpStatus::Done,
                 Standing::Failed(why) => OpStatus::Failed { why },
+                Standing::TakenBack(None) => OpStatus::Cancelled,
+                Standing::TakenBack(Some(by)) => OpStatus::Superseded { by },
                 Standing::Stuck(why) if quiet_ms >= STUCK_AFTER_MS => OpStatus::Stalled { why },
                 Standing::Stuck(_) => OpStatus::Running,
                 Standing::Moving if quiet_ms >= STALLED_AFTER_MS => OpStatus::Stalled {
@@ -172,7 +174,10 @@ impl Core {
         Ok(())
     }
 
-    fn standing(&self, op: &Operation) -> (Progress, Standing) {
+    fn standing(&self, op: &Operation, writes: &mut Vec<Write>) -> (Progress, Standing) {
+        if matches!(op.kind, OpKind::Drain { .. } | OpKind::Rebalance { .. }) {
+            return self.moving(op, writes);
+        }
         let pace = op.pools.first().and_then(|p| self.desired.pace_ms(p));
         let (progress, standing) = of(op, pace, self.clock.now(), |id| self.pools.get(id).map(Arc::as_ref));
         let all_gone = op.pools.iter().all(|p| !self.desired.pools.contains_key(p));

@@ -13,7 +13,7 @@ use crate::engine::core::{Busy, Core};
 use crate::engine::doubt::Scope;
 use crate::engine::intents;
 use crate::model::pool::PoolSpec;
-use crate::plan::reconcile::{Input, Plan, reconcile_some};
+use crate::plan::reconcile::{Input, Plan, reconcile_all, reconcile_some};
 use crate::plan::restart::is_ahead;
 use crate::plan::slot::{Activity, Step};
 
@@ -90,7 +90,7 @@ impl Core {
         // What is placed counts from when it is on record.
         self.room.begin_trial();
         let mut plan = match scope {
-            Scope::All => reconcile_some(&input, &self.index, desired.pools.keys(), &mut self.room),
+            Scope::All => reconcile_all(&input, &self.index, &mut self.room),
             Scope::Some(pools) => reconcile_some(&input, &self.index, pools, &mut self.room),
         };
         self.room.end_trial();
@@ -187,7 +187,9 @@ impl Core {
         match step {
             Step::Create { instance, .. } => {
                 let Some(spec) = self.spec(&instance.pool) else { return };
-                self.executor.create(runtime, instance, spec, cancelled);
+                let record = self.desired.records.get(&instance.host);
+                let site = record.and_then(|r| r.site.as_ref()).and_then(|name| self.desired.sites.get(name));
+                self.executor.create(runtime, instance, spec, site, cancelled);
             }
             Step::Bury { instance, container } => self.executor.bury(runtime, instance, container),
         }

@@ -42,7 +42,7 @@ impl Core {
             pools: self.pools.clone(),
             operations,
             sites: self.sites.clone(),
-            mass_loss: None,
+            mass_loss: self.mass_loss.clone(),
         };
         // Only what differs is a new world: a relist that brings nothing new wakes nobody but through its time stamp.
         if same_parts(&before, &next) {

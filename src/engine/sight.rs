@@ -73,8 +73,11 @@ impl Core {
             batch.push(identity::check(&self.desired, &self.hosts, &fresh, &mut learnt));
         }
         self.believe(batch, learnt).await?;
-        let turned = self.refresh_hosts();
+        let (turned, writes) = self.refresh_hosts();
         self.doubt_hosts(&turned);
+        if self.is_active() {
+            self.write(writes).await?;
+        }
         Ok(())
     }
 

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use crate::base::clock::Millis;
 use crate::base::ids::{HostId, SiteName};
 use crate::engine::core::Core;
-use crate::model::desired::Desired;
-use crate::model::host::{HostState, HostView, LOST_AFTER_MS, Seen};
-use crate::model::site::{Site, SiteLimits, SiteView};
+use crate::model::desired::{Desired, Write};
+use crate::model::host::{HostRecord, HostState, HostView, LOST_AFTER_MS, Seen};
+use crate::model::journal::{Draft, What};
+use crate::model::site::{MassLoss, Site, SiteLimits, SiteView};
+use crate::plan::loss::{Losses, is_silent, mass_loss};
 
 impl Core {
     /// A fresh view with what is recorded about its host.
@@ -17,12 +19,16 @@ impl Core {
         let id = &fresh.config.id;
         view.record = self.desired.records.get(id).cloned().unwrap_or_default();
         view.state = view.state_at(self.clock.now());
-        view.taken = self.hosts.get(id).map(|old| old.taken).unwrap_or_default();
+        let old = self.hosts.get(id);
+        view.taken = old.map(|old| old.taken).unwrap_or_default();
+        view.silent = old.and_then(|old| old.silent);
+        keep_silence(&mut view, self.clock.now());
         Arc::new(view)
     }
 
-    /// Brings every host's record and state up to date, and the sites made of them. Returns the hosts that have changed.
-    pub(super) fn refresh_hosts(&mut self) -> BTreeSet<HostId> {
+    /// Brings every host's record and state up to date, the sites made of them, and whether so much is lost that people are
+    /// asked. Returns the hosts that have changed, and what is to be written about it.
+    pub(super) fn refresh_hosts(&mut self) -> (BTreeSet<HostId>, Vec<Write>) {
         let now = self.clock.now();
         let mut changed = BTreeSet::new();
         let mut next: Option<Millis> = None;
@@ -31,10 +37,12 @@ impl Core {
             let same =
                 record.map_or_else(|| *view.record == Default::default(), |r| Arc::ptr_eq(r, &view.record));
             let state = view.state_at(now);
-            if !same || state != view.state {
+            let silent = is_silent(view) != view.silent.is_some();
+            if !same || state != view.state || silent {
                 let view = Arc::make_mut(view);
                 view.record = record.cloned().unwrap_or_default();
                 view.state = view.state_at(now);
+                keep_silence(view, now);
                 changed.insert(id.clone());
             }
             if let Seen::Lost { last, .. } = &view.seen
@@ -48,21 +56,66 @@ impl Core {
         }
         let sites = sites(&self.desired, &self.hosts, &self.sites, now);
         if sites != *self.sites {
-            // Containers on the hosts of a site are looked at again when these change; what a whole site's loss means for
-            // others, when it is lost or found.
-            let lost = |all: &BTreeMap<SiteName, SiteView>| {
-                all.values().filter(|s| s.lost.is_some()).map(|s| s.site.name.clone()).collect::<Vec<_>>()
-            };
-            if lost(&sites) != lost(&self.sites) {
-                self.doubt.everything();
-            }
             self.sites = Arc::new(sites);
         }
         for view in changed.iter().filter_map(|id| self.hosts.get(id)) {
             self.room.put_host(view);
         }
-        changed
+        (changed, self.judge_losses(now))
     }
+
+    /// What is lost of all hosts together, and what is to be written about it.
+    fn judge_losses(&mut self, now: Millis) -> Vec<Write> {
+        let losses = Losses::of(&self.desired, &self.hosts, now);
+        if losses != self.losses {
+            // What many hosts or a whole site do together counts for containers on any of them.
+            self.losses = losses;
+            self.doubt.everything();
+        }
+        let mut writes = returned(&self.desired, &self.hosts);
+        let (lines, look) = self.told.tell(&self.desired, &self.hosts, now);
+        writes.extend(lines.into_iter().map(Write::Journal));
+        if let Some(at) = look {
+            self.look_again_in(at.since(now));
+        }
+        let mass = mass_loss(&self.desired, &self.hosts, now);
+        if mass.is_some() != self.mass_loss.is_some() {
+            writes.push(Write::Journal(Draft::engine(What::Observed, mass_sentence(mass.as_ref()))));
+        }
+        self.mass_loss = mass;
+        writes
+    }
+}
+
+/// Keeps since when a host has been silent.
+fn keep_silence(view: &mut HostView, now: Millis) {
+    view.silent = is_silent(view).then(|| view.silent_since().unwrap_or(now));
+}
+
+/// Hosts that were given up and answer: that is forgotten.
+fn returned(desired: &Desired, hosts: &BTreeMap<HostId, Arc<HostView>>) -> Vec<Write> {
+    let is_back =
+        |id: &HostId| hosts.get(id).is_some_and(|h| h.is_live() && !h.facts.engine_id.raw().is_empty());
+    let back = desired.records.iter().filter(|(id, r)| r.given_up.is_some() && is_back(id));
+    back.flat_map(|(id, record)| {
+        let text = format!("host {id} answers again: it is not given up any more");
+        let record = HostRecord { given_up: None, ..(**record).clone() };
+        let line = Draft::engine(What::Observed, text).host(id);
+        [Write::PutRecord(id.clone(), Box::new(record)), Write::Journal(line)]
+    })
+    .collect()
+}
+
+fn mass_sentence(mass: Option<&MassLoss>) -> String {
+    let Some(mass) = mass else {
+        return "no longer so much is lost together: what is lost is replaced".into();
+    };
+    let what = match mass.sites.as_slice() {
+        [] => format!("{} of {} hosts are lost together", mass.lost, mass.of),
+        [site] => format!("site {site} is lost as a whole"),
+        many => format!("{} sites are lost as a whole", many.len()),
+    };
+    format!("{what}: nothing is replaced until they answer or are given up (longshore hosts give-up)")
 }
 
 /// Every site that is recorded or that a host names.

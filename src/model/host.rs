@@ -268,6 +268,9 @@ pub struct HostView {
     /// What our containers on record take of it.
     #[serde(default)]
     pub taken: Taken,
+    /// Since when this engine core has heard nothing of it; `None` while it answers.
+    #[serde(default)]
+    pub silent: Option<Millis>,
 }
 
 impl HostView {
@@ -285,6 +288,17 @@ impl HostView {
             record: Arc::default(),
             state: HostState::Joining,
             taken: Taken::default(),
+            silent: None,
+        }
+    }
+
+    /// Since when this engine core has heard nothing of it: its own silence, not the time for which the core was not there
+    /// (or was asleep with its machine). `None` while the host answers or was not tried yet.
+    pub fn silent_since(&self) -> Option<Millis> {
+        match &self.seen {
+            Seen::At(_) | Seen::Never { why: None } => None,
+            Seen::Never { .. } => self.silent,
+            Seen::Lost { since, .. } => Some(self.silent.unwrap_or(*since)),
         }
     }
 

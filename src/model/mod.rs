@@ -1,6 +1,7 @@
 //! The nouns of the product: what there is, what is wanted, what may be asked. Data and small rules, no IO.
 
 pub mod command;
+pub mod constraint;
 pub mod container;
 pub mod desired;
 pub mod exec;

@@ -18,6 +18,24 @@ pub struct Site {
     pub limits: SiteLimits,
 }
 
+impl Site {
+    /// The reference by which this site's own registry knows an image: the same repository and tag. `None` when the site has
+    /// no registry, or when the reference is a digest (an engine cannot give a digest as a second name).
+    pub fn own_reference(&self, image: &str) -> Option<String> {
+        let registry = self.registry.as_deref()?;
+        if image.contains('@') {
+            return None;
+        }
+        let path = match image.split_once('/') {
+            Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => path.to_owned(),
+            Some(_) => image.to_owned(),
+            // Docker's official images live under `library/`.
+            None => format!("library/{image}"),
+        };
+        Some(format!("{registry}/{path}")).filter(|own| own != image)
+    }
+}
+
 /// What a whole site takes at most.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -54,4 +72,25 @@ pub struct MassLoss {
     pub sites: Vec<SiteName>,
     /// Containers that are not replaced until somebody answers.
     pub containers: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_site_knows_images_by_its_own_registry() {
+        let site = |registry: Option<&str>| Site {
+            name: SiteName::new("bj").unwrap(),
+            registry: registry.map(str::to_owned),
+            limits: SiteLimits::default(),
+        };
+        let own = |image| site(Some("reg.bj:5000")).own_reference(image);
+        assert_eq!(own("reg.hq/feed/web:v2").as_deref(), Some("reg.bj:5000/feed/web:v2"));
+        assert_eq!(own("feed/web:v2").as_deref(), Some("reg.bj:5000/feed/web:v2"));
+        assert_eq!(own("busybox").as_deref(), Some("reg.bj:5000/library/busybox"));
+        assert_eq!(own("reg.bj:5000/feed/web:v2"), None, "it is there already");
+        assert_eq!(own("reg.hq/feed/web@sha256:00"), None, "a digest is no name that can be given");
+        assert_eq!(site(None).own_reference("feed/web:v2"), None);
+    }
 }

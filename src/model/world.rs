@@ -99,6 +99,9 @@ pub struct SlotView {
     pub container: Option<ContainerId>,
     /// What it is doing, in one of the product's words.
     pub status: SlotStatus,
+    /// Why it is not where or as it should be, when its status does not say (its host is lost, or it should move and cannot).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// What a slot is doing.

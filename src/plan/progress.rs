@@ -1,7 +1,7 @@
 //! Where an operation stands, derived from the pools: never kept, so it cannot be wrong for long.
 
 use crate::base::clock::Millis;
-use crate::base::ids::PoolId;
+use crate::base::ids::{OpId, PoolId};
 use crate::model::instance::{Instance, Phase};
 use crate::model::operation::{OpKind, Operation, Progress};
 use crate::model::world::{PoolView, SlotStatus, SlotView};
@@ -18,6 +18,8 @@ pub enum Standing {
     Stuck(String),
     /// It has ended and did not reach what was asked for; the reason.
     Failed(String),
+    /// Somebody has decided otherwise since; by this operation, if it was one.
+    TakenBack(Option<OpId>),
 }
 
 /// So long must a container have run before an operation counts it as done.
@@ -54,7 +56,8 @@ pub fn of<'a>(
                 SlotStatus::Finished => {}
                 SlotStatus::Waiting(why) => stuck = stuck.or_else(|| Some(named(why.clone()))),
                 SlotStatus::HostLost | SlotStatus::AwaitingHost => {
-                    stuck = stuck.or_else(|| Some(named("its host does not answer".into())));
+                    let why = slot.why.clone().unwrap_or_else(|| "its host does not answer".into());
+                    stuck = stuck.or_else(|| Some(named(why)));
                 }
                 SlotStatus::CrashLoop(_) => stuck = stuck.or_else(|| Some(named(cause()))),
                 SlotStatus::BackOff(_) if slot.instance.as_ref().is_some_and(is_crash_loop) => {
@@ -79,7 +82,8 @@ pub fn of<'a>(
     (progress, standing)
 }
 
-fn ended_well(instance: &Instance) -> bool {
+/// True when the last container ended with status 0.
+pub fn ended_well(instance: &Instance) -> bool {
     instance.cause.as_deref().is_some_and(|c| c.contains("exit status 0"))
 }
 

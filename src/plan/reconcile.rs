@@ -6,14 +6,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::base::clock::Millis;
-use crate::base::ids::{ContainerId, HostId, PoolId, Slot};
-use crate::model::container::{Health, State};
+use crate::base::ids::{ContainerId, HostId, OpId, PoolId, Slot};
 use crate::model::desired::Desired;
 use crate::model::host::HostView;
-use crate::model::instance::Instance;
-use crate::model::pool::Pool;
+use crate::model::instance::{Instance, Phase};
+use crate::model::operation::{OpKind, Operation};
+use crate::model::pool::{Pool, STOP_GRACE_MS};
 use crate::model::world::{Counts, PoolView, SlotStatus, SlotView, Wait};
+use crate::plan::loss::{Losses, is_silent};
+use crate::plan::moves::{self, Allow};
 use crate::plan::place::Room;
+use crate::plan::restart::is_ahead;
 use crate::plan::seen::{Index, Seen};
 use crate::plan::slot::{Activity, Decision, Scene, Step, decide};
 use crate::plan::surplus::{Ours, Removal, of_slot, removal_order};
@@ -59,11 +62,16 @@ pub struct Plan {
 /// Works out the next steps of every pool. What they place is counted in `room`, which holds what is on record.
 pub fn reconcile(input: &Input<'_>, room: &mut Room) -> Plan {
     let index = Index::of(&input.desired.install, input.hosts);
-    reconcile_some(input, &index, input.desired.pools.keys(), room)
+    reconcile_all(input, &index, room)
 }
 
-/// Works out the next steps of these pools only: of the others nothing has changed since they were planned last. `index` has
-/// the lists of the input's hosts.
+/// The same with an index that is kept. `index` has the lists of the input's hosts.
+pub fn reconcile_all(input: &Input<'_>, index: &Index, room: &mut Room) -> Plan {
+    let unknown = index.pools().filter(|id| !input.desired.pools.contains_key(*id));
+    reconcile_some(input, index, input.desired.pools.keys().chain(unknown), room)
+}
+
+/// Works out the next steps of these pools only: of the others nothing has changed since they were planned last.
 pub fn reconcile_some<'a>(
     input: &Input<'_>,
     index: &Index,
@@ -71,12 +79,17 @@ pub fn reconcile_some<'a>(
     room: &mut Room,
 ) -> Plan {
     room.wait_for_all = input.beginning;
+    let losses = Losses::of(input.desired, input.hosts, input.now);
     let mut plan = Plan::default();
     let mut wake_at = None;
-    for pool in pools.into_iter().filter_map(|id| input.desired.pools.get(id)) {
-        plan_pool(input, pool, &index.pool(&pool.id, input.hosts), room, &mut plan);
+    for id in pools {
+        let seen = index.pool(id, input.hosts);
+        match input.desired.pools.get(id) {
+            Some(pool) => plan_pool(input, pool, &seen, &losses, room, &mut plan),
+            None => left_behind(input, id, &seen, &mut plan),
+        }
         if let Some(at) = plan.wake_at.take() {
-            plan.wakes.push((pool.id.clone(), at));
+            plan.wakes.push((id.clone(), at));
             wake_at = earliest(wake_at, Some(at));
         }
     }
@@ -84,27 +97,56 @@ pub fn reconcile_some<'a>(
     plan
 }
 
-fn plan_pool(input: &Input<'_>, pool: &Pool, seen: &Seen<'_>, room: &mut Room, plan: &mut Plan) {
+/// Containers of a pool that was taken down while their host was away. (Of a pool that this state has never known, nothing is
+/// touched: an older state may have been restored.)
+fn left_behind(input: &Input<'_>, id: &PoolId, seen: &Seen<'_>, plan: &mut Plan) {
+    if !input.desired.revisions.contains_key(id) {
+        return;
+    }
+    for ours in seen.slots.values().flatten() {
+        if input.leaving.contains(&(ours.host.clone(), ours.container.id.clone())) {
+            continue;
+        }
+        plan.removals.push(removal(ours, STOP_GRACE_MS, "its pool was taken down while its host was away"));
+    }
+}
+
+fn plan_pool(
+    input: &Input<'_>,
+    pool: &Pool,
+    seen: &Seen<'_>,
+    losses: &Losses,
+    room: &mut Room,
+    plan: &mut Plan,
+) {
     let records = input.desired.instances.get(&pool.id);
     let op = input.desired.running_on(&pool.id).map_or_else(Default::default, |o| o.id);
-    let scene = Scene { now: input.now, pool, op, hosts: input.hosts };
+    let scene = Scene {
+        now: input.now,
+        pool,
+        op,
+        moves_op: rebalancing(input.desired),
+        hosts: input.hosts,
+        losses,
+        leaving: input.leaving,
+    };
     let mut view =
         PoolView { pool: pool.clone(), slots: Vec::new(), waits: Vec::new(), counts: Counts::default() };
-    let mut budget = renewal_budget(input, pool, seen);
+    let mut budget = Budget::of(input, pool, seen, records);
     let mut removals = Vec::new();
     for slot in 1..=pool.target() {
         let instance = records.and_then(|r| r.get(&slot));
         let ours = seen.slots.get(&slot).map_or(&[][..], Vec::as_slice);
-        let activity = input.busy.get(&(pool.id.clone(), slot));
-        let renewable = instance.is_some_and(|i| i.revision != pool.revision) && budget > 0;
-        let decision = decide(&scene, slot, instance, ours, activity, room, renewable);
-        if renewable && matches!(decision.status, SlotStatus::Stopping) {
-            budget -= 1;
-        }
+        let activity = under_way(input, pool, slot, instance);
+        let outdated = instance.is_some_and(|i| i.revision != pool.revision);
+        let decision = decide(&scene, slot, instance, ours, activity, room, budget.allow(outdated));
+        budget.spend(&scene, instance, &decision);
         if let Some(instance) = instance
             && activity.is_none()
+            && decision.update.is_none()
         {
-            removals.extend(of_slot(ours, instance, input.now));
+            let is_away = |host: &HostId| moves::is_away(&scene, host);
+            removals.extend(of_slot(ours, instance, input.now, is_away));
         }
         record(&mut view, plan, slot, instance, decision);
     }
@@ -113,32 +155,136 @@ fn plan_pool(input: &Input<'_>, pool: &Pool, seen: &Seen<'_>, room: &mut Room, p
     finish(input, pool, seen, view, plan);
 }
 
-/// How many slots may be renewed now: the pool's parallelism less those that do not serve already.
-fn renewal_budget(input: &Input<'_>, pool: &Pool, seen: &Seen<'_>) -> u32 {
+/// What is under way on a slot. A step that is over, on a host that has fallen silent since, holds nothing up: no list will
+/// come that shows its effect.
+fn under_way<'a>(
+    input: &'a Input<'_>,
+    pool: &Pool,
+    slot: Slot,
+    instance: Option<&Instance>,
+) -> Option<&'a Activity> {
+    let activity = input.busy.get(&(pool.id.clone(), slot))?;
+    let is_over = matches!(activity, Activity::Settling | Activity::Unknown(_));
+    let silent = instance.and_then(|i| input.hosts.get(&i.host)).is_some_and(|h| is_silent(h));
+    (!(is_over && silent)).then_some(activity)
+}
+
+/// The rebalancing that is under way; number 0 when there is none.
+fn rebalancing(desired: &Desired) -> OpId {
+    let is_it = |o: &&Operation| matches!(o.kind, OpKind::Rebalance { .. }) && !o.status.is_over();
+    desired.operations.values().rev().find(is_it).map_or_else(Default::default, |o| o.id)
+}
+
+/// What a pool's limits leave room for, slot by slot.
+struct Budget {
+    /// Slots that may be renewed, or stopped to move.
+    renew: u32,
+    /// Slots that may begin to move.
+    go: u32,
+    /// Containers beyond the wanted number, within the pool's maximum.
+    surge: u32,
+    /// Slots that may stop serving.
+    stop: u32,
+    /// Slots of lost hosts that may be replaced.
+    replace: u32,
+}
+
+impl Budget {
+    fn of(
+        input: &Input<'_>,
+        pool: &Pool,
+        seen: &Seen<'_>,
+        records: Option<&BTreeMap<Slot, Instance>>,
+    ) -> Budget {
+        let (renew, serving) = renewal_budget(input, pool, seen, records);
+        let moved = || records.into_iter().flat_map(BTreeMap::values).filter_map(|i| i.moved_from.as_ref());
+        let lost = |host: &HostId| input.hosts.get(host).is_some_and(|h| is_silent(h));
+        let replacing = u32::try_from(moved().filter(|f| lost(&f.host)).count()).unwrap_or(u32::MAX);
+        let moving = u32::try_from(moved().filter(|f| !lost(&f.host)).count()).unwrap_or(u32::MAX);
+        let limits = &pool.spec.limits;
+        let over = limits.max.map_or(u32::MAX, |max| max.saturating_sub(pool.target()));
+        // A minimum that is the wanted number cannot be kept by a container that has to stop first: one may be away.
+        let floor = limits.min.unwrap_or(0).min(pool.target().saturating_sub(1));
+        Budget {
+            renew,
+            go: pool.spec.update_parallelism.max(1).saturating_sub(moving),
+            surge: over.saturating_sub(moving),
+            stop: serving.saturating_sub(floor).min(renew),
+            replace: pool.spec.placement.on_loss.at_once.max(1).saturating_sub(replacing),
+        }
+    }
+
+    fn allow(&self, outdated: bool) -> Allow {
+        Allow {
+            renew: outdated && self.renew > 0,
+            go: self.go > 0,
+            surge: self.surge > 0,
+            stop: self.stop > 0,
+            replace: self.replace > 0,
+        }
+    }
+
+    fn spend(&mut self, scene: &Scene<'_>, before: Option<&Instance>, decision: &Decision) {
+        let had = before.is_some_and(|i| i.moved_from.is_some());
+        if let Some(Step::Create { instance, .. }) = &decision.step
+            && let Some(from) = instance.moved_from.as_ref().filter(|_| !had)
+        {
+            if scene.hosts.get(&from.host).is_some_and(|h| is_silent(h)) {
+                self.replace = self.replace.saturating_sub(1);
+            } else {
+                self.go = self.go.saturating_sub(1);
+                self.surge = self.surge.saturating_sub(1);
+            }
+        }
+        if let Some((next, _)) = &decision.update
+            && decision.status == SlotStatus::Stopping
+            && next.phase == Phase::Ended
+        {
+            self.renew = self.renew.saturating_sub(1);
+            self.go = self.go.saturating_sub(1);
+            self.stop = self.stop.saturating_sub(1);
+        }
+    }
+}
+
+/// How many slots may be renewed now: the pool's parallelism less those that do not serve already. Also how many serve.
+fn renewal_budget(
+    input: &Input<'_>,
+    pool: &Pool,
+    seen: &Seen<'_>,
+    records: Option<&BTreeMap<Slot, Instance>>,
+) -> (u32, u32) {
+    // One that runs still, but is to end now, serves no more.
+    let condemned = |slot: &Slot| {
+        records
+            .and_then(|r| r.get(slot))
+            .is_some_and(|i| i.phase == Phase::Ended && !i.retry_at.is_some_and(|at| is_ahead(at, input.now)))
+    };
     let serving = |slot: &Slot| {
         let ours = seen.slots.get(slot).map_or(&[][..], Vec::as_slice);
         !input.busy.contains_key(&(pool.id.clone(), *slot))
-            && ours.iter().any(|o| {
-                o.container.state == State::Running
-                    && matches!(o.container.health, Health::None | Health::Healthy)
-            })
+            && !condemned(slot)
+            && ours.iter().any(moves::serves)
     };
-    let away = (1..=pool.target()).filter(|slot| !serving(slot)).count();
-    pool.spec.update_parallelism.max(1).saturating_sub(u32::try_from(away).unwrap_or(u32::MAX))
+    let serving = (1..=pool.target()).filter(serving).count();
+    let serving = u32::try_from(serving).unwrap_or(u32::MAX);
+    let away = pool.target().saturating_sub(serving);
+    (pool.spec.update_parallelism.max(1).saturating_sub(away), serving)
 }
 
 fn record(view: &mut PoolView, plan: &mut Plan, slot: Slot, instance: Option<&Instance>, decision: Decision) {
-    let Decision { status, container, step, update, wake_at } = decision;
+    let Decision { status, container, host, why, step, update, wake_at } = decision;
     let placed = match &step {
         Some(Step::Create { instance, .. }) => Some(instance),
         _ => instance,
     };
     view.slots.push(SlotView {
         slot,
-        host: placed.map(|i| i.host.clone()),
+        host: host.or_else(|| placed.map(|i| i.host.clone())),
         instance: placed.cloned(),
         container,
         status,
+        why,
     });
     plan.steps.extend(step);
     plan.updates.extend(update);
@@ -170,7 +316,8 @@ fn surplus<'a>(
         let lost = seen.lost.contains_key(&slot);
         let busy = input.busy.contains_key(&(pool.id.clone(), slot));
         removals.extend(ours.iter().map(|o| (*o, why)));
-        let settled = instance.is_none_or(|i| input.hosts.get(&i.host).is_none_or(|h| h.is_live()));
+        let told = |h: &Arc<HostView>| h.is_live() || h.record.given_up.is_some();
+        let settled = instance.is_none_or(|i| input.hosts.get(&i.host).is_none_or(told));
         if ours.is_empty() && !lost && !busy && settled {
             if instance.is_some() {
                 plan.forgotten.push((pool.id.clone(), slot));
@@ -186,6 +333,7 @@ fn surplus<'a>(
             instance: instance.cloned(),
             container: ours.first().map(|o| o.container.id.clone()),
             status,
+            why: None,
         });
     }
 }
@@ -201,14 +349,18 @@ fn push_removals(
         if input.leaving.contains(&(ours.host.clone(), ours.container.id.clone())) {
             continue;
         }
-        plan.removals.push(Removal {
-            host: ours.host.clone(),
-            container: ours.container.id.clone(),
-            pool: pool.id.clone(),
-            tag: ours.tag.clone(),
-            stop_ms: ours.is_alive().then_some(pool.spec.stop_grace_ms),
-            why: why.to_owned(),
-        });
+        plan.removals.push(removal(&ours, pool.spec.stop_grace_ms, why));
+    }
+}
+
+fn removal(ours: &Ours<'_>, grace_ms: u64, why: &str) -> Removal {
+    Removal {
+        host: ours.host.clone(),
+        container: ours.container.id.clone(),
+        pool: ours.tag.pool.clone(),
+        tag: ours.tag.clone(),
+        stop_ms: ours.is_alive().then_some(grace_ms),
+        why: why.to_owned(),
     }
 }
 
@@ -241,12 +393,8 @@ fn finish(input: &Input<'_>, pool: &Pool, seen: &Seen<'_>, mut view: PoolView, p
         if let Some(cause) = slot.instance.as_ref().and_then(|i| i.cause.clone()).filter(|_| failing) {
             *waits.entry(cause).or_default() += 1;
         }
-        if slot.status == SlotStatus::HostLost
-            && let Some(host) = &slot.host
-        {
-            *waits
-                .entry(format!("{host} does not answer; its containers are not replaced meanwhile"))
-                .or_default() += 1;
+        if let Some(why) = &slot.why {
+            *waits.entry(why.clone()).or_default() += 1;
         }
         if slot.instance.as_ref().is_some_and(|i| i.revision != pool.revision) {
             counts.outdated += 1;

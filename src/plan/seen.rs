@@ -89,12 +89,22 @@ impl Index {
         }
     }
 
+    /// Every pool of which a host's last list has a container.
+    pub fn pools(&self) -> impl Iterator<Item = &PoolId> {
+        self.pools.keys()
+    }
+
     /// The containers of one pool.
     pub fn pool<'a>(&'a self, pool: &PoolId, hosts: &BTreeMap<HostId, Arc<HostView>>) -> Seen<'a> {
         let mut seen = Seen::default();
         for host in self.pools.get(pool).into_iter().flatten() {
             let Some(listed) = self.hosts.get(host) else { continue };
-            let is_live = hosts.get(host).is_some_and(|view| view.is_live());
+            let Some(view) = hosts.get(host) else { continue };
+            let is_live = view.is_live();
+            // Nobody waits for what is on a host that was given up.
+            if !is_live && view.record.given_up.is_some() {
+                continue;
+            }
             for (container, tag) in listed.of_pool(&self.install, pool) {
                 if is_live {
                     seen.slots.entry(tag.slot).or_default().push(Ours { host, container, tag });

@@ -1,6 +1,6 @@
 //! One slot of a pool: what it is doing, and the next step towards what is wanted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::base::clock::Millis;
@@ -9,8 +9,11 @@ use crate::base::text::took;
 use crate::model::container::{Health, State};
 use crate::model::host::{HostView, Seen};
 use crate::model::instance::{Instance, Phase};
+use crate::model::placement::LossRule;
 use crate::model::pool::Pool;
 use crate::model::world::SlotStatus;
+use crate::plan::loss::{Fate, Losses, fate, is_silent};
+use crate::plan::moves::{self, Allow, is_away, is_from};
 use crate::plan::place::{Ask, Room};
 use crate::plan::restart::{Ended, after, is_ahead, is_crash_loop};
 use crate::plan::surplus::{Ours, is_current};
@@ -67,6 +70,10 @@ pub struct Decision {
     pub status: SlotStatus,
     /// Its container, if there is one.
     pub container: Option<ContainerId>,
+    /// The host of that container, if it is not the record's.
+    pub host: Option<HostId>,
+    /// Why it is not where or as it should be, when the status does not say.
+    pub why: Option<String>,
     /// The next step.
     pub step: Option<Step>,
     /// A new record, with the sentence for the journal, if it is worth one. No engine is asked for it.
@@ -76,11 +83,11 @@ pub struct Decision {
 }
 
 impl Decision {
-    fn just(status: SlotStatus) -> Decision {
-        Decision { status, container: None, step: None, update: None, wake_at: None }
+    pub(super) fn just(status: SlotStatus) -> Decision {
+        Decision { status, container: None, host: None, why: None, step: None, update: None, wake_at: None }
     }
 
-    fn step(status: SlotStatus, step: Step) -> Decision {
+    pub(super) fn step(status: SlotStatus, step: Step) -> Decision {
         Decision { step: Some(step), ..Decision::just(status) }
     }
 }
@@ -93,12 +100,18 @@ pub struct Scene<'a> {
     pub pool: &'a Pool,
     /// The operation that new generations belong to.
     pub op: OpId,
+    /// The operation that wishes to move belong to.
+    pub moves_op: OpId,
     /// Every host.
     pub hosts: &'a BTreeMap<HostId, Arc<HostView>>,
+    /// What is lost, of all hosts together.
+    pub losses: &'a Losses,
+    /// Containers whose removal is under way.
+    pub leaving: &'a BTreeSet<(HostId, ContainerId)>,
 }
 
-/// Decides for one slot that is wanted. `ours` are its containers on hosts that answer; `renew` allows to replace it
-/// because its revision is old.
+/// Decides for one slot that is wanted. `ours` are its containers on hosts that answer; `allow` is what its pool's limits
+/// leave room for.
 pub fn decide(
     scene: &Scene<'_>,
     slot: Slot,
@@ -106,53 +119,153 @@ pub fn decide(
     ours: &[Ours<'_>],
     activity: Option<&Activity>,
     room: &mut Room,
-    renew: bool,
+    allow: Allow,
 ) -> Decision {
-    let current = instance.and_then(|i| ours.iter().find(|o| is_current(o, i)));
-    let container = current.map(|o| o.container.id.clone());
-    if let Some(activity) = activity {
-        return Decision { container, ..Decision::just(working(activity)) };
-    }
     let Some(instance) = instance else {
+        if let Some(activity) = activity {
+            return Decision::just(working(activity));
+        }
         if let Some(alive) = ours.iter().filter(|o| o.is_alive()).max_by_key(|o| o.tag.generation) {
             return adopt(scene, alive);
         }
         let seen = ours.iter().map(|o| o.tag.generation).max().unwrap_or(0);
         return place(scene, slot, seen.saturating_add(1), None, ours, "it is wanted", room);
     };
-    match scene.hosts.get(&instance.host).map(|h| &h.seen) {
-        None => {
-            let why = format!("its host {} is not known any more", instance.host);
-            // It may be known under another name now, which shows when every engine has said who it is.
-            if let Some(silent) = scene.hosts.values().find(|h| is_silent(h)) {
-                let why = format!("{why}, and {} has not answered yet", silent.config.id);
-                return Decision::just(SlotStatus::Waiting(why));
-            }
-            return place(scene, slot, next_generation(instance, ours), Some(instance), ours, &why, room);
-        }
-        Some(Seen::At(_)) => {}
-        Some(Seen::Never { why: None }) => {
-            return Decision::just(SlotStatus::Waiting(format!("{} has not answered yet", instance.host)));
-        }
-        Some(Seen::Never { .. } | Seen::Lost { .. }) => {
-            let last = scene.hosts.get(&instance.host).and_then(|h| last_known(h, instance));
-            return Decision { container: last, ..Decision::just(SlotStatus::HostLost) };
-        }
-    }
-    let mut decision = match current {
-        None => missing(scene, instance, ours, room),
-        Some(one) => present(scene, instance, one, ours, room, renew),
+    let current = ours.iter().find(|o| is_current(o, instance));
+    let mut decision = match activity {
+        Some(activity) => Decision::just(working(activity)),
+        None => decide_known(scene, instance, current, ours, room, allow),
     };
-    decision.container = decision.container.or(container);
-    decision
+    decision.container = decision.container.or_else(|| current.map(|o| o.container.id.clone()));
+    show_old(decision, instance, ours)
 }
 
-fn is_silent(host: &HostView) -> bool {
+/// While the container that is moved away from serves and the new one does not, the slot shows the old one.
+fn show_old(mut decision: Decision, instance: &Instance, ours: &[Ours<'_>]) -> Decision {
+    let begun = match &decision.step {
+        Some(Step::Create { instance: next, .. }) => next,
+        _ => instance,
+    };
+    let Some(old) = ours.iter().find(|o| is_from(o, begun) && moves::serves(o)) else { return decision };
+    if matches!(decision.status, SlotStatus::Running | SlotStatus::HostLost | SlotStatus::AwaitingHost) {
+        return decision;
+    }
+    if let SlotStatus::Waiting(why) = &decision.status {
+        decision.why = Some(why.clone());
+    }
+    let (container, host) = (Some(old.container.id.clone()), Some(old.host.clone()));
+    Decision { status: SlotStatus::Moving, container, host, ..decision }
+}
+
+fn decide_known(
+    scene: &Scene<'_>,
+    instance: &Instance,
+    current: Option<&Ours<'_>>,
+    ours: &[Ours<'_>],
+    room: &mut Room,
+    allow: Allow,
+) -> Decision {
+    if let Some(decision) = moves::settle_rivals(scene, instance, current, ours)
+        .or_else(|| moves::in_flight(scene, instance, current, ours))
+        .or_else(|| moves::hopeless(scene, instance))
+    {
+        return decision;
+    }
+    // What it takes over from is not in the way of the new one.
+    let others: Vec<Ours<'_>> = ours.iter().filter(|o| !is_from(o, instance)).copied().collect();
+    let ours = &others[..];
+    let Some(host) = scene.hosts.get(&instance.host) else { return forgotten(scene, instance, ours, room) };
+    match &host.seen {
+        Seen::At(_) => {}
+        Seen::Never { why: None } => {
+            return Decision::just(SlotStatus::Waiting(format!("{} has not answered yet", instance.host)));
+        }
+        Seen::Never { .. } | Seen::Lost { .. } => return silent(scene, instance, host, ours, room, allow),
+    }
+    let Some(one) = current else { return missing(scene, instance, ours, room) };
+    if instance.moved_from.is_some() {
+        return present(scene, instance, one, ours, room, false);
+    }
+    match moves::begin(scene, instance, one, ours, room, allow) {
+        Ok(decision) => decision,
+        Err(why) => {
+            let renew = allow.renew && !is_away(scene, &instance.host);
+            Decision { why, ..present(scene, instance, one, ours, room, renew) }
+        }
+    }
+}
+
+/// Its host was taken out of the inventory.
+fn forgotten(scene: &Scene<'_>, instance: &Instance, ours: &[Ours<'_>], room: &mut Room) -> Decision {
+    let why = format!("its host {} is not known any more", instance.host);
+    // It may be known under another name now, which shows when every engine has said who it is.
+    if let Some(untold) = scene.hosts.values().find(|h| is_untold(h)) {
+        let why = format!("{why}, and {} has not answered yet", untold.config.id);
+        return Decision::just(SlotStatus::Waiting(why));
+    }
+    if scene.pool.spec.loss_rule() == LossRule::Never {
+        let why = format!(
+            "{why}, and its pool's rule is never: add the host again, or bring the pool up with another rule (on_loss)"
+        );
+        return Decision::just(SlotStatus::Waiting(why));
+    }
+    place(scene, instance.slot, next_generation(instance, ours), Some(instance), ours, &why, room)
+}
+
+/// Its host does not answer.
+fn silent(
+    scene: &Scene<'_>,
+    instance: &Instance,
+    host: &HostView,
+    ours: &[Ours<'_>],
+    room: &mut Room,
+    allow: Allow,
+) -> Decision {
+    let waits = |status, why| Decision {
+        container: last_known(host, instance),
+        why: Some(why),
+        ..Decision::just(status)
+    };
+    let why = match fate(scene.losses, host, scene.pool, scene.now) {
+        Fate::Wait { status, why, wake_at } => return Decision { wake_at, ..waits(status, why) },
+        // It has ended for good already: there is nothing to replace.
+        Fate::Replace { why, .. } if instance.phase == Phase::Finished => {
+            return waits(SlotStatus::HostLost, why);
+        }
+        Fate::Replace { why, .. } => why,
+    };
+    let counts = instance.moved_from.as_ref().is_some_and(|f| is_silent_host(scene, &f.host));
+    if !allow.replace && !counts {
+        let at_once = scene.pool.spec.placement.on_loss.at_once.max(1);
+        return waits(
+            SlotStatus::HostLost,
+            format!("{why}; its containers are being replaced, {at_once} at a time"),
+        );
+    }
+    let decision =
+        place(scene, instance.slot, next_generation(instance, ours), Some(instance), ours, &why, room);
+    match decision.status {
+        SlotStatus::Waiting(no_room) => waits(SlotStatus::HostLost, format!("{why}; {no_room}")),
+        _ => decision,
+    }
+}
+
+pub(super) fn is_silent_host(scene: &Scene<'_>, host: &HostId) -> bool {
+    scene.hosts.get(host).is_some_and(|h| is_silent(h))
+}
+
+fn is_untold(host: &HostView) -> bool {
     match host.seen {
         Seen::Never { why: None } => true,
         Seen::At(_) => host.facts.engine_id.raw().is_empty(),
         Seen::Never { .. } | Seen::Lost { .. } => false,
     }
+}
+
+/// The class that a successor must have: that of the host which was lost, where the pool's rule says so.
+fn class_of(scene: &Scene<'_>, lost: &HostId) -> Option<String> {
+    let host = scene.hosts.get(lost).filter(|h| is_silent(h) && h.record.given_up.is_none())?;
+    (scene.pool.spec.loss_rule() == LossRule::SameClass).then(|| host.class())?
 }
 
 /// A container of ours runs in a slot of which there is no record (it was on a host that had been forgotten, or the state
@@ -217,7 +330,15 @@ fn place(
         return Decision::just(SlotStatus::Stopping);
     }
     let failed_on = before.map(|old| &old.host).filter(|host| scene.hosts.contains_key(*host));
-    let host = match room.choose(&Ask { avoid: failed_on, ..Ask::new(scene.pool, slot) }) {
+    // A successor on another host takes over from what may still serve where it was.
+    let moved_from = before.and_then(|old| match &old.moved_from {
+        Some(from) => Some(from.clone()),
+        None => is_silent_host(scene, &old.host).then(|| moves::leaving(old)),
+    });
+    let left = moved_from.as_ref().map(|from| &from.host);
+    let class = left.and_then(|host| class_of(scene, host));
+    let ask = Ask { avoid: failed_on, not_on: left, class: class.as_deref(), ..Ask::new(scene.pool, slot) };
+    let host = match room.choose(&ask) {
         Ok(host) => host,
         Err(why) => return Decision::just(SlotStatus::Waiting(why)),
     };
@@ -233,7 +354,7 @@ fn place(
         retry_at: None,
         cause: before.and_then(|b| b.cause.clone()),
         since: scene.now,
-        moved_from: None,
+        moved_from,
         move_to: None,
     };
     Decision::step(SlotStatus::Creating, Step::Create { instance: fresh, why: why.to_owned() })
@@ -291,7 +412,7 @@ fn missing(scene: &Scene<'_>, instance: &Instance, ours: &[Ours<'_>], room: &mut
             }
         }
         Phase::Intended => not_yet(scene, instance).unwrap_or_else(|| {
-            if instance.failures > 0 {
+            if instance.failures > 0 || is_away(scene, &instance.host) {
                 let generation = next_generation(instance, ours);
                 let decision = place(
                     scene,
@@ -299,7 +420,7 @@ fn missing(scene: &Scene<'_>, instance: &Instance, ours: &[Ours<'_>], room: &mut
                     generation,
                     Some(instance),
                     ours,
-                    "its last attempt failed",
+                    if instance.failures > 0 { "its last attempt failed" } else { "its host is drained" },
                     room,
                 );
                 keep_generation_on_same_host(decision, instance)
@@ -310,6 +431,10 @@ fn missing(scene: &Scene<'_>, instance: &Instance, ours: &[Ours<'_>], room: &mut
         }),
         Phase::Ended => not_yet(scene, instance).unwrap_or_else(|| {
             let why = instance.cause.clone().unwrap_or_else(|| "it ended".into());
+            if instance.moved_from.is_some() || is_away(scene, &instance.host) {
+                let generation = next_generation(instance, ours);
+                return place(scene, instance.slot, generation, Some(instance), ours, &why, room);
+            }
             again(scene, instance, ours, next_generation(instance, ours), &why)
         }),
         Phase::Finished if instance.revision != scene.pool.revision => {
@@ -342,6 +467,11 @@ fn present(
         State::Running => running(scene, instance, one, renew),
         State::Created => match not_yet(scene, instance) {
             Some(wait) => wait,
+            None if is_away(scene, &instance.host) => {
+                let generation = next_generation(instance, ours);
+                let why = "its host is drained";
+                place(scene, instance.slot, generation, Some(instance), ours, why, room)
+            }
             None => {
                 let generation = resumed_generation(scene, instance, ours);
                 again(scene, instance, ours, generation, "it was made and not started")

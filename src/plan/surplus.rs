@@ -4,6 +4,7 @@ use crate::base::clock::Millis;
 use crate::base::ids::{ContainerId, HostId, PoolId};
 use crate::model::container::{Container, Health, State, Tag};
 use crate::model::instance::{Instance, Phase};
+use crate::plan::moves::is_from;
 use crate::plan::restart::is_ahead;
 
 /// A container of ours on a host that answers, with what its labels say.
@@ -51,12 +52,22 @@ pub fn is_current(one: &Ours<'_>, instance: &Instance) -> bool {
     one.tag.generation == instance.generation && *one.host == instance.host
 }
 
-/// Of the containers of one slot that is wanted: those that have to go. One dead predecessor is kept for its log.
-pub fn of_slot<'a>(all: &[Ours<'a>], instance: &Instance, now: Millis) -> Vec<(Ours<'a>, &'static str)> {
+/// Of the containers of one slot that is wanted: those that have to go. One dead predecessor is kept for its log, if its
+/// host is not drained (`is_away`). The one that the record takes over from stays until it is taken over.
+pub fn of_slot<'a>(
+    all: &[Ours<'a>],
+    instance: &Instance,
+    now: Millis,
+    is_away: impl Fn(&HostId) -> bool,
+) -> Vec<(Ours<'a>, &'static str)> {
     let mut out = Vec::new();
     let mut dead: Vec<Ours<'a>> = Vec::new();
-    for one in all.iter().filter(|o| !is_current(o, instance)) {
-        if one.is_alive() || one.container.state == State::Created || one.tag.generation > instance.generation
+    for one in all.iter().filter(|o| !is_current(o, instance) && !is_from(o, instance)) {
+        if is_away(one.host) {
+            out.push((*one, "its host is drained"));
+        } else if one.is_alive()
+            || one.container.state == State::Created
+            || one.tag.generation > instance.generation
         {
             out.push((*one, "it is not the wanted generation of its slot"));
         } else {

@@ -30,6 +30,9 @@ pub trait Lifecycle: Send + Sync {
     /// True when the image is on the host.
     fn has_image<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Outcome<bool>>;
 
+    /// Gives an image that is on the host another name, too. `NotFound` when it is not there.
+    fn name_image<'a>(&'a self, image: &'a str, name: &'a str) -> BoxFuture<'a, Outcome<()>>;
+
     /// Makes a container, not started, with the tag's name and labels; also makes the networks it needs that are not
     /// external. If a container of that name with the same tag exists, that one is returned. `Conflict` when the name is
     /// taken by a stranger, `NotFound` when the image is not on the host.

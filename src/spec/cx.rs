@@ -294,6 +294,11 @@ impl<'s> Cx<'s> {
         self.parsed(field, "size", units::size, units::SIZE_EXPECTED)
     }
 
+    /// A bandwidth in bits per second.
+    pub fn bandwidth(&mut self, field: &Field<'_>) -> Option<u64> {
+        self.parsed(field, "bandwidth", units::bandwidth, units::BANDWIDTH_EXPECTED)
+    }
+
     /// Processors in thousandths; zero means no value, as in Compose.
     pub fn cpus(&mut self, field: &Field<'_>) -> Option<u64> {
         self.parsed(field, "number of processors", units::cpus, units::CPUS_EXPECTED).filter(|n| *n > 0)

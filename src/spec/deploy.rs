@@ -3,13 +3,13 @@
 use crate::model::pool::{Limits, PoolSpec, REPLICAS_MAX, RestartCondition, RestartPolicy};
 use crate::spec::cx::{Cx, Field, Section};
 use crate::spec::fault::PoolFileFault;
-use crate::spec::keys;
+use crate::spec::{keys, placement};
 
 /// `parallelism: 0` means all at a time in Compose; this is more than any pool has.
 const ALL_AT_A_TIME: u32 = REPLICAS_MAX;
 
-/// Fills in everything that is about numbers of containers, their resources and their ends.
-pub fn read(cx: &mut Cx<'_>, service: &Section<'_>, spec: &mut PoolSpec) {
+/// Fills in everything that is about numbers of containers, their resources, their places and their ends.
+pub fn read(cx: &mut Cx<'_>, cluster: &str, name: &str, service: &Section<'_>, spec: &mut PoolSpec) {
     let field = service.get("deploy");
     let deploy = field.as_ref().map(|f| cx.section(f, &keys::DEPLOY)).unwrap_or_default();
     if let Some(mode) = deploy.get("mode")
@@ -32,7 +32,11 @@ pub fn read(cx: &mut Cx<'_>, service: &Section<'_>, spec: &mut PoolSpec) {
             spec.update_parallelism = if n == 0 { ALL_AT_A_TIME } else { n };
         }
     }
-    extension(cx, service, spec);
+    let field = service.get("x-longshore");
+    let ours = field.as_ref().map(|f| cx.section(f, &keys::X_SERVICE)).unwrap_or_default();
+    extension(cx, &ours, spec);
+    placement::service(cx, service, &deploy, &mut spec.placement);
+    placement::extension(cx, cluster, name, &ours, &mut spec.placement);
     check_replicas(cx, service, &deploy, spec);
 }
 
@@ -155,11 +159,15 @@ fn short_restart(text: &str) -> Option<(RestartCondition, Option<u32>)> {
     }
 }
 
-fn extension(cx: &mut Cx<'_>, service: &Section<'_>, spec: &mut PoolSpec) {
-    let Some(field) = service.get("x-longshore") else { return };
-    let section = cx.section(&field, &keys::X_SERVICE);
+fn extension(cx: &mut Cx<'_>, section: &Section<'_>, spec: &mut PoolSpec) {
     if let Some(core) = section.get("core").and_then(|f| cx.truth(&f)) {
         spec.core = core;
+    }
+    if let Some(field) = section.get("reserve") {
+        let reserve = cx.section(&field, &keys::X_RESERVE);
+        spec.resources.disk_reserved = reserve.get("disk").and_then(|f| cx.size(&f)).filter(|n| *n > 0);
+        let bits = reserve.get("bandwidth").and_then(|f| cx.bandwidth(&f));
+        spec.resources.bandwidth_reserved = bits.filter(|n| *n > 0);
     }
     spec.protect = section.get("protect").and_then(|f| cx.truth(&f)).unwrap_or(false);
     let Some(field) = section.get("limits") else { return };

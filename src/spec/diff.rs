@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::text::{bytes, safe, took};
+use crate::model::placement::{Attribute, LossRule, OnLoss, Placement};
 use crate::model::pool::{
     HealthCheck, Limits, Mount, MountKind, Network, PoolSpec, Port, Resources, RestartPolicy,
 };
@@ -44,7 +45,38 @@ pub fn diff(old: &PoolSpec, new: &PoolSpec) -> Vec<String> {
     value(&mut out, "core", &old.core, &new.core, ToString::to_string);
     let (before, after) = (&old.update_parallelism, &new.update_parallelism);
     value(&mut out, "update parallelism", before, after, ToString::to_string);
+    placement(&mut out, &old.placement, &new.placement);
     out
+}
+
+fn placement(out: &mut Vec<String>, old: &Placement, new: &Placement) {
+    items(out, "constraint", &old.constraints, &new.constraints, ToString::to_string);
+    let over = |all: &[Attribute]| {
+        let names: Vec<String> = all.iter().map(ToString::to_string).collect();
+        if names.is_empty() { "no attribute".to_owned() } else { names.join(", then ") }
+    };
+    value(out, "spread over", &old.spread, &new.spread, |all| over(all));
+    let most = |n: &Option<u32>| n.map(|n| n.to_string());
+    maybe(out, "most on one host", &most(&old.max_per_host), &most(&new.max_per_host));
+    value(out, "strategy", &old.strategy, &new.strategy, ToString::to_string);
+    items(out, "pool kept apart", &old.apart, &new.apart, ToString::to_string);
+    items(out, "wish", &old.prefer, &new.prefer, |w| format!("{} (weight {})", w.constraint, w.weight));
+    items(out, "site", &old.sites, &new.sites, ToString::to_string);
+    value(
+        out,
+        "image must be there",
+        &old.image_must_be_there,
+        &new.image_must_be_there,
+        ToString::to_string,
+    );
+    maybe(out, "platform", &old.platform, &new.platform);
+    value(out, "on host loss", &old.on_loss, &new.on_loss, on_loss);
+}
+
+fn on_loss(on_loss: &OnLoss) -> String {
+    let OnLoss { rule, after_ms, at_once } = on_loss;
+    let rule = rule.map_or("as its data demands", LossRule::word);
+    format!("{rule} after {}, {at_once} at once", time(*after_ms))
 }
 
 /// A value made safe and short.
@@ -158,6 +190,9 @@ fn resources(out: &mut Vec<String>, old: &Resources, new: &Resources) {
     maybe(out, "process limit", &pids(old.pids_limit), &pids(new.pids_limit));
     maybe(out, "CPU reservation", &cpus(old.cpu_reserved_milli), &cpus(new.cpu_reserved_milli));
     maybe(out, "memory reservation", &size(old.memory_reserved), &size(new.memory_reserved));
+    maybe(out, "disk reservation", &size(old.disk_reserved), &size(new.disk_reserved));
+    let bits = |n: Option<u64>| n.map(|n| format!("{n} bit/s"));
+    maybe(out, "bandwidth reservation", &bits(old.bandwidth_reserved), &bits(new.bandwidth_reserved));
 }
 
 fn restart(policy: &RestartPolicy) -> String {

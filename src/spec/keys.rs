@@ -35,7 +35,6 @@ const NOT_SET: &str = "the containers would start without it";
 const DROP: &str = "remove the key";
 const IN_IMAGE: &str = "remove the key, or set it up in the image";
 const COMPOSE_ONLY: &str = "only `docker compose` uses it";
-const LATER: &str = "this version does not place containers by rules";
 
 /// The top level.
 pub const FILE: Table = Table {
@@ -82,6 +81,7 @@ pub const SERVICE: Table = Table {
         ("mem_reservation", Obey),
         ("pids_limit", Obey),
         ("pull_policy", Obey),
+        ("platform", Obey),
         ("x-longshore", Obey),
         ("annotations", Warn("annotations are not passed on")),
         ("attach", Warn(COMPOSE_ONLY)),
@@ -133,7 +133,6 @@ pub const SERVICE: Table = Table {
         ("oom_kill_disable", Refuse(NOT_SET, DROP)),
         ("oom_score_adj", Refuse(NOT_SET, DROP)),
         ("pid", Refuse(NOT_SET, DROP)),
-        ("platform", Refuse("containers run on the platform of their host", DROP)),
         ("post_start", Refuse("hooks are not run", IN_IMAGE)),
         ("pre_stop", Refuse("hooks are not run", IN_IMAGE)),
         ("privileged", Refuse(NOT_SET, "give the program what it needs by `volumes` and `user`")),
@@ -169,11 +168,20 @@ pub const DEPLOY: Table = Table {
         ("labels", Obey),
         ("update_config", Obey),
         ("mode", Obey),
+        ("placement", Obey),
         ("endpoint_mode", Warn("pools have no virtual address")),
         ("rollback_config", Warn("a rollback goes as an update does")),
-        ("placement", Refuse(LATER, DROP)),
     ],
 };
+
+/// `deploy.placement`.
+pub const PLACEMENT: Table = Table {
+    name: "deploy.placement",
+    keys: &[("constraints", Obey), ("preferences", Obey), ("max_replicas_per_node", Obey)],
+};
+
+/// One of `deploy.placement.preferences`.
+pub const PREFERENCE: Table = Table { name: "a placement preference", keys: &[("spread", Obey)] };
 
 /// `deploy.resources`.
 pub const RESOURCES: Table =
@@ -354,10 +362,15 @@ pub const X_SERVICE: Table = Table {
         ("limits", Obey),
         ("protect", Obey),
         ("core", Obey),
+        ("strategy", Obey),
+        ("sites", Obey),
+        ("apart", Obey),
+        ("prefer", Obey),
+        ("on_host_loss", Obey),
+        ("reserve", Obey),
         ("follow", Refuse("this version does not scale pools after one another", DROP)),
         ("ip", Refuse("this version has no fixed addresses", DROP)),
         ("kind", Refuse("this version has no pets", DROP)),
-        ("strategy", Refuse(LATER, DROP)),
         ("volume", Refuse("this version makes no volumes of a size", "use `volumes`")),
     ],
 };
@@ -366,11 +379,25 @@ pub const X_SERVICE: Table = Table {
 pub const X_LIMITS: Table =
     Table { name: "x-longshore.limits", keys: &[("min", Obey), ("max", Obey), ("step", Obey)] };
 
+/// One of `x-longshore.prefer`.
+pub const X_PREFER: Table =
+    Table { name: "a wish of x-longshore.prefer", keys: &[("match", Obey), ("weight", Obey)] };
+
+/// `x-longshore.on_host_loss`.
+pub const X_ON_HOST_LOSS: Table =
+    Table { name: "x-longshore.on_host_loss", keys: &[("rule", Obey), ("after", Obey), ("at_once", Obey)] };
+
+/// `x-longshore.reserve`.
+pub const X_RESERVE: Table =
+    Table { name: "x-longshore.reserve", keys: &[("disk", Obey), ("bandwidth", Obey)] };
+
 /// Every table, for the tests of the documentation.
 pub const ALL: &[&Table] = &[
     &FILE,
     &SERVICE,
     &DEPLOY,
+    &PLACEMENT,
+    &PREFERENCE,
     &RESOURCES,
     &LIMITS,
     &RESERVATIONS,
@@ -389,6 +416,9 @@ pub const ALL: &[&Table] = &[
     &X_FILE,
     &X_SERVICE,
     &X_LIMITS,
+    &X_PREFER,
+    &X_ON_HOST_LOSS,
+    &X_RESERVE,
 ];
 
 /// Most words that a mistyped one is compared with.

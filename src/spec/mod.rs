@@ -15,14 +15,16 @@ mod file;
 mod health;
 mod image;
 mod interpolate;
+pub mod inventory;
 pub mod keys;
 mod mounts;
 mod networks;
+mod placement;
 mod ports;
 mod service;
 mod tree;
 mod vars;
-mod words;
+pub mod words;
 mod write;
 
 use std::path::Path;

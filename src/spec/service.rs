@@ -34,7 +34,7 @@ pub fn read(cx: &mut Cx<'_>, cluster: &Cluster, name: &str, at: At, field: &Fiel
     }
     spec.healthcheck = health::read(cx, &service);
     read_process(cx, &service, &mut spec);
-    deploy::read(cx, &service, &mut spec);
+    deploy::read(cx, &cluster.name, name, &service, &mut spec);
     spec
 }
 
@@ -43,8 +43,12 @@ fn read_image(cx: &mut Cx<'_>, service: &Section<'_>, at: At, field: &Field<'_>,
         && let Some(text) = cx.text(&policy)
         && !matches!(text, "missing" | "if_not_present")
     {
-        let fault = policy.fault(format!("the pull policy {text:?} is not supported"));
-        cx.error(fault.expected("missing").hint("give every version of the image a tag of its own"));
+        spec.placement.image_must_be_there = text == "never";
+        if text != "never" {
+            let fault = policy.fault(format!("the pull policy {text:?} is not supported"));
+            let fault = fault.expected("missing, or never");
+            cx.error(fault.hint("give every version of the image a tag of its own"));
+        }
     }
     let Some(image) = service.get("image") else {
         let Value::Map(entries) = &field.node.value else { return };

@@ -1,5 +1,8 @@
 //! Durations, byte sizes and shares of a processor, as the Compose Specification writes them.
 
+use crate::base::clock::Millis;
+use crate::base::stamp::parse_rfc3339;
+
 /// Longest duration that we accept: a year, in milliseconds. Engines count nanoseconds in 63 bits.
 pub const DURATION_MAX_MS: u64 = 366 * 24 * 3_600_000;
 /// Most processors that we accept, in thousandths: far beyond any machine.
@@ -9,6 +12,10 @@ pub const CPU_MAX_MILLI: u64 = 1_000_000_000;
 pub const DURATION_EXPECTED: &str = "a duration like 30s, 1m30s or 500ms, at most 366 days";
 /// What a size looks like, for messages.
 pub const SIZE_EXPECTED: &str = "a size like 512M, 1gb or 1048576";
+/// What a bandwidth looks like, for messages.
+pub const BANDWIDTH_EXPECTED: &str = "bits per second like 100M, 2.5G or 1000000";
+/// What a day looks like, for messages.
+pub const DAY_EXPECTED: &str = "a day like 2024-03-31";
 /// What a share of processors looks like, for messages.
 pub const CPUS_EXPECTED: &str = "a number of processors like 0.5 or 2, in steps of 0.001";
 
@@ -60,6 +67,32 @@ pub fn size(text: &str) -> Option<u64> {
     };
     let bytes = scaled(number, 1024u128.pow(power))?;
     u64::try_from(bytes).ok().filter(|b| i64::try_from(*b).is_ok())
+}
+
+/// A bandwidth in bits per second: a number with `k`, `m`, `g` or `t` (powers of 1000, as lines are sold), with or without
+/// `bit`, `bps` or `bit/s` behind it.
+pub fn bandwidth(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(digits)?;
+    let unit = unit.trim_start().to_ascii_lowercase();
+    let prefix = ["bit/s", "bits", "bit", "bps"].iter().find_map(|word| unit.strip_suffix(word));
+    let power: u32 = match prefix.unwrap_or(&unit) {
+        "" => 0,
+        "k" => 1,
+        "m" => 2,
+        "g" => 3,
+        "t" => 4,
+        _ => return None,
+    };
+    let bits = scaled(number, 1_000u128.pow(power))?;
+    u64::try_from(bits).ok().filter(|b| i64::try_from(*b).is_ok())
+}
+
+/// The first moment of a day in UTC, `YYYY-MM-DD`.
+pub fn day(text: &str) -> Option<Millis> {
+    let text = text.trim();
+    if text.len() != 10 { None } else { parse_rfc3339(&format!("{text}T00:00:00Z")).ok() }
 }
 
 /// Processors in thousandths: `0.5` is 500. `None` also for a share that is not zero but rounds to it.
@@ -128,6 +161,20 @@ mod tests {
         assert_eq!([cpus("0.0001"), cpus("two"), cpus("-1"), cpus("")], [None; 4]);
     }
 
+    #[test]
+    fn bandwidths_are_decimal_and_days_are_days() {
+        let cases =
+            [("100M", 100_000_000), ("2.5 Gbit/s", 2_500_000_000), ("10kbps", 10_000), ("7", 7), ("0", 0)];
+        for (text, bits) in cases {
+            assert_eq!(bandwidth(text), Some(bits), "{text}");
+        }
+        for bad in ["", "M", "1MB", "-1", "1e9", "99999999999t"] {
+            assert_eq!(bandwidth(bad), None, "{bad}");
+        }
+        assert_eq!(day("2000-02-29"), Some(Millis(951_782_400_000)));
+        assert_eq!([day("2001-02-29"), day("29.2.2000"), day(""), day("2000-2-29")], [None; 4]);
+    }
+
     proptest! {
         #[test]
         fn what_is_written_is_read(ms in 0..=DURATION_MAX_MS, bytes in 0..=u64::MAX >> 1, milli in 0..=CPU_MAX_MILLI) {
@@ -142,7 +189,7 @@ mod tests {
         #[test]
         fn nothing_panics(text in "\\PC*", near in "[0-9.]{0,60}[a-zA-Z]{0,3}[0-9.]{0,4}[a-z]{0,2}") {
             for t in [text, near] {
-                let _ = (duration(&t), size(&t), cpus(&t));
+                let _ = (duration(&t), size(&t), cpus(&t), bandwidth(&t), day(&t));
             }
         }
     }

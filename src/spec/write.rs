@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
+use crate::model::placement::{OnLoss, Placement, Strategy};
 use crate::model::pool::{
     ClusterSpec, HealthCheck, Limits, MountKind, Network, PoolSpec, Resources, RestartCondition,
 };
@@ -129,6 +130,10 @@ fn service(out: &mut Writer, name: &str, spec: &PoolSpec) {
     }
     out.text(2, "stop_signal", spec.stop_signal.as_ref());
     out.line(2, "stop_grace_period", &format!("{}ms", spec.stop_grace_ms));
+    out.text(2, "platform", spec.placement.platform.as_ref());
+    if spec.placement.image_must_be_there {
+        out.line(2, "pull_policy", "never");
+    }
     deploy(out, spec);
     out.open(2, "x-longshore");
     out.line(3, "core", &spec.core.to_string());
@@ -140,6 +145,42 @@ fn service(out: &mut Writer, name: &str, spec: &PoolSpec) {
         .collect();
     if !given.is_empty() {
         out.line(3, "limits", &format!("{{{}}}", given.join(", ")));
+    }
+    wishes(out, spec);
+}
+
+/// What `x-longshore` says about hosts.
+fn wishes(out: &mut Writer, spec: &PoolSpec) {
+    let placement = &spec.placement;
+    if placement.strategy != Strategy::default() {
+        out.line(3, "strategy", placement.strategy.word());
+    }
+    let names = |all: &mut dyn Iterator<Item = String>| list(&all.collect::<Vec<_>>());
+    if !placement.sites.is_empty() {
+        out.line(3, "sites", &names(&mut placement.sites.iter().map(ToString::to_string)));
+    }
+    if !placement.apart.is_empty() {
+        out.line(3, "apart", &names(&mut placement.apart.iter().map(ToString::to_string)));
+    }
+    if !placement.prefer.is_empty() {
+        out.open(3, "prefer");
+    }
+    for wish in &placement.prefer {
+        let constraint = quoted(&wish.constraint.to_string());
+        out.raw(4, &format!("- {{match: {constraint}, weight: {}}}", wish.weight));
+    }
+    if placement.on_loss != OnLoss::default() {
+        let OnLoss { rule, after_ms, at_once } = &placement.on_loss;
+        let rule = rule.map_or_else(String::new, |rule| format!("rule: {}, ", rule.word()));
+        out.line(3, "on_host_loss", &format!("{{{rule}after: {after_ms}ms, at_once: {at_once}}}"));
+    }
+    let Resources { disk_reserved, bandwidth_reserved, .. } = &spec.resources;
+    let reserved: Vec<String> = [("disk", disk_reserved), ("bandwidth", bandwidth_reserved)]
+        .into_iter()
+        .filter_map(|(key, value)| Some(format!("{key}: {}", (*value)?)))
+        .collect();
+    if !reserved.is_empty() {
+        out.line(3, "reserve", &format!("{{{}}}", reserved.join(", ")));
     }
 }
 
@@ -210,11 +251,29 @@ fn deploy(out: &mut Writer, spec: &PoolSpec) {
         out.line(4, "max_attempts", &most.to_string());
     }
     out.map(3, "labels", &spec.pool_labels);
+    let Placement { constraints, spread, max_per_host, .. } = &spec.placement;
+    if !constraints.is_empty() || !spread.is_empty() || max_per_host.is_some() {
+        out.open(3, "placement");
+    }
+    if !constraints.is_empty() {
+        let all: Vec<String> = constraints.iter().map(ToString::to_string).collect();
+        out.line(4, "constraints", &list(&all));
+    }
+    if !spread.is_empty() {
+        let all: Vec<String> =
+            spread.iter().map(|a| format!("{{spread: {}}}", quoted(&a.to_string()))).collect();
+        out.line(4, "preferences", &format!("[{}]", all.join(", ")));
+    }
+    if let Some(most) = max_per_host {
+        out.line(4, "max_replicas_per_node", &most.to_string());
+    }
     resources(out, &spec.resources);
 }
 
 fn resources(out: &mut Writer, resources: &Resources) {
-    if *resources == Resources::default() {
+    if (Resources { disk_reserved: None, bandwidth_reserved: None, ..resources.clone() })
+        == Resources::default()
+    {
         return;
     }
     let cpus = |milli: u64| format!("\"{}.{:03}\"", milli / 1000, milli % 1000);

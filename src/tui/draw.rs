@@ -11,8 +11,9 @@ use crate::base::text;
 use crate::tui::app::{App, Loaded, Mode, View};
 use crate::tui::kit::{last, paint};
 use crate::tui::panes::logs::{self, Looks};
-use crate::tui::panes::{self, PaneId};
+use crate::tui::panes::{self, PaneId, heat, hosts};
 use crate::tui::theme::Role;
+use crate::view::heat::Layout;
 use crate::view::units;
 
 /// Below this size one worded line is all there is.
@@ -37,7 +38,12 @@ pub fn draw(app: &App, buf: &mut Buffer) {
     let lines = foot::lines(app, usize::from(area.width).saturating_sub(2));
     let foot_height = u16::try_from(lines.len()).unwrap_or(1).min(area.height / 2);
     // What the foot says beyond one line covers the body's last lines: nothing above it moves.
-    let body = Rect { y: 1, height: area.height.saturating_sub(2), ..area };
+    let banner = app.banner();
+    let above = 1 + u16::try_from(banner.len()).unwrap_or(0);
+    for (y, line) in (1..above).zip(&banner) {
+        paint::put(buf, area, 1, y, line, app.theme.style(Role::Bad));
+    }
+    let body = Rect { y: above, height: area.height.saturating_sub(1 + above), ..area };
     match app.views.last() {
         None if first::applies(app) => first::draw(app, buf, body),
         None if app.is_wide() => quadrants(app, buf, body),
@@ -202,16 +208,35 @@ fn whole(app: &App, view: &View, buf: &mut Buffer, area: Rect) {
         "" => format!("{title} ({shown})"),
         _ => format!("{title} ({shown}) · only {filter:?}"),
     };
+    let map = if matches!(view, View::Heat) { app.heat_layout() } else { Layout::default() };
+    let fleet = &app.fleet;
     let title = match view {
-        View::Hosts => count("Hosts", app.hosts.count(), &app.hosts.filter),
+        View::Hosts => {
+            let all = app.hosts.filter.is_empty();
+            count("Hosts", if all { app.world.hosts.len() } else { app.hosts.count() }, &app.hosts.filter)
+        }
+        View::OnHost(id) => count(&app.on_host_title(id), fleet.on_host.count(), &fleet.on_host.filter),
+        View::Heat => heat::title(&fleet.heat, &map, fleet.metric),
+        View::Sites => count("Sites", fleet.sites.count(), &fleet.sites.filter),
+        View::Advice => count("Advice", fleet.advice.count(), &fleet.advice.filter),
         View::Operations => count("Operations", app.operations.count(), &app.operations.filter),
         View::Journal => count("Journal", app.journal.count(), &app.journal.filter),
         View::Logs(view) => view.title(),
         View::Text(view) => view.title.clone(),
     };
-    let inner = paint::frame(buf, area, &title, true, &app.theme);
+    let mut inner = paint::frame(buf, area, &title, true, &app.theme);
+    if matches!(view, View::Hosts) {
+        inner = hosts::head(&fleet.total, buf, inner, &app.theme);
+    }
     match view {
         View::Hosts => app.hosts.draw(buf, inner, columns, true, &cx),
+        View::OnHost(_) => fleet.on_host.draw(buf, inner, columns, true, &cx),
+        View::Heat => {
+            let at = app.heat_cell(&map);
+            heat::draw((&fleet.heat, &map, at), &app.world, buf, inner, &app.theme);
+        }
+        View::Sites => fleet.sites.draw(buf, inner, columns, true, &cx),
+        View::Advice => fleet.advice.draw(buf, inner, columns, true, &cx),
         View::Operations => app.operations.draw(buf, inner, columns, true, &cx),
         View::Journal => app.journal.draw(buf, inner, columns, true, &cx),
         View::Text(view) => view.draw(buf, inner, &app.theme),
@@ -226,7 +251,14 @@ fn whole(app: &App, view: &View, buf: &mut Buffer, area: Rect) {
             logs::draw(&view.buf, looks, buf, inner, &app.theme);
         }
     }
-    let empty = match view {
+    if let Some(lines) = nothing_in(app, view) {
+        sentences(app, buf, inner, &lines);
+    }
+}
+
+/// Words for a view in which nothing stands.
+fn nothing_in(app: &App, view: &View) -> Option<Vec<String>> {
+    match view {
         View::Logs(view) if view.buf.is_empty() => Some(vec![match (&view.fault, view.buf.ended) {
             (Some(fault), _) => format!("The log cannot be opened: {fault}"),
             (None, true) => "The log has ended; it holds no lines that are wanted here.".to_owned(),
@@ -238,10 +270,9 @@ fn whole(app: &App, view: &View, buf: &mut Buffer, area: Rect) {
             (Loaded::Here, 0) => Some(vec!["No line fits.".to_owned()]),
             _ => None,
         },
-        View::Hosts | View::Operations => first::empty(app, app.top()),
+        View::Hosts | View::OnHost(_) | View::Heat | View::Sites | View::Advice | View::Operations => {
+            first::empty(app, app.top())
+        }
         View::Logs(_) | View::Text(_) => None,
-    };
-    if let Some(lines) = empty {
-        sentences(app, buf, inner, &lines);
     }
 }

@@ -1,7 +1,7 @@
 //! Verbs: everything that a key or the palette can do, as tables. Help and palette are made from them.
 
 use crate::tui::keys::Key;
-use crate::tui::panes::PaneId;
+use crate::tui::panes::{Pane, PaneId};
 
 /// One thing that can be done in a view.
 #[derive(Debug)]
@@ -44,6 +44,14 @@ pub enum When {
     QueuedOp,
     /// A number is staged.
     Staged,
+    /// A slot of a pool is under the cursor.
+    OnSlot,
+    /// A host or a site is under the cursor.
+    OnHostOrSite,
+    /// A host is under the cursor and this console may change things.
+    ChangeHost,
+    /// A lost host or site is under the cursor and this console may change things.
+    LostHost,
 }
 
 /// What a verb does.
@@ -51,6 +59,8 @@ pub enum When {
 pub enum Act {
     /// Move the cursor, or scroll, by so many lines.
     Move(i32),
+    /// Move the cursor sideways.
+    Side(i32),
     /// Move by so many half pages.
     Half(i32),
     /// Move by so many pages.
@@ -125,6 +135,22 @@ pub enum Act {
     Follow,
     /// Save what is shown to a file.
     Save,
+    /// Look into the host or site under the cursor.
+    OpenHost,
+    /// Fold or unfold a lost site.
+    Fold,
+    /// Let a host take no new containers, or let it again.
+    Cordon,
+    /// Move away what a host holds.
+    Drain,
+    /// Let a host take containers again.
+    Undrain,
+    /// Replace what lost hosts held.
+    GiveUp,
+    /// What the heat map shows.
+    Metric,
+    /// Why a container is where it is.
+    Why,
     /// Stop the process (job control).
     Suspend,
     /// Draw the screen anew.
@@ -181,8 +207,29 @@ pub const GLOBAL: &[Verb] = &[
         Act::Goto(PaneId::Journal),
         "journal: who did what, and what became of it",
     ),
+    verb("heat map", &[], When::Always, Act::Goto(PaneId::Heat), "heat map: all hosts on one screen"),
+    verb("sites", &[], When::Always, Act::Goto(PaneId::Sites), "sites: who answers there, what they hold"),
+    verb(
+        "advice",
+        &[],
+        When::Always,
+        Act::Goto(PaneId::Advice),
+        "advice: risks, and commands that mend them",
+    ),
     verb("pools", &[], When::Always, Act::Goto(PaneId::Pools), "home: the pools"),
 ];
+
+/// The verbs of every view, without one that this view has in a form of its own: where the cursor moves sideways, `h` does
+/// not go back.
+pub fn everywhere(pane: &'static Pane) -> impl Iterator<Item = &'static Verb> {
+    GLOBAL.iter().filter(|v| v.act != Act::Back || pane.verbs.iter().all(|own| own.act != Act::Back))
+}
+
+/// All verbs of a view, its own first.
+pub fn of(pane: &'static Pane) -> impl Iterator<Item = &'static Verb> {
+    let home: &[Verb] = if pane.home { HOME } else { &[] };
+    pane.verbs.iter().chain(home).chain(everywhere(pane))
+}
 
 /// Verbs of the four panes of the home screen.
 pub const HOME: &[Verb] = &[
@@ -199,5 +246,6 @@ pub const HOME: &[Verb] = &[
     verb("pane 3", &["3"], When::Always, Act::Goto(PaneId::Logs), "to the logs of the chosen pool"),
     verb("pane 4", &["4"], When::Always, Act::Goto(PaneId::Operations), "to the operations"),
     verb("view hosts", &["5"], When::Always, Act::Goto(PaneId::Hosts), "hosts view"),
+    verb("view advice", &["A"], When::Always, Act::Goto(PaneId::Advice), "advice view"),
     verb("view journal", &["6"], When::Always, Act::Goto(PaneId::Journal), "journal view"),
 ];

@@ -89,7 +89,10 @@ fn slot_grade(slot: &SlotView) -> (Grade, Option<String>) {
             (Grade::Warn, Some("frozen by somebody: docker unpause lets it go on".to_owned()))
         }
         SlotStatus::Stopping | SlotStatus::Moving => (Grade::Busy, None),
-        SlotStatus::HostLost | SlotStatus::AwaitingHost => (Grade::Lost, None),
+        SlotStatus::HostLost => (Grade::Lost, None),
+        SlotStatus::AwaitingHost => {
+            (Grade::Lost, Some("its pool's rule; giving the host up replaces it elsewhere".to_owned()))
+        }
     }
 }
 

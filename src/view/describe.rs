@@ -1,11 +1,12 @@
 //! All that is known of one object, as `key: value` lines, safe to show.
 
 use crate::base::clock::Millis;
-use crate::base::ids::{ContainerId, HostId, OpId, PoolId, Slot};
+use crate::base::ids::{ContainerId, HostId, OpId, PoolId, SiteName, Slot};
 use crate::base::text::{self, safe};
 use crate::model::container::Owner;
+use crate::model::host::{Duty, HostView};
 use crate::model::world::World;
-use crate::view::{hosts, ops, pools, units};
+use crate::view::{hosts, ops, pools, sites, units};
 
 /// A pool.
 pub fn pool(world: &World, id: &PoolId, now: Millis) -> Vec<String> {
@@ -80,7 +81,7 @@ pub fn slot(world: &World, id: &PoolId, number: Slot, now: Millis) -> Vec<String
 pub fn container(world: &World, host: &HostId, id: &ContainerId, now: Millis) -> Vec<String> {
     let mut out = vec![format!("host: {host}")];
     out.extend(world.hosts.get(host).map(|h| {
-        let (_, state, why) = hosts::seen(&h.seen, now);
+        let (_, state, why) = hosts::stands(h, now);
         format!("host-state: {state}{}", why.map(|w| format!(", {w}")).unwrap_or_default())
     }));
     let Some(c) = world.container(host, id) else {
@@ -114,22 +115,88 @@ pub fn container(world: &World, host: &HostId, id: &ContainerId, now: Millis) ->
 /// A host.
 pub fn host(world: &World, id: &HostId, now: Millis) -> Vec<String> {
     let Some(h) = world.hosts.get(id) else { return vec![format!("{id} is gone")] };
-    let (_, state, why) = hosts::seen(&h.seen, now);
+    let (_, state, why) = hosts::stands(h, now);
     let mut out = vec![
         format!("host: {id}"),
         format!("address: {}", safe(&h.config.address)),
         format!("state: {state}"),
     ];
     out.extend(why.map(|w| format!("why: {w}")));
-    let f = &h.facts;
+    let (f, r) = (&h.facts, &h.record);
+    out.extend(r.site.as_ref().map(|s| format!("site: {s}")));
+    out.extend(r.cluster.as_ref().map(|c| format!("cluster: {c} (takes its pools only)")));
+    out.push(format!("duty: {}", duty(&r.duty, now)));
+    out.extend(r.given_up.map(|at| format!("given-up: {}", units::ago(now.since(at)))));
+    out.extend(h.class().map(|c| {
+        let how = if r.class.is_some() { "stated" } else { "measured" };
+        format!("class: {} ({how})", safe(&c))
+    }));
+    out.extend(r.in_service.map(|at| format!("in-service: {}", units::ago(now.since(at)))));
+    out.push(String::new());
     out.push(format!("machine: {} ({}, {})", f.hostname, f.os, f.arch));
     out.push(format!("engine: {} (API {}), identity {}", f.version, f.api, f.engine_id));
-    out.push(format!("cores: {}", f.cpus));
-    out.push(format!("memory: {}", text::bytes(f.memory)));
-    out.push(format!("containers: {}", h.containers.len()));
     out.extend(f.swarm.then(|| "swarm: member".to_owned()));
-    out.extend(f.labels.iter().map(|(k, v)| format!("label: {} = {v}", safe(k))));
+    out.extend(capacity(h));
+    out.push(format!("containers: {} ({} of ours on record)", h.containers.len(), h.taken.containers));
+    out.push(match &h.images {
+        Some(images) => format!("images: {}", images.len()),
+        None => "images: not listed yet".to_owned(),
+    });
+    out.extend(r.labels.iter().map(|(k, v)| format!("label: {} = {}", safe(k), safe(v))));
+    out.extend(f.labels.iter().map(|(k, v)| format!("engine-label: {} = {v}", safe(k))));
     out
+}
+
+/// What people decided about a host, by whom and when.
+fn duty(duty: &Duty, now: Millis) -> String {
+    let said =
+        |word: &str, by: &str, at: Millis| format!("{word} by {}, {}", safe(by), units::ago(now.since(at)));
+    match duty {
+        Duty::Active => "takes new containers".to_owned(),
+        Duty::Cordoned { by, at } => said("cordoned", by, *at),
+        Duty::Draining { by, at, op, force } => {
+            let force = if *force { ", tied containers too" } else { "" };
+            format!("{} ({op}{force})", said("draining", by, *at))
+        }
+        Duty::Drained { by, at } => said("drained", by, *at),
+    }
+}
+
+/// What is reserved of what a host has, a line for each sort that is known.
+fn capacity(h: &HostView) -> Vec<String> {
+    let (all, taken) = (h.capacity(), h.taken.need);
+    let line = |name: &str, taken: String, all: u64, whole: String| match all {
+        0 => format!("{name}: {taken} reserved, not known of how much"),
+        _ => format!("{name}: {taken} of {whole} reserved"),
+    };
+    let mut out = vec![
+        line("cores", units::cores(taken.cpu_milli), all.cpu_milli, units::cores(all.cpu_milli)),
+        line("memory", text::bytes(taken.memory), all.memory, text::bytes(all.memory)),
+    ];
+    let others = [
+        ("processes", taken.pids.to_string(), taken.pids, all.pids, all.pids.to_string()),
+        ("disk", text::bytes(taken.disk), taken.disk, all.disk, text::bytes(all.disk)),
+        ("bandwidth", taken.bandwidth.to_string(), taken.bandwidth, all.bandwidth, all.bandwidth.to_string()),
+    ];
+    let known = others.into_iter().filter(|(_, _, taken, all, _)| *taken > 0 || *all > 0);
+    out.extend(known.map(|(name, shown, _, all, whole)| line(name, shown, all, whole)));
+    out
+}
+
+/// A site: itself, and its hosts in so far as they need a person.
+pub fn site(world: &World, name: &SiteName, now: Millis) -> Vec<String> {
+    let Some(row) = sites::rows(world, now).into_iter().find(|r| r.name == *name) else {
+        return vec![format!("site {name} is gone")];
+    };
+    let or_none = |text: &str| if text.is_empty() { "none".to_owned() } else { text.to_owned() };
+    vec![
+        format!("site: {name}"),
+        format!("state: {}", row.state),
+        format!("hosts: {} ({} ready, {} silent)", row.hosts, row.ready, row.silent),
+        format!("containers: {} ({} of ours on record)", row.total, row.ours),
+        format!("registry: {}", or_none(&row.registry)),
+        format!("limits: {}", or_none(&row.limits)),
+    ]
 }
 
 /// An operation.

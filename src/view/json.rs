@@ -2,6 +2,8 @@
 //!
 //! Texts from outside stand here as they came; the printer escapes hostile characters inside the JSON.
 
+pub mod fleet;
+
 use serde::Serialize;
 
 use crate::base::clock::Millis;
@@ -223,55 +225,6 @@ pub fn seen_at(seen: &Seen) -> Option<Millis> {
     }
 }
 
-/// A host. What is not known because it has never answered is `null`, never zero.
-#[derive(Clone, Debug, Serialize)]
-#[expect(missing_docs, reason = "docs/json.md says what each field means, in one place")]
-pub struct HostRecord {
-    pub name: String,
-    pub address: String,
-    pub state: &'static str,
-    pub last_seen: Option<String>,
-    pub last_seen_ms: Option<i64>,
-    pub why: Option<String>,
-    pub engine_id: Option<String>,
-    pub version: Option<String>,
-    pub os: Option<String>,
-    pub arch: Option<String>,
-    pub cpus: Option<u64>,
-    pub memory: Option<u64>,
-    pub containers: Option<usize>,
-    pub ours: Option<usize>,
-}
-
-impl HostRecord {
-    /// The record of a host.
-    pub fn of(host: &HostView, world: &World) -> HostRecord {
-        let at = seen_at(&host.seen);
-        let known = at.map(|_| &*host.facts);
-        let ours = host.containers.iter().filter(|c| owner_of(c, world).0 == "ours").count();
-        HostRecord {
-            name: host.config.id.to_string(),
-            address: host.config.address.clone(),
-            state: seen_word(&host.seen),
-            last_seen: at.map(rfc3339),
-            last_seen_ms: at.map(|at| at.0),
-            why: match &host.seen {
-                Seen::Never { why } => why.clone(),
-                Seen::Lost { why, .. } => Some(why.clone()),
-                Seen::At(_) => None,
-            },
-            engine_id: known.map(|f| f.engine_id.raw().to_owned()),
-            version: known.map(|f| f.version.raw().to_owned()),
-            os: known.map(|f| f.os.raw().to_owned()),
-            arch: known.map(|f| f.arch.raw().to_owned()),
-            cpus: known.map(|f| f.cpus),
-            memory: known.map(|f| f.memory),
-            containers: at.map(|_| host.containers.len()),
-            ours: at.map(|_| ours),
-        }
-    }
-}
-
 /// An operation.
 #[derive(Clone, Debug, Serialize)]
 #[expect(missing_docs, reason = "docs/json.md says what each field means, in one place")]
@@ -367,6 +320,7 @@ pub struct PreviewRecord {
     pub from: u32,
     pub to: u32,
     pub version: u64,
+    pub strategy: &'static str,
     pub places: Vec<PlaceRecord>,
     pub removals: Vec<LeavingRecord>,
     pub refused_hosts: Vec<RefusedHostRecord>,
@@ -427,6 +381,7 @@ impl PreviewRecord {
             from: preview.from,
             to: preview.to,
             version: preview.version,
+            strategy: preview.strategy.word(),
             places: preview.places.iter().map(place).collect(),
             removals: preview.removals.iter().map(leaving).collect(),
             refused_hosts: preview.refused_hosts.iter().map(refused).collect(),

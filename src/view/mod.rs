@@ -1,11 +1,15 @@
 //! The world in rows, badges and sentences, for the console and the command line alike. Pure: `&World` in, rows out.
 
+pub mod advice;
 pub mod containers;
 pub mod describe;
+pub mod heat;
 pub mod hosts;
 pub mod json;
 pub mod logs;
 pub mod ops;
 pub mod pools;
+pub mod sites;
 pub mod table;
 pub mod units;
+pub mod why;

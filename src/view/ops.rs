@@ -3,7 +3,7 @@
 use crate::base::clock::Millis;
 use crate::base::ids::OpId;
 use crate::base::text;
-use crate::model::operation::{OpKind, OpStatus, Operation};
+use crate::model::operation::{OpKind, OpStatus, Operation, Progress};
 use crate::view::units::{self, Grade};
 
 /// One operation.
@@ -103,6 +103,9 @@ pub fn line(op: &Operation, now: Millis) -> String {
 
 fn progress(op: &Operation) -> String {
     let p = &op.progress;
+    if matches!(op.kind, OpKind::Drain { .. } | OpKind::Rebalance { .. }) {
+        return moved(p);
+    }
     let mut parts = vec![format!("{} of {} healthy", p.healthy, p.target)];
     if p.placed < p.target {
         parts.push(format!("{} of {} placed", p.placed, p.target));
@@ -119,6 +122,20 @@ fn progress(op: &Operation) -> String {
     if let Some(eta) = p.eta_ms {
         parts.push(format!("~{} left", text::age(eta)));
     }
+    parts.join(" · ")
+}
+
+/// How far moving is: `12 of 40 moved · 3 under way · feed/db.1 is tied to this host`.
+fn moved(p: &Progress) -> String {
+    let mut parts = vec![format!("{} of {} moved", p.healthy.min(p.target), p.target)];
+    if p.leaving > 0 {
+        parts.push(format!("{} still there", p.leaving));
+    }
+    if p.failed > 0 {
+        parts.push(format!("{} failed", p.failed));
+    }
+    parts.extend(p.reason.as_deref().map(|r| text::safe(r).into_owned()));
+    parts.extend(p.eta_ms.map(|eta| format!("~{} left", text::age(eta))));
     parts.join(" · ")
 }
 

@@ -7,9 +7,11 @@ use longshore::base::fault::{Fault, Kind};
 use longshore::base::ids::{ContainerId, HostId, InstallId, OpId, PoolId};
 use longshore::model::command::{Accepted, Refusal};
 use longshore::model::container::{Container, Health, Owner, State, Tag, Usage};
+use longshore::model::explain::{Explanation, Filter, Refused, Score, Scorer, Verdict};
 use longshore::model::host::{HostConfig, HostFacts, HostSource, HostView, Seen};
 use longshore::model::journal::{Entry, What};
 use longshore::model::logs::{LogChunk, LogLine};
+use longshore::model::moves::{Balance, Move, Proposal};
 use longshore::model::operation::{OpKind, OpStatus, Operation, Progress};
 use longshore::model::pool::{LastScale, Limits, Pool, PoolSpec};
 use longshore::model::preview::{Leaving, PlaceOn, Preview};
@@ -46,14 +48,16 @@ pub fn host_view(name: &str, seen: Seen, containers: Vec<Container>) -> Arc<Host
     };
     let usage = Usage { cpu_milli: Some(710), memory: 432_013_312, memory_limit: None };
     let usage = containers.iter().map(|c| (c.id.clone(), usage)).collect();
-    Arc::new(HostView {
+    let mut view = HostView {
         seen,
         facts: Arc::new(facts),
         containers: Arc::new(containers),
         usage: Arc::new(usage),
         lists: 1,
         ..HostView::never(config)
-    })
+    };
+    view.state = view.state_at(NOW);
+    Arc::new(view)
 }
 
 pub fn container(id: &str, name: &str, owner: Owner) -> Container {
@@ -83,6 +87,7 @@ pub fn slot(slot: u32, host: Option<&str>, id: Option<&str>, status: SlotStatus)
         host: host.map(|h| HostId::new(h).unwrap()),
         container: id.map(ContainerId::new),
         status,
+        why: None,
     }
 }
 
@@ -207,11 +212,63 @@ pub fn answers(request: &Request) -> Reply {
                 })
                 .to_vec(),
         ),
+        Query::Why { .. } => Reply::Why(Box::new(explanation(2))),
+        Query::Rebalance { .. } => Reply::Proposal(Box::new(proposal())),
+        Query::Pool { .. } => Reply::Pool(Box::new(world().pools[&pool_id()].pool.clone())),
         Query::Operations { .. } => Reply::Operations(vec![
             operation(OpStatus::Stalled { why: EVIL.into() }),
             operation(OpStatus::Superseded { by: OpId(13) }),
         ]),
         _ => Reply::Failed(Fault::new(Kind::Bug, "not asked in this test")),
+    }
+}
+
+/// Two hosts that can take it, and `refusing` that do not.
+pub fn explanation(refusing: u32) -> Explanation {
+    let host = |name: &str| HostId::new(name).unwrap();
+    let can = |name: &str, value: f64| Verdict {
+        host: host(name),
+        refused: Vec::new(),
+        scores: vec![
+            Score { scorer: Scorer::Strategy, value },
+            Score { scorer: Scorer::ImageThere, value: 0.0 },
+            Score { scorer: Scorer::FewOfPool, value: -0.5 },
+        ],
+        total: value / 2.0,
+    };
+    let refused = |i: u32| {
+        let refused = |filter, why: String| Refused { filter, why };
+        let cpu = format!("2 cpus needed, {} are free {EVIL}", i / 10);
+        let all = vec![refused(Filter::Cpu, cpu), refused(Filter::MaxPerHost, "it has 4, at most 4".into())];
+        Verdict { host: host(&format!("full-{i}")), refused: all, scores: Vec::new(), total: 0.0 }
+    };
+    let hosts = [can("bj-03", 0.9), can("bj-07", 0.4)].into_iter().chain((0..refusing).map(refused));
+    Explanation {
+        pool: pool_id(),
+        slot: Some(3),
+        strategy: Default::default(),
+        now_on: Some(host("bj-07")),
+        choice: Some(host("bj-03")),
+        sentence: format!("feed/web.3 would go to bj-03 {EVIL}"),
+        hosts: hosts.collect(),
+    }
+}
+
+pub fn proposal() -> Proposal {
+    let host = |name: &str| HostId::new(name).unwrap();
+    let step = Move {
+        pool: pool_id(),
+        slot: 1,
+        generation: 1,
+        from: host("bj-03"),
+        to: host("bj-07"),
+        why: format!("bj-03 is full {EVIL}"),
+    };
+    Proposal {
+        moves: vec![step],
+        before: Balance { fullest: 0.92, emptiest: 0.1, skew: 5, one_basket: 2 },
+        after: Balance { fullest: 0.71, emptiest: 0.304, skew: 1, one_basket: 0 },
+        blocked: vec![format!("feed/db.1 keeps data on bj-03 {EVIL}")],
     }
 }
 

@@ -4,6 +4,8 @@
 mod data;
 #[cfg(test)]
 mod fake;
+#[cfg(test)]
+mod fleet;
 
 use std::io;
 use std::sync::Arc;
@@ -58,6 +60,30 @@ async fn nonsense_is_refused_before_anything_is_opened() {
         "pools Feed/web",
         "journal --op x",
         "hosts add BAD tcp://x",
+        "hosts add ok tcp://x --label nonsense",
+        "hosts add ok tcp://x --disk much",
+        "hosts cordon",
+        "hosts cordon bj-03 --site bj",
+        "hosts label bj-03",
+        "hosts label disk=ssd",
+        "hosts label bj-03 --in-service yesterday",
+        "hosts label bj-03 --of-site bj a=b",
+        "hosts import --format csv",
+        "hosts drain bj-03 --wait=soon",
+        "hosts --site bj add x tcp://x",
+        "sites set BJ",
+        "sites set bj --max-pulls 0",
+        "sites set bj --registry https://x",
+        "scale feed/web 5 --strategy tight",
+        "why feed/web --strategy tight",
+        "why feed",
+        "rebalance --limit 0",
+        "rebalance --wait",
+        "set feed/web",
+        "set feed/web memory",
+        "set feed/web colour=red",
+        "set feed/web memory=lots",
+        "set feed/web healthcheck=CMD",
     ] {
         let fake = Fake::mute();
         let ran = run(&fake, line).await;
@@ -169,7 +195,19 @@ async fn on_a_terminal_progress_is_one_line_that_is_written_over() {
 
 #[tokio::test(start_paused = true)]
 async fn a_read_only_session_changes_nothing() {
-    for line in ["scale feed/web 5", "down feed", "undo feed/web", "cancel 3", "hosts remove bj-03"] {
+    for line in [
+        "scale feed/web 5",
+        "down feed",
+        "undo feed/web",
+        "cancel 3",
+        "hosts remove bj-03",
+        "hosts cordon bj-03",
+        "hosts drain --site bj",
+        "hosts import",
+        "sites set bj",
+        "rebalance --yes",
+        "set feed/web pids=5",
+    ] {
         let fake = Fake::mute();
         let ran = run(&fake, &format!("--read-only {line}")).await;
         assert_eq!(ran.status, 1, "{line}");
@@ -203,11 +241,13 @@ async fn listings_are_sanitised_and_as_documented() {
         ("ps", "ps"),
         ("ps_all", "ps --all"),
         ("hosts", "hosts"),
+        ("sites", "sites"),
+        ("advice", "advice"),
         ("journal", "journal"),
         ("ops", "ops"),
         ("doctor", "doctor"),
     ] {
-        let fake = Fake::new(answers);
+        let fake = fake_again();
         let text = run(&fake, line).await;
         clean(&text);
         let json = run(&fake_again(), &format!("{line} --json")).await;
@@ -225,7 +265,7 @@ async fn listings_are_sanitised_and_as_documented() {
 }
 
 fn fake_again() -> Fake {
-    Fake::new(answers)
+    Fake::new(answers).with(fleet::with_sites)
 }
 
 #[tokio::test(start_paused = true)]
@@ -399,8 +439,10 @@ async fn hosts_are_added_removed_and_imported() {
     let answer = |_: &Request| Reply::Accepted(Accepted { op: None, text: "host new-1 added".into() });
     let fake = Fake::new(answer);
     let ran = run(&fake, "hosts import").await;
-    assert_eq!((ran.status, ran.out.as_str()), (0, "accepted: host new-1 added\n"));
-    assert!(ran.err.contains("bj-03 (tcp://bj-03:2376) is known already"), "{}", ran.err);
+    assert_eq!(
+        (ran.status, ran.out.as_str()),
+        (0, "= bj-03: unchanged\n+ new-1: new, ssh://new-1\naccepted: host new-1 added\n")
+    );
     let asked = fake.asked();
     assert!(
         matches!(&asked[..], [Request::Command(Command::AddHosts(h))] if h[0].config.address == "ssh://new-1")
@@ -438,6 +480,19 @@ async fn every_page_of_help_is_as_it_was_read_over() {
         "hosts add",
         "hosts remove",
         "hosts import",
+        "hosts label",
+        "hosts cordon",
+        "hosts drain",
+        "hosts undrain",
+        "hosts give-up",
+        "hosts accept",
+        "sites",
+        "sites set",
+        "sites remove",
+        "why",
+        "rebalance",
+        "advice",
+        "set",
         "logs",
         "inspect",
         "exec",

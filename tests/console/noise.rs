@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use crate::harness::Console;
 use crate::world;
 
-const KEYS: [&str; 44] = [
+const KEYS: [&str; 53] = [
     "j",
     "k",
     "g",
@@ -55,15 +55,26 @@ const KEYS: [&str; 44] = [
     "Ctrl-D",
     "Ctrl-S",
     "Space",
+    "A",
+    "D",
+    "H",
+    "R",
+    "U",
+    "o",
+    "z",
+    "Left",
+    "Right",
 ];
 
-fn worlds() -> [longshore::model::world::World; 5] {
+fn worlds() -> [longshore::model::world::World; 7] {
     [
         world::feed(),
         world::empty(),
         world::hostile(),
         world::many(12, 2),
         longshore::model::world::World::default(),
+        crate::fleet::hostile(),
+        crate::fleet::thousand(),
     ]
 }
 
@@ -71,16 +82,16 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
     fn keys_and_worlds_never_harm_the_screen(
-        steps in proptest::collection::vec((0usize..50, 0usize..5, 0u16..140, 0u16..50), 1..60),
+        steps in proptest::collection::vec((0usize..59, 0usize..7, 0u16..140, 0u16..50), 1..60),
     ) {
         let all = worlds();
         let mut console = Console::new((100, 30), all[0].clone());
         for (key, which, w, h) in steps {
             match key {
-                44..46 => console.event(Event::World(Arc::new(all[which].clone()))),
-                46..48 => console.event(Event::Resize(w, h)),
-                48 => console.pass(500),
-                49 => console.logs(),
+                53..55 => console.event(Event::World(Arc::new(all[which].clone()))),
+                55..57 => console.event(Event::Resize(w, h)),
+                57 => console.pass(500),
+                58 => console.logs(),
                 _ => console.key(KEYS[key]),
             }
             let buf = console.buffer();

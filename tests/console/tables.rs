@@ -2,11 +2,10 @@
 
 use longshore::tui::keys::Key;
 use longshore::tui::panes::ALL;
-use longshore::tui::verbs::{GLOBAL, HOME, Verb};
+use longshore::tui::verbs::{self, Verb};
 
-fn verbs(pane: &longshore::tui::panes::Pane) -> Vec<&'static Verb> {
-    let home: &[Verb] = if pane.home { HOME } else { &[] };
-    pane.verbs.iter().chain(home).chain(GLOBAL).collect()
+fn verbs(pane: &'static longshore::tui::panes::Pane) -> Vec<&'static Verb> {
+    verbs::of(pane).collect()
 }
 
 #[test]

@@ -43,7 +43,13 @@ pub fn host(world: &mut World, name: &str, seen: Seen) {
         tls_dir: None,
         source: HostSource::Added,
     };
-    let facts = HostFacts { cpus: 16, memory: 64 << 30, version: "28.3.1".into(), ..HostFacts::default() };
+    let facts = HostFacts {
+        engine_id: format!("engine-of-{name}").into(),
+        cpus: 16,
+        memory: 64 << 30,
+        version: "28.3.1".into(),
+        ..HostFacts::default()
+    };
     let view = HostView { seen, facts: Arc::new(facts), ..HostView::never(config) };
     world.hosts.insert(id, Arc::new(view));
 }
@@ -84,7 +90,8 @@ pub fn pool(world: &mut World, id: &str, want: u32, have: u32, rest: impl Into<O
     let mut slots = Vec::new();
     for slot in 1..=want {
         let host = hosts.get(slot as usize % hosts.len().max(1)).cloned();
-        let mut view = SlotView { slot, instance: None, host: None, container: None, status: rest.clone() };
+        let mut view =
+            SlotView { slot, instance: None, host: None, container: None, status: rest.clone(), why: None };
         if let (true, Some(host)) = (slot <= have, host) {
             let tag = Tag {
                 install: InstallId("0a1b2c3d".into()),

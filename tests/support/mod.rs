@@ -21,12 +21,23 @@ struct Own {
     child: Child,
     dir: tempfile::TempDir,
     more: Vec<String>,
+    /// The network namespace that it lives in; that of the test when there is none.
+    space: Option<PathBuf>,
 }
 
-fn launch(dir: &Path, more: &[String]) -> std::io::Result<Child> {
+fn launch(dir: &Path, space: Option<&Path>, more: &[String]) -> std::io::Result<Child> {
     let at = |name: &str| dir.join(name);
     let log = std::fs::File::options().create(true).append(true).open(at("dockerd.log"))?;
-    Command::new("dockerd")
+    let mut command = match space {
+        None => Command::new("dockerd"),
+        // Not `ip netns exec`: that mounts /sys anew, and the engine finds no control groups there.
+        Some(space) => {
+            let mut enter = Command::new("nsenter");
+            enter.arg(format!("--net={}", space.display())).arg("dockerd");
+            enter
+        }
+    };
+    command
         .arg("-H")
         .arg(format!("unix://{}", at("docker.sock").display()))
         .arg("--data-root")
@@ -60,16 +71,24 @@ impl Lab {
             );
             return None;
         }
+        Lab::launched(None, more.iter().map(|&arg| arg.to_owned()).collect())
+    }
+
+    /// The same, in a network namespace.
+    pub fn start_in(space: &Path, more: &[String]) -> Option<Lab> {
+        Lab::launched(Some(space.to_owned()), more.to_vec())
+    }
+
+    fn launched(space: Option<PathBuf>, more: Vec<String>) -> Option<Lab> {
         let dir = tempfile::Builder::new().prefix("ls-lab-").tempdir().expect("a directory for the engine");
-        let more: Vec<String> = more.iter().map(|&arg| arg.to_owned()).collect();
-        let child = match launch(dir.path(), &more) {
+        let child = match launch(dir.path(), space.as_deref(), &more) {
             Ok(child) => child,
             Err(why) => {
                 println!("skipped: dockerd cannot be started: {why}");
                 return None;
             }
         };
-        let lab = Lab { socket: dir.path().join("docker.sock"), own: Some(Own { child, dir, more }) };
+        let lab = Lab { socket: dir.path().join("docker.sock"), own: Some(Own { child, dir, more, space }) };
         lab.until_it_answers();
         lab.load_image();
         Some(lab)
@@ -118,7 +137,7 @@ impl Lab {
                 println!("{} stays: {why}", path.display());
             }
         }
-        own.child = launch(own.dir.path(), &own.more).expect("dockerd");
+        own.child = launch(own.dir.path(), own.space.as_deref(), &own.more).expect("dockerd");
         self.until_it_answers();
     }
 

@@ -67,6 +67,11 @@ impl Lifecycle for Switch {
     fn has_image<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Outcome<bool>> {
         self.now().has_image(image)
     }
+
+    fn name_image<'a>(&'a self, image: &'a str, name: &'a str) -> BoxFuture<'a, Outcome<()>> {
+        self.now().name_image(image, name)
+    }
+
     fn create<'a>(&'a self, tag: &'a Tag, spec: &'a PoolSpec) -> BoxFuture<'a, Outcome<ContainerId>> {
         self.now().create(tag, spec)
     }

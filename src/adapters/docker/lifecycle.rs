@@ -7,7 +7,7 @@ use crate::adapters::docker::client::{Client, timed_out};
 use crate::adapters::docker::limits::{
     CREATE, IMAGE, INSPECT, Limits, NETWORK, REMOVE, START, STOP, STOP_SPARE,
 };
-use crate::adapters::docker::{body, encode, lookup};
+use crate::adapters::docker::{body, encode, lookup, pull};
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::{ContainerId, InstallId};
 use crate::model::container::{LABEL_PREFIX, Owner, Tag};
@@ -36,6 +36,13 @@ pub(super) async fn has_image(client: &Client, image: &str) -> Outcome<bool> {
         Err(fault) if fault.kind == Kind::NotFound => Ok(false),
         Err(fault) => Err(fault),
     }
+}
+
+/// Gives an image another name.
+pub(super) async fn name_image(client: &Client, image: &str, name: &str) -> Outcome<()> {
+    let (repository, tag) = pull::split(name);
+    let path = format!("/images/{}/tag?repo={}&tag={}", encode(image), encode(repository), encode(tag));
+    client.post(IMAGE, &path, &json!({})).await.map(drop)
 }
 
 /// Makes a container, or finds the one that an earlier attempt has made.

@@ -131,6 +131,10 @@ impl Lifecycle for DockerEngine {
         lifecycle::has_image(&self.client, image).boxed()
     }
 
+    fn name_image<'a>(&'a self, image: &'a str, name: &'a str) -> BoxFuture<'a, Outcome<()>> {
+        lifecycle::name_image(&self.client, image, name).boxed()
+    }
+
     fn create<'a>(&'a self, tag: &'a Tag, spec: &'a PoolSpec) -> BoxFuture<'a, Outcome<ContainerId>> {
         lifecycle::create(&self.client, tag, spec).boxed()
     }

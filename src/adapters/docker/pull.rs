@@ -16,7 +16,7 @@ use crate::base::fault::{Kind, Outcome};
 const LAYERS_MAX: usize = 1024;
 
 /// A reference taken apart as the engine wants it: what to pull, and its tag or digest.
-fn split(image: &str) -> (&str, &str) {
+pub(super) fn split(image: &str) -> (&str, &str) {
     if image.contains('@') {
         return (image, "");
     }

@@ -22,6 +22,8 @@ pub enum CallKind {
     Pull,
     /// `Lifecycle::has_image`
     HasImage,
+    /// `Lifecycle::name_image`
+    NameImage,
     /// `Lifecycle::create`
     Create,
     /// `Lifecycle::start`

@@ -39,6 +39,17 @@ impl Lifecycle for SimHost {
         }))
     }
 
+    fn name_image<'a>(&'a self, image: &'a str, name: &'a str) -> BoxFuture<'a, Outcome<()>> {
+        let (image, name) = (with_tag(image), with_tag(name));
+        Box::pin(self.call(CallKind::NameImage, CALL_DEADLINE_MS, move |state, _| {
+            if !state.images.contains(&image) {
+                return Err(Fault::new(Kind::NotFound, format!("no such image: {image}")));
+            }
+            state.images.insert(name);
+            Ok(Done::now(()))
+        }))
+    }
+
     fn create<'a>(&'a self, tag: &'a Tag, spec: &'a PoolSpec) -> BoxFuture<'a, Outcome<ContainerId>> {
         let (tag, spec, scenario) = (tag.clone(), spec.clone(), self.0.scenario.clone());
         Box::pin(self.call(CallKind::Create, CALL_DEADLINE_MS, move |state, at| {

@@ -49,6 +49,7 @@ pub const ALL: &[Promise] = promises![
     life::stop_of_absent_is_not_found,
     life::remove_is_idempotent,
     life::missing_image_is_not_found,
+    life::an_image_can_have_two_names,
     life::bad_command_is_refused_with_reason,
     life::port_conflict_is_conflict,
     life::labels_survive,

@@ -138,6 +138,15 @@ pub(super) async fn remove_is_idempotent(env: &ContractEnv) -> Kept {
     same("what is listed of it", &env.listed(&id).await?, &None)
 }
 
+pub(super) async fn an_image_can_have_two_names(env: &ContractEnv) -> Kept {
+    let name = "localhost:5999/lab/second-name:1";
+    env.runtime.name_image(&env.image, name).await.or_broken("the second name")?;
+    env.runtime.name_image(&env.image, name).await.or_broken("the second name again")?;
+    same("has_image by its second name", &env.runtime.has_image(name).await.or_broken("has_image")?, &true)?;
+    let missing = env.runtime.name_image("lab/there-is-no-such-image:1", name).await;
+    same("naming a missing image", &missing.map_err(|f| f.kind), &Err(Kind::NotFound))
+}
+
 pub(super) async fn missing_image_is_not_found(env: &ContractEnv) -> Kept {
     let image = "lab/there-is-no-such-image:1";
     let spec = PoolSpec { image: image.to_owned(), ..env.script(scripts::IDLE) };

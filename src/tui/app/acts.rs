@@ -8,7 +8,7 @@ use crate::tui::app::palette::Palette;
 use crate::tui::app::{App, Field, Mode, Pending, View};
 use crate::tui::effect::Effect;
 use crate::tui::kit::input::Input;
-use crate::tui::panes::rows::RowKey;
+use crate::tui::panes::rows::{Listed, RowKey};
 use crate::tui::panes::{PaneId, pools as pools_pane};
 use crate::tui::theme::{Depth, Role};
 use crate::tui::verbs::Act;
@@ -26,6 +26,7 @@ impl App {
             Act::Move(by) => self.step(i64::from(by)),
             Act::Half(by) => self.step(i64::from(by) * (self.page() / 2).max(1)),
             Act::Page(by) => self.step(i64::from(by) * self.page()),
+            Act::Side(by) => self.heat_move(0, i64::from(by)),
             Act::Top => self.step(i64::MIN / 2),
             Act::Bottom => self.step(i64::MAX / 2),
             Act::Focus(by) => return self.focus_next(by),
@@ -42,6 +43,9 @@ impl App {
             Act::Help => self.mode = Mode::Help(0),
             Act::Stage(by) => return self.stage_by(by),
             Act::SetTo => {
+                if self.staged.is_some() {
+                    return self.next_strategy();
+                }
                 if let Some((pool, want, _)) = self.chosen() {
                     self.mode = Mode::Dialog(Dialog::set_to(&pool, want, self.now));
                 }
@@ -55,12 +59,16 @@ impl App {
             Act::Yank => return self.yank(),
             Act::All => return self.goto(PaneId::AllOperations),
             Act::CancelOp => self.ask_cancel_op(),
-            Act::Order => {
-                let (order, name) = self.order.next();
-                self.order = order;
-                self.refresh();
-                self.say(format!("pools {name}"));
-            }
+            Act::OpenHost
+            | Act::Fold
+            | Act::Cordon
+            | Act::Drain
+            | Act::Undrain
+            | Act::GiveUp
+            | Act::Metric => return self.host_act(act),
+            Act::Why => return self.ask_why(),
+            Act::Order if self.top() == PaneId::Hosts => self.order_hosts(),
+            Act::Order => self.order_pools(),
             Act::Reload => return self.reload(),
             Act::Mouse => {
                 self.mouse = !self.mouse;
@@ -73,6 +81,13 @@ impl App {
             Act::Redraw => return vec![Effect::Redraw],
         }
         Vec::new()
+    }
+
+    fn order_pools(&mut self) {
+        let (order, name) = self.order.next();
+        self.order = order;
+        self.refresh();
+        self.say(format!("pools {name}"));
     }
 
     /// Lines of the list or text on top.
@@ -92,6 +107,10 @@ impl App {
             PaneId::Containers => drop(self.containers.step(by)),
             PaneId::Operations | PaneId::AllOperations => drop(self.operations.step(by)),
             PaneId::Hosts => drop(self.hosts.step(by)),
+            PaneId::OnHost => drop(self.fleet.on_host.step(by)),
+            PaneId::Sites => drop(self.fleet.sites.step(by)),
+            PaneId::Advice => drop(self.fleet.advice.step(by)),
+            PaneId::Heat => self.heat_move(by, 0),
             PaneId::Journal => drop(self.journal.step(by)),
             PaneId::Logs => {}
             PaneId::FullLogs | PaneId::Text => match self.views.last_mut() {
@@ -137,13 +156,20 @@ impl App {
         match pane {
             PaneId::Pools | PaneId::Containers | PaneId::Logs | PaneId::Operations => self.focus = pane,
             PaneId::Hosts => self.views.push(View::Hosts),
+            PaneId::Heat => self.views.extend([View::Hosts, View::Heat]),
+            PaneId::Sites => self.views.push(View::Sites),
+            PaneId::Advice => {
+                self.fleet.advised = None;
+                self.views.push(View::Advice);
+            }
             PaneId::AllOperations => self.views.push(View::Operations),
             PaneId::Journal => {
                 self.views.push(View::Journal);
                 effects.push(self.ask_journal());
             }
-            PaneId::FullLogs | PaneId::Text => {}
+            PaneId::FullLogs | PaneId::Text | PaneId::OnHost => {}
         }
+        self.refresh_fleet();
         effects
     }
 
@@ -218,7 +244,7 @@ impl App {
             return self.open_logs(LogTarget::Previous(pool, slot), name);
         }
         let key = match self.top() {
-            PaneId::Containers => self.containers.current().map(|i| i.key.clone()),
+            PaneId::Containers | PaneId::OnHost => self.at_hand().current().map(|i| i.key.clone()),
             _ => self.pool().cloned().map(RowKey::Pool),
         };
         match key {
@@ -232,7 +258,7 @@ impl App {
                 self.open_logs(LogTarget::Slot(pool, slot), name)
             }
             Some(RowKey::Container(host, id)) if !previous => {
-                let name = self.containers.current().map_or_else(String::new, |i| i.row.name.clone());
+                let name = self.at_hand().current().map_or_else(String::new, |i| i.row.name.clone());
                 self.open_logs(LogTarget::Container(host, id), name)
             }
             _ => {
@@ -243,7 +269,7 @@ impl App {
     }
 
     fn inspect(&mut self) -> Vec<Effect> {
-        let Some(row) = self.containers.current().map(|i| i.row.clone()) else { return Vec::new() };
+        let Some(row) = self.at_hand().current().map(|i| i.row.clone()) else { return Vec::new() };
         let (Some(host), Some(container)) = (row.host, row.container) else { return Vec::new() };
         let pending = Pending::Inspect(host.clone(), container.clone());
         self.say(format!("asking {host} about {}", row.name));
@@ -254,9 +280,10 @@ impl App {
     fn under_cursor(&self) -> Option<RowKey> {
         match self.top() {
             PaneId::Pools | PaneId::Logs => self.pools.cursor.at.clone(),
-            PaneId::Containers => self.containers.cursor.at.clone(),
+            PaneId::Containers | PaneId::OnHost => self.at_hand().cursor.at.clone(),
+            PaneId::Advice => self.fleet.advice.cursor.at.clone(),
             PaneId::Operations | PaneId::AllOperations => self.operations.cursor.at.clone(),
-            PaneId::Hosts => self.hosts.cursor.at.clone(),
+            PaneId::Hosts | PaneId::Heat | PaneId::Sites => self.host_or_site(),
             PaneId::Journal => self.journal.cursor.at.clone(),
             PaneId::FullLogs => None,
             PaneId::Text => match self.views.last() {
@@ -275,6 +302,8 @@ impl App {
             RowKey::Slot(pool, slot) => format!("{pool}.{slot}"),
             RowKey::Container(host, id) => format!("{} on {host}", id.short()),
             RowKey::Host(id) => id.to_string(),
+            RowKey::Site(name) => format!("site {name}"),
+            RowKey::Advice(_) => "Advice".to_owned(),
             RowKey::Op(id) => id.to_string(),
             RowKey::Entry(seq) => format!("line {seq} of the journal"),
         };
@@ -290,6 +319,16 @@ impl App {
             RowKey::Slot(pool, slot) => describe::slot(world, pool, *slot, now),
             RowKey::Container(host, id) => describe::container(world, host, id, now),
             RowKey::Host(id) => describe::host(world, id, now),
+            RowKey::Site(name) => describe::site(world, name, now),
+            RowKey::Advice(_) => match self.fleet.advice.all().iter().find(|a| a.key() == *key) {
+                Some(a) => vec![
+                    format!("risk: {} ({})", a.risk, a.severity.word()),
+                    format!("about: {}", a.subject),
+                    format!("evidence: {}", a.evidence),
+                    format!("command: {}", a.command),
+                ],
+                None => vec!["this risk is gone".to_owned()],
+            },
             RowKey::Op(id) => describe::operation(world, *id, now),
             RowKey::Group(..) => match self.pools.current() {
                 Some(pools_pane::Item::Group(g)) => {
@@ -316,7 +355,7 @@ impl App {
     }
 
     fn ask_shell(&mut self) {
-        let Some(row) = self.containers.current().map(|i| i.row.clone()) else { return };
+        let Some(row) = self.at_hand().current().map(|i| i.row.clone()) else { return };
         let (Some(host), Some(container)) = (row.host, row.container) else { return };
         let place = match self.settings.environment.as_str() {
             "" => String::new(),
@@ -376,7 +415,7 @@ impl App {
 
     fn yank(&mut self) -> Vec<Effect> {
         let command = match (&self.staged, self.views.last()) {
-            (Some(s), _) => ops::scale_command(&s.pool, s.to, None),
+            (Some(s), _) => s.command(),
             (None, Some(View::Logs(view))) => log_command(&view.target),
             (None, Some(View::Text(view))) => view.command.clone(),
             _ => self.under_cursor().map_or_else(|| self.view_command().to_owned(), |k| self.command_for(&k)),
@@ -388,7 +427,8 @@ impl App {
 
     fn view_command(&self) -> &'static str {
         match self.top() {
-            PaneId::Hosts => "longshore hosts",
+            PaneId::Hosts | PaneId::Heat | PaneId::Sites => "longshore hosts",
+            PaneId::Advice => "longshore advice",
             PaneId::Operations | PaneId::AllOperations => "longshore ops",
             PaneId::Journal => "longshore journal",
             _ => "longshore ps",
@@ -404,7 +444,15 @@ impl App {
             RowKey::Group(..) => "longshore ps --all".to_owned(),
             RowKey::Slot(pool, slot) => format!("longshore logs {pool}.{slot} --follow"),
             RowKey::Container(host, id) => format!("longshore inspect {host}:{}", id.short()),
-            RowKey::Host(_) => "longshore hosts".to_owned(),
+            RowKey::Host(id) => self.host_command(id),
+            RowKey::Site(name) if self.world.sites.get(name).is_some_and(|s| s.lost.is_some()) => {
+                format!("longshore hosts give-up --site {name}")
+            }
+            RowKey::Site(_) => "longshore sites".to_owned(),
+            RowKey::Advice(_) => match self.fleet.advice.all().iter().find(|a| a.key() == *key) {
+                Some(a) => a.command.clone(),
+                None => "longshore advice".to_owned(),
+            },
             RowKey::Op(id) => format!("longshore journal --op {}", id.0),
             RowKey::Entry(_) => "longshore journal".to_owned(),
         }

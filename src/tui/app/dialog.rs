@@ -30,6 +30,10 @@ pub enum Then {
     Send(Scale),
     /// Cancel an operation.
     CancelOp(OpId),
+    /// Send a command.
+    Do(Box<Command>),
+    /// Send a command once the name has been typed.
+    Typed(String, Box<Command>),
     /// Open a shell.
     Shell(HostId, ContainerId),
 }
@@ -187,6 +191,14 @@ impl App {
                 self.mode = Mode::Dialog(dialog);
             }
             Then::Send(scale) => return self.send(scale),
+            Then::Do(command) => return self.command(*command),
+            Then::Typed(name, command) => {
+                if typed.as_deref() == Some(name.as_str()) {
+                    return self.command(*command);
+                }
+                dialog.error = Some(format!("that is not {name}"));
+                self.mode = Mode::Dialog(dialog);
+            }
             Then::CancelOp(op) => {
                 let request = Request::Command(Command::Cancel { op });
                 return vec![self.ask(request, Pending::Command).1];

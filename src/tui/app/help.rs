@@ -5,7 +5,7 @@ use crate::tui::app::App;
 use crate::tui::kit::paint;
 use crate::tui::panes;
 use crate::tui::theme::Role;
-use crate::tui::verbs::{GLOBAL, HOME, Verb};
+use crate::tui::verbs::{self, HOME, Verb};
 
 impl App {
     /// The lines of help, each with its role.
@@ -19,7 +19,7 @@ impl App {
         if pane.home {
             self.verb_lines(&mut out, "Keys of the home screen", HOME, columns);
         }
-        self.verb_lines(&mut out, "Keys everywhere", GLOBAL, columns);
+        self.verb_lines(&mut out, "Keys everywhere", verbs::everywhere(pane), columns);
         out.push((String::new(), Role::Text));
         let practice =
             "`longshore demo` opens this console on a practice fleet: nothing real can break there.";
@@ -27,7 +27,13 @@ impl App {
         out
     }
 
-    fn verb_lines(&self, out: &mut Vec<(String, Role)>, title: &str, verbs: &[Verb], columns: usize) {
+    fn verb_lines(
+        &self,
+        out: &mut Vec<(String, Role)>,
+        title: &str,
+        verbs: impl IntoIterator<Item = &'static Verb>,
+        columns: usize,
+    ) {
         heading(out, title);
         for verb in verbs {
             let keys = if verb.keys.is_empty() { format!(":{}", verb.name) } else { verb.keys.join(" ") };

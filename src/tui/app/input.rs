@@ -44,8 +44,8 @@ impl App {
         let change = || self.settings.read_only.then(|| "this console is read-only (--read-only)".to_owned());
         let on_pool = || self.pool().is_none().then(|| "no pool of longshore is under the cursor".to_owned());
         let row =
-            || self.containers.current().is_none().then(|| "no container is under the cursor".to_owned());
-        let there = || match self.containers.current() {
+            || self.at_hand().current().is_none().then(|| "no container is under the cursor".to_owned());
+        let there = || match self.at_hand().current() {
             Some(item) if item.row.container.is_none() => Some("it has no container yet".to_owned()),
             _ => row(),
         };
@@ -63,6 +63,15 @@ impl App {
                         .to_owned(),
                 ),
             }),
+            When::OnSlot => match self.at_hand().current().map(|i| &i.key) {
+                Some(crate::tui::panes::rows::RowKey::Slot(..)) => None,
+                _ => Some("no container of a pool of longshore is under the cursor".to_owned()),
+            },
+            When::OnHostOrSite => {
+                self.host_or_site().is_none().then(|| "no host is under the cursor".to_owned())
+            }
+            When::ChangeHost => change().or_else(|| self.no_host(false)),
+            When::LostHost => change().or_else(|| self.no_host(true)),
             When::Staged => self.staged.is_none().then(|| "nothing is staged".to_owned()),
         }
     }
@@ -179,11 +188,23 @@ impl App {
                 text.clone_into(&mut self.hosts.filter);
                 self.hosts.settle(now, &user);
             }
+            PaneId::OnHost => {
+                text.clone_into(&mut self.fleet.on_host.filter);
+                self.fleet.on_host.settle(now, &user);
+            }
+            PaneId::Sites => {
+                text.clone_into(&mut self.fleet.sites.filter);
+                self.fleet.sites.settle(now, &user);
+            }
+            PaneId::Advice => {
+                text.clone_into(&mut self.fleet.advice.filter);
+                self.fleet.advice.settle(now, &user);
+            }
             PaneId::Journal => {
                 text.clone_into(&mut self.journal.filter);
                 self.journal.settle(now, &user);
             }
-            PaneId::Logs | PaneId::FullLogs | PaneId::Text => {}
+            PaneId::Logs | PaneId::FullLogs | PaneId::Text | PaneId::Heat => {}
         }
     }
 
@@ -194,8 +215,11 @@ impl App {
             PaneId::Containers => &self.containers.filter,
             PaneId::Operations | PaneId::AllOperations => &self.operations.filter,
             PaneId::Hosts => &self.hosts.filter,
+            PaneId::OnHost => &self.fleet.on_host.filter,
+            PaneId::Sites => &self.fleet.sites.filter,
+            PaneId::Advice => &self.fleet.advice.filter,
             PaneId::Journal => &self.journal.filter,
-            PaneId::Logs | PaneId::FullLogs | PaneId::Text => "",
+            PaneId::Logs | PaneId::FullLogs | PaneId::Text | PaneId::Heat => "",
         }
     }
 

@@ -2,6 +2,7 @@
 
 pub mod acts;
 pub mod dialog;
+pub mod fleet;
 pub mod help;
 pub mod input;
 pub mod palette;
@@ -19,6 +20,7 @@ use crate::model::journal::Entry;
 use crate::model::query::{Query, Request};
 use crate::model::world::World;
 use crate::tui::app::dialog::Dialog;
+use crate::tui::app::fleet::Fleet;
 use crate::tui::app::palette::Palette;
 use crate::tui::app::sparks::Sparks;
 use crate::tui::app::staged::{Scale, Staged};
@@ -31,10 +33,10 @@ use crate::tui::panes::rows::{Cx, RowKey, Rows};
 use crate::tui::panes::text::TextView;
 use crate::tui::panes::{PaneId, containers, pools as pools_pane};
 use crate::tui::theme::{Depth, Role, Theme};
-use crate::view::hosts::HostRow;
+use crate::view::hosts::Item as HostItem;
 use crate::view::ops::OpRow;
 use crate::view::units::Grade;
-use crate::view::{containers as container_rows, hosts, ops, pools};
+use crate::view::{containers as container_rows, ops, pools};
 
 /// A staged number is sent after this pause, unless the settings say otherwise.
 pub const PAUSE_MS: u64 = 800;
@@ -108,6 +110,14 @@ pub enum Field {
 pub enum View {
     /// Hosts.
     Hosts,
+    /// The containers of one host.
+    OnHost(HostId),
+    /// All hosts as cells.
+    Heat,
+    /// Sites.
+    Sites,
+    /// Risks.
+    Advice,
     /// All operations.
     Operations,
     /// The journal.
@@ -131,6 +141,8 @@ pub enum Pending {
     Command,
     /// The journal.
     Journal,
+    /// Why something is placed as it is: its name.
+    Why(String),
     /// A container's JSON.
     Inspect(HostId, ContainerId),
     /// Nothing is shown of the answer.
@@ -186,7 +198,9 @@ pub struct App {
     /// Rows of operations.
     pub operations: Rows<OpRow>,
     /// Rows of the hosts view.
-    pub hosts: Rows<HostRow>,
+    pub hosts: Rows<HostItem>,
+    /// What the views of many hosts keep.
+    pub fleet: Fleet,
     /// Rows of the journal view.
     pub journal: Rows<Entry>,
     /// Whether the journal is here.
@@ -198,7 +212,7 @@ pub struct App {
     /// The log of the home screen.
     pub tail: HomeTail,
     /// CPU of the last 15 minutes.
-    pub sparks: Sparks,
+    pub sparks: Sparks<PoolId>,
     /// How the pools are ordered.
     pub order: pools_pane::Order,
     /// The mouse is captured.
@@ -228,6 +242,7 @@ impl App {
             containers: Rows::default(),
             operations: Rows::default(),
             hosts: Rows::default(),
+            fleet: Fleet::default(),
             journal: Rows::default(),
             journal_state: Loaded::Waiting,
             staged: None,
@@ -273,12 +288,13 @@ impl App {
     fn new_world(&mut self, world: Arc<World>) -> Vec<Effect> {
         let at = world.at;
         self.world = world;
+        self.fleet_seen();
         self.refresh();
         let rows = self.pools.all().iter().filter_map(|i| match i {
-            pools_pane::Item::Pool(row) => Some(row.clone()),
+            pools_pane::Item::Pool(row) => Some((&row.id, &row.used)),
             pools_pane::Item::Group(_) => None,
         });
-        self.sparks.add(at, &rows.collect::<Vec<_>>());
+        self.sparks.add(at, rows);
         self.check_staged();
         Vec::new()
     }
@@ -299,7 +315,7 @@ impl App {
         self.pools.set(items, now, &user);
         self.totals = pools::totals(&world);
         self.operations.set(ops::rows(&world.operations, now), now, &user);
-        self.hosts.set(hosts::rows(&world, now), now, &user);
+        self.refresh_fleet();
         self.refresh_containers();
         let about = match self.views.last() {
             Some(View::Text(t)) if t.lives => t.about.clone(),
@@ -320,7 +336,7 @@ impl App {
                 let id = p.id.clone();
                 let item = |row: container_rows::ContainerRow| {
                     let slot = row.slot.unwrap_or_default();
-                    containers::Item { key: RowKey::Slot(id.clone(), slot), row }
+                    containers::Item { key: RowKey::Slot(id.clone(), slot), row, whose: None }
                 };
                 // What is not as it should be comes first: it must not hide below forty healthy ones.
                 let mut rows = container_rows::of_pool(&self.world, &p.id);
@@ -330,7 +346,7 @@ impl App {
             Some(pools_pane::Item::Group(g)) => {
                 let item = |row: container_rows::ContainerRow| {
                     let (host, id) = (row.host.clone()?, row.container.clone()?);
-                    Some(containers::Item { key: RowKey::Container(host, id), row })
+                    Some(containers::Item { key: RowKey::Container(host, id), row, whose: None })
                 };
                 container_rows::of_members(&self.world, &g.members).into_iter().filter_map(item).collect()
             }
@@ -376,6 +392,10 @@ impl App {
         match self.views.last() {
             None => self.focus,
             Some(View::Hosts) => PaneId::Hosts,
+            Some(View::OnHost(_)) => PaneId::OnHost,
+            Some(View::Heat) => PaneId::Heat,
+            Some(View::Sites) => PaneId::Sites,
+            Some(View::Advice) => PaneId::Advice,
             Some(View::Operations) => PaneId::AllOperations,
             Some(View::Journal) => PaneId::Journal,
             Some(View::Logs(_)) => PaneId::FullLogs,
@@ -403,6 +423,7 @@ impl App {
             now: self.now,
             theme: &self.theme,
             sparks: &self.sparks,
+            host_sparks: &self.fleet.sparks,
             staged: self.staged.as_ref(),
             user: &self.settings.user,
         }

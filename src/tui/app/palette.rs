@@ -8,7 +8,7 @@ use crate::tui::keys::Key;
 use crate::tui::kit::input::Input;
 use crate::tui::panes::rows::RowKey;
 use crate::tui::theme;
-use crate::tui::verbs::{Act, GLOBAL, HOME, Verb};
+use crate::tui::verbs::{self, Act, Verb};
 
 /// The palette.
 #[derive(Clone, Debug, Default)]
@@ -61,9 +61,7 @@ pub fn fuzzy(needle: &str, name: &str) -> Option<usize> {
 impl App {
     /// The verbs of the view on top: its own first.
     pub fn verbs(&self) -> Vec<&'static Verb> {
-        let pane = crate::tui::panes::pane(self.top());
-        let home: &[Verb] = if self.views.is_empty() { HOME } else { &[] };
-        pane.verbs.iter().chain(home).chain(GLOBAL).collect()
+        verbs::of(crate::tui::panes::pane(self.top())).collect()
     }
 
     /// The lines of the palette that fit what has been typed, the best first.

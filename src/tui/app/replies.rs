@@ -7,6 +7,7 @@ use crate::tui::app::dialog::Dialog;
 use crate::tui::app::{App, Loaded, Mode, Pending, View};
 use crate::tui::effect::Effect;
 use crate::tui::event::Ticket;
+use crate::tui::kit::paint;
 use crate::tui::panes::rows::RowKey;
 use crate::tui::panes::text::TextView;
 use crate::tui::theme::Role;
@@ -43,6 +44,18 @@ impl App {
                 let command = format!("longshore inspect {host}:{}", id.short());
                 let title = format!("{} on {host}, as the engine tells it", id.short());
                 self.show(title, None, command, pretty(&json));
+            }
+            (Pending::Why(name), Reply::Why(explanation)) => {
+                let command = format!("longshore why {name}");
+                self.foot = None;
+                let columns = usize::from(self.size.0).saturating_sub(4);
+                let lines = crate::view::why::lines(&explanation);
+                let lines = lines.iter().flat_map(|l| paint::wrap_indented(l, columns)).collect();
+                self.show(format!("Why {name}"), None, command, lines);
+            }
+            (Pending::Why(name), Reply::Refused(r)) => self.warn(format!("no reason for {name}: {r}"), None),
+            (Pending::Why(name), Reply::Failed(f)) => {
+                self.warn(format!("no reason for {name}: {f}"), f.hint.clone());
             }
             (_, Reply::Accepted(accepted)) => {
                 let op = accepted.op.map(|op| format!(" ({op})")).unwrap_or_default();

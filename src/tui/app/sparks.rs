@@ -1,20 +1,25 @@
-//! CPU of the last 15 minutes of each pool, kept by the console from the snapshots that it saw.
+//! CPU of the last 15 minutes of each pool or host, kept by the console from the snapshots that it saw.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::base::clock::Millis;
-use crate::base::ids::PoolId;
 use crate::tui::kit::bars;
-use crate::view::pools::PoolRow;
+use crate::view::pools::Used;
 
 /// Cells of a line.
 pub const CELLS: usize = 10;
 /// Time of one cell: ten make 15 minutes.
 pub const CELL_MS: i64 = 90_000;
 
-/// The history of all pools.
-#[derive(Clone, Debug, Default)]
-pub struct Sparks(BTreeMap<PoolId, VecDeque<Cell>>);
+/// The history of all pools, or of all hosts: at most [`CELLS`] cells each.
+#[derive(Clone, Debug)]
+pub struct Sparks<K>(BTreeMap<K, VecDeque<Cell>>);
+
+impl<K> Default for Sparks<K> {
+    fn default() -> Self {
+        Sparks(BTreeMap::new())
+    }
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Cell {
@@ -23,19 +28,25 @@ struct Cell {
     samples: u64,
 }
 
-impl Sparks {
-    /// Adds one snapshot's use.
-    pub fn add(&mut self, at: Millis, rows: &[PoolRow]) {
+impl<K: Ord + Clone> Sparks<K> {
+    /// Adds one snapshot's use: thousandths of a core.
+    pub fn add<'a>(&mut self, at: Millis, rows: impl Iterator<Item = (&'a K, &'a Used)>)
+    where
+        K: 'a,
+    {
         let bucket = at.0.div_euclid(CELL_MS);
         self.0.retain(|_, cells| cells.back().is_some_and(|c| bucket - c.bucket < 2 * CELLS as i64));
-        for row in rows.iter().filter(|r| r.used.measured > 0) {
-            let cells = self.0.entry(row.id.clone()).or_default();
+        for (key, used) in rows.filter(|(_, used)| used.measured > 0) {
+            if !self.0.contains_key(key) {
+                self.0.insert(key.clone(), VecDeque::new());
+            }
+            let Some(cells) = self.0.get_mut(key) else { continue };
             match cells.back_mut() {
                 Some(last) if last.bucket == bucket => {
-                    last.sum += row.used.cpu_milli;
+                    last.sum += used.cpu_milli;
                     last.samples += 1;
                 }
-                _ => cells.push_back(Cell { bucket, sum: row.used.cpu_milli, samples: 1 }),
+                _ => cells.push_back(Cell { bucket, sum: used.cpu_milli, samples: 1 }),
             }
             while cells.len() > CELLS {
                 cells.pop_front();
@@ -43,9 +54,9 @@ impl Sparks {
         }
     }
 
-    /// The line of a pool: its highest cell is full, unless it never used a tenth of a core.
-    pub fn line(&self, pool: &PoolId) -> String {
-        let Some(cells) = self.0.get(pool) else { return String::new() };
+    /// The line of one of them: its highest cell is full, unless it never used a tenth of a core.
+    pub fn line(&self, key: &K) -> String {
+        let Some(cells) = self.0.get(key) else { return String::new() };
         let Some(newest) = cells.back().map(|c| c.bucket) else { return String::new() };
         let oldest = newest - CELLS as i64 + 1;
         let value = |b: i64| cells.iter().find(|c| c.bucket == b).map(|c| c.sum / c.samples.max(1));

@@ -3,6 +3,7 @@
 use crate::base::clock::Millis;
 use crate::base::ids::{OpId, PoolId};
 use crate::model::command::{Busy, Change, Command, Refusal, RefusalKind};
+use crate::model::placement::Strategy;
 use crate::model::pool::REPLICAS_MAX;
 use crate::model::preview::Preview;
 use crate::model::query::{Query, Request};
@@ -10,6 +11,7 @@ use crate::tui::app::dialog::Dialog;
 use crate::tui::app::{App, Mode, Pending};
 use crate::tui::effect::Effect;
 use crate::tui::event::Ticket;
+use crate::view::ops;
 
 /// A number that was chosen and has not been sent.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +30,10 @@ pub struct Staged {
     pub undo: Option<OpId>,
     /// The question that is open: one at a time, the newest number is asked for when it is answered.
     pub asked: Option<Ticket>,
+    /// The strategy that was chosen for what it adds; `None` leaves it to the pool.
+    pub strategy: Option<Strategy>,
+    /// The strategy that the open question is about.
+    pub asked_by: Option<Strategy>,
     /// What it would do.
     pub preview: Option<Preview>,
     /// The preview cannot be had.
@@ -40,6 +46,12 @@ impl Staged {
         let fine = self.preview.as_ref().is_some_and(|p| p.unplaced == 0 && allows(p.refusal.as_ref()));
         let ready = fine || self.blind.is_some();
         ready.then(|| pause_ms.saturating_sub(now.since(self.at)))
+    }
+
+    /// The command line that does the same.
+    pub fn command(&self) -> String {
+        let by = self.strategy.map(|s| format!(" --strategy {s}")).unwrap_or_default();
+        format!("{}{by}", ops::scale_command(&self.pool, self.to, None))
     }
 }
 
@@ -63,6 +75,8 @@ pub struct Scale {
     pub busy: Busy,
     /// The name typed.
     pub confirm: Option<String>,
+    /// The strategy that was chosen for what it adds.
+    pub strategy: Option<Strategy>,
 }
 
 impl App {
@@ -89,25 +103,46 @@ impl App {
             self.say(format!("{pool} stays at {from}: nothing to send"));
             return Vec::new();
         }
-        let asked = self.staged.take().filter(|s| s.pool == pool).and_then(|s| s.asked);
-        let at = self.now;
-        self.staged = Some(Staged { pool, from, to, expect, at, undo, asked, preview: None, blind: None });
+        let before = self.staged.take().filter(|s| s.pool == pool);
+        let (asked, asked_by, strategy) =
+            before.map_or((None, None, None), |s| (s.asked, s.asked_by, s.strategy));
+        let (at, preview, blind) = (self.now, None, None);
+        self.staged =
+            Some(Staged { pool, from, to, expect, at, undo, asked, strategy, asked_by, preview, blind });
         self.ask_preview()
     }
 
     /// Asks what the staged number would do, unless a question is open already.
     fn ask_preview(&mut self) -> Vec<Effect> {
-        let Some((pool, to)) =
-            self.staged.as_ref().filter(|s| s.asked.is_none()).map(|s| (s.pool.clone(), s.to))
+        let Some(Staged { pool, to, strategy, .. }) = self.staged.as_ref().filter(|s| s.asked.is_none())
         else {
             return Vec::new();
         };
-        let query = Query::Preview { pool, change: Change::To(to), confirm: None, strategy: None };
+        let (pool, change, strategy) = (pool.clone(), Change::To(*to), *strategy);
+        let query = Query::Preview { pool, change, confirm: None, strategy };
         let (ticket, effect) = self.ask(Request::Query(query), Pending::Preview);
         if let Some(staged) = &mut self.staged {
-            staged.asked = Some(ticket);
+            (staged.asked, staged.asked_by) = (Some(ticket), strategy);
         }
         vec![effect]
+    }
+
+    /// Another strategy for what the staged number adds.
+    pub(crate) fn next_strategy(&mut self) -> Vec<Effect> {
+        let own =
+            self.chosen().and_then(|(id, ..)| self.world.pool(&id)).map(|v| v.pool.spec.placement.strategy);
+        let Some(staged) = &mut self.staged else { return Vec::new() };
+        if staged.to < staged.from || staged.undo.is_some() {
+            self.say("a strategy counts only for containers that are added");
+            return Vec::new();
+        }
+        let next = match staged.strategy.or(own).unwrap_or(Strategy::Spread) {
+            Strategy::Spread => Strategy::Binpack,
+            Strategy::Binpack => Strategy::Random,
+            Strategy::Random => Strategy::Spread,
+        };
+        (staged.strategy, staged.preview, staged.blind, staged.at) = (Some(next), None, None, self.now);
+        self.ask_preview()
     }
 
     /// The managed pool under the cursor: id, number wanted, version.
@@ -123,6 +158,9 @@ impl App {
             return Vec::new();
         };
         staged.asked = None;
+        if staged.asked_by != staged.strategy {
+            return self.ask_preview();
+        }
         match answer {
             Ok(p) if p.pool == staged.pool && p.to == staged.to && p.version == staged.expect => {
                 staged.preview = Some(p);
@@ -198,8 +236,8 @@ impl App {
             _ if staged.preview.is_none() && (staged.to == 0 || protect) => Some(staged.pool.to_string()),
             _ => None,
         };
-        let Staged { pool, from, to, expect, .. } = staged;
-        let scale = Scale { pool, from, to, expect, busy: Busy::Refuse, confirm: None };
+        let Staged { pool, from, to, expect, strategy, .. } = staged;
+        let scale = Scale { pool, from, to, expect, busy: Busy::Refuse, confirm: None, strategy };
         match name {
             Some(name) => {
                 self.mode = Mode::Dialog(Dialog::name(scale, name, &self.settings.environment, self.now));
@@ -218,7 +256,7 @@ impl App {
             expect: Some(scale.expect),
             busy: scale.busy,
             confirm: scale.confirm.clone(),
-            strategy: None,
+            strategy: scale.strategy,
         };
         vec![self.ask(Request::Command(command), Pending::Scale(scale)).1]
     }

@@ -102,6 +102,20 @@ pub fn empty(app: &App, pane: PaneId) -> Option<Vec<String>> {
         }
         PaneId::Hosts if app.hosts.count() == 0 => filtered(&app.hosts.filter)
             .or_else(|| Some(vec!["No hosts. Add one: longshore hosts add NAME ADDRESS".to_owned()])),
+        PaneId::OnHost if app.fleet.on_host.count() == 0 => filtered(&app.fleet.on_host.filter)
+            .or_else(|| Some(vec!["Nothing is on this host, as it was last listed.".to_owned()])),
+        PaneId::Heat if app.fleet.heat.is_empty() => {
+            Some(vec!["No hosts. Add one: longshore hosts add NAME ADDRESS".to_owned()])
+        }
+        PaneId::Sites if app.fleet.sites.count() == 0 => filtered(&app.fleet.sites.filter).or_else(|| {
+            Some(vec![
+                "No host names a site.".to_owned(),
+                "Say where a host stands: longshore hosts label HOST --site SITE".to_owned(),
+            ])
+        }),
+        PaneId::Advice if app.fleet.advice.count() == 0 => {
+            filtered(&app.fleet.advice.filter).or_else(|| Some(vec!["No risk was found.".to_owned()]))
+        }
         PaneId::Logs if app.tail.buf.is_empty() => Some(vec![match (app.pool(), app.tail.buf.ended) {
             (None, _) => "Not a pool of longshore: choose one of its containers and press l.".to_owned(),
             (Some(_), true) => "The log has ended without a line.".to_owned(),

@@ -24,6 +24,7 @@ pub fn lines(app: &App, columns: usize) -> Vec<(String, Role)> {
             out.extend(paint::wrap(&line, columns).into_iter().take(2).map(|l| (l, role)));
         }
         out.truncate(PREVIEW_LINES);
+        out.extend(app.foot.as_ref().map(|foot| (foot.text.clone(), foot.role)));
         out.push((keys_of_staged(app, staged), Role::Staged));
         return out;
     }
@@ -77,7 +78,13 @@ fn keys(app: &App, buf: &mut Buffer, area: Rect, y: u16) {
 
 fn keys_of_staged(app: &App, staged: &Staged) -> String {
     let what = if staged.undo.is_some() { "undo " } else { "" };
-    let head = format!("{what}{} {}→{}", staged.pool, staged.from, staged.to);
+    let by = staged.strategy.map(|s| format!(" by {s}")).unwrap_or_default();
+    let by = if staged.to > staged.from && staged.undo.is_none() {
+        format!("{by} (s: other strategy)")
+    } else {
+        by
+    };
+    let head = format!("{what}{} {}→{}{by}", staged.pool, staged.from, staged.to);
     if let Some(why) = app.stale(&staged.pool) {
         return format!("{head} · {why} · Enter sends it all the same · Esc drops it");
     }
@@ -112,7 +119,7 @@ fn preview_lines(p: &Preview) -> Vec<(String, Role)> {
         };
         let eta = p.eta_ms.map(|ms| format!(" · about {}", text::age(ms.max(1000)))).unwrap_or_default();
         let places: Vec<String> = p.places.iter().map(place).collect();
-        out.push((format!("new: {}{eta}", places.join(", ")), Role::Text));
+        out.push((format!("new, by {}: {}{eta}", p.strategy, places.join(", ")), Role::Text));
     }
     if !p.removals.is_empty() {
         let leave = |l: &crate::model::preview::Leaving| {

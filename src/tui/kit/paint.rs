@@ -102,6 +102,17 @@ pub fn wrap(line: &str, columns: usize) -> Vec<String> {
     out
 }
 
+/// [`wrap`] for text whose lines are indented: what is broken stands two columns further in.
+pub fn wrap_indented(line: &str, columns: usize) -> Vec<String> {
+    if text::width(line) <= columns {
+        return vec![line.to_owned()];
+    }
+    let rest = line.trim_start_matches(' ');
+    let indent = " ".repeat((line.len() - rest.len()).min(columns / 2));
+    let parts = wrap(rest, columns.saturating_sub(indent.len() + 2)).into_iter();
+    parts.enumerate().map(|(i, part)| format!("{indent}{}{part}", if i > 0 { "  " } else { "" })).collect()
+}
+
 /// The byte at which text has filled `columns`; at least one character, so that breaking makes headway.
 pub fn cut_at(word: &str, columns: usize) -> usize {
     use unicode_segmentation::UnicodeSegmentation;
@@ -125,5 +136,6 @@ mod tests {
         assert_eq!(wrap("no host has two free cpu", 10), ["no host", "has two", "free cpu"]);
         assert_eq!(wrap("abcdefghij", 4), ["abcd", "efgh", "ij"]);
         assert_eq!(wrap("中文中文", 3), ["中", "文", "中", "文"]);
+        assert_eq!(wrap_indented("  no host has two", 11), ["  no host", "    has two"]);
     }
 }

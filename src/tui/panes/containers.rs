@@ -21,6 +21,17 @@ pub const PANE: Pane = Pane {
     home: true,
 };
 
+/// What the tables say of the view of one host's containers.
+pub const HOST_PANE: Pane = Pane {
+    id: PaneId::OnHost,
+    title: "Containers of a host",
+    doc: "Everything that runs on one host, as it was last listed: instances of your pools by pool and slot, and what others \
+          made there, which is shown and never touched.",
+    columns: HOST_COLUMNS,
+    home: false,
+    ..PANE
+};
+
 const VERBS: &[Verb] = &[
     verb("open", &["Enter", "d"], When::OnContainer, Act::Describe, "all that is known of it"),
     verb("logs", &["l"], When::OnContainer, Act::Logs, "its log, on the whole screen"),
@@ -32,6 +43,7 @@ const VERBS: &[Verb] = &[
         "the log of the container that it replaced",
     ),
     verb("inspect", &["i"], When::HasContainer, Act::Inspect, "the engine's own JSON"),
+    verb("why", &["w"], When::OnSlot, Act::Why, "why it is where it is, or nowhere"),
     verb("shell", &["x"], When::EnterContainer, Act::Shell, "a shell inside it"),
     verb(
         "copy command",
@@ -53,6 +65,16 @@ pub const COLUMNS: &[Column] = &[
     right("MEM", 5, 5, "memory in use"),
 ];
 
+/// The columns of the view of one host's containers.
+pub const HOST_COLUMNS: &[Column] = &[
+    rest("CONTAINER", 16, "pool and slot, or the engine's name for it"),
+    left("WHOSE", 14, 2, "ours, or what made it"),
+    left("STATE", 11, 0, "what it does"),
+    right("AGE", 4, 3, "since it was made"),
+    right("CPU", 4, 4, "cores in use"),
+    right("MEM", 5, 5, "memory in use"),
+];
+
 /// A row of the pane.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Item {
@@ -60,6 +82,8 @@ pub struct Item {
     pub key: RowKey,
     /// What it says.
     pub row: ContainerRow,
+    /// Whose it is, where that is told instead of its host.
+    pub whose: Option<String>,
 }
 
 impl Listed for Item {
@@ -69,7 +93,7 @@ impl Listed for Item {
 
     fn words(&self) -> String {
         let host = self.row.host.as_ref().map_or("", |h| h.as_str());
-        format!("{} {host} {}", self.row.name, self.row.state)
+        format!("{} {host} {} {}", self.row.name, self.row.state, self.whose.as_deref().unwrap_or(""))
     }
 
     fn line(&self, cx: &Cx<'_>, cursor: bool) -> Line {
@@ -78,7 +102,12 @@ impl Listed for Item {
         let age = row.created.map_or_else(|| "-".to_owned(), |at| units::age(cx.now.since(at)));
         let mut cells = vec![
             (row.name.clone(), plain),
-            (row.host.as_ref().map_or("-", |h| h.as_str()).to_owned(), Role::Dim),
+            (
+                self.whose
+                    .clone()
+                    .unwrap_or_else(|| row.host.as_ref().map_or("-", |h| h.as_str()).to_owned()),
+                Role::Dim,
+            ),
             (row.state.clone(), rows::role(row.grade)),
             (age, Role::Dim),
             (row.cpu_milli.map_or_else(|| "-".to_owned(), units::cores), plain),

@@ -1,12 +1,15 @@
 //! The views of the console, one file each, and the table of them from which help, palette and tests are made.
 
+pub mod advice;
 pub mod containers;
+pub mod heat;
 pub mod hosts;
 pub mod journal;
 pub mod logs;
 pub mod operations;
 pub mod pools;
 pub mod rows;
+pub mod sites;
 pub mod text;
 
 use crate::tui::kit::table::Column;
@@ -25,6 +28,14 @@ pub enum PaneId {
     Operations,
     /// All hosts.
     Hosts,
+    /// The containers of one host.
+    OnHost,
+    /// All hosts as cells.
+    Heat,
+    /// Sites.
+    Sites,
+    /// Risks.
+    Advice,
     /// All operations.
     AllOperations,
     /// The journal.
@@ -61,6 +72,10 @@ pub const ALL: &[Pane] = &[
     logs::HOME_PANE,
     operations::HOME_PANE,
     hosts::PANE,
+    containers::HOST_PANE,
+    heat::PANE,
+    sites::PANE,
+    advice::PANE,
     operations::PANE,
     journal::PANE,
     logs::PANE,
@@ -84,4 +99,6 @@ pub const STATES: &[(&str, &str)] = &[
     ("back-off", "ended, and is replaced after a pause"),
     ("finished", "ended for good, as its restart policy says"),
     ("host lost", "last seen on a host that does not answer: it may well run on"),
+    ("waiting for its host", "its host is lost, and its pool's rule is that it waits for that host"),
+    ("moving", "serves until its successor on another host does"),
 ];

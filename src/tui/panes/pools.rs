@@ -32,6 +32,7 @@ const VERBS: &[Verb] = &[
     verb("undo", &["u"], When::ChangePool, Act::Undo, "take back the last scale of this pool"),
     verb("logs", &["l"], When::Always, Act::Logs, "logs of all its containers, on the whole screen"),
     verb("open", &["Enter"], When::Always, Act::Open, "its containers; sends what is staged"),
+    verb("why", &["w"], When::OnPool, Act::Why, "where one more of it would go, or why a slot waits"),
     verb("describe", &["d"], When::Always, Act::Describe, "all that is known of it"),
     verb(
         "copy command",
@@ -61,7 +62,7 @@ const WORDS: &[(&str, &str)] = &[
     ("!", "a problem: the line beneath says what it is"),
     ("~", "on its way to what is wanted"),
     ("?", "some of it is on hosts that do not answer"),
-    ("staged", "a number that you chose and that has not been sent yet"),
+    ("staged", "a number that you chose and that has not been sent yet; s then takes another strategy"),
     ("not ours", "made by Compose, Swarm, another install or by hand: read-only here"),
 ];
 

@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use crate::base::clock::Millis;
-use crate::base::ids::{ContainerId, HostId, OpId, PoolId, Slot};
+use crate::base::ids::{ContainerId, HostId, OpId, PoolId, SiteName, Slot};
 use crate::model::world::World;
 use crate::tui::app::sparks::Sparks;
 use crate::tui::app::staged::Staged;
@@ -31,6 +31,10 @@ pub enum RowKey {
     Container(HostId, ContainerId),
     /// A host.
     Host(HostId),
+    /// A site.
+    Site(SiteName),
+    /// A risk.
+    Advice(String),
     /// An operation.
     Op(OpId),
     /// A line of the journal.
@@ -46,8 +50,10 @@ pub struct Cx<'a> {
     pub now: Millis,
     /// The theme.
     pub theme: &'a Theme,
-    /// CPU of the last 15 minutes.
-    pub sparks: &'a Sparks,
+    /// CPU of the last 15 minutes of each pool.
+    pub sparks: &'a Sparks<PoolId>,
+    /// The same of each host.
+    pub host_sparks: &'a Sparks<HostId>,
     /// The staged number.
     pub staged: Option<&'a Staged>,
     /// Who sits here.

@@ -1,0 +1,374 @@
+//! Choosing for many containers of one pool: what was worked out for one is kept for the next.
+//!
+//! Hosts are ranked like in Swarm's scheduler (orchestration research 4.5): a tree of domains, in each the branch with the
+//! fewest of the pool, then the host with the fewest, then the best score. Constraints and fixed scores are worked out once
+//! for hosts that are equal (a class); inside a class hosts lie in order of fullness, and a bounded number of them that fit
+//! are scored (Nomad's limit, 4.4). So a choice does not look at every host, yet "none" is said only when all were tried.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+
+use crate::model::host::HostView;
+use crate::model::placement::{Attribute, Strategy};
+use crate::plan::place::books::{Books, Node, Order, number};
+use crate::plan::place::constraint::value;
+use crate::plan::place::refuse::{self, fits};
+use crate::plan::place::score::{self, Strongest};
+use crate::plan::place::terms::Terms;
+
+/// Hosts of one class that are scored for one choice, at most.
+const SCORED: usize = 8;
+
+/// How good a candidate is, the least first: containers of the pool on it, score, tie. A class that was not looked at yet
+/// has a key that none of its hosts can beat, and no host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key {
+    pub of_pool: u32,
+    badness: u64,
+    tie: u64,
+    order: u64,
+    pub host: Option<u32>,
+}
+
+/// A class of hosts as this pool sees it.
+pub(super) struct Member {
+    pub branch: usize,
+    /// Nothing that all of its hosts share refuses the pool.
+    pub open: bool,
+    /// Scores that all of its hosts share.
+    fixed: f64,
+    after: (f64, f64),
+    tie: u64,
+    key: Option<Key>,
+    /// Hosts without the pool before this place were tried and do not fit.
+    from: Option<Order>,
+    /// All hosts without the pool were tried.
+    tried: bool,
+    /// Hosts that hold some of the pool, by how many.
+    holders: BTreeSet<(u32, Order)>,
+}
+
+/// One combination of domains.
+pub(super) struct Branch {
+    /// The places of its counts, the outermost first.
+    pub path: Vec<usize>,
+    pub queue: BTreeSet<(Key, u32)>,
+}
+
+/// What is kept from one choice to the next.
+pub(super) struct Batch {
+    pub terms: Terms,
+    /// Why no host takes it, once that has been found out.
+    pub failure: Option<String>,
+    pub members: Vec<Member>,
+    pub branches: Vec<Branch>,
+    /// Containers of the pool by domain, with the domain that it lies in.
+    pub counts: Vec<(usize, u32)>,
+    /// Hosts that must not be chosen now.
+    pub skip: [Option<u32>; 2],
+    /// The image is somewhere.
+    pub image: bool,
+    /// The strongest hosts, for comparison.
+    pub strongest: Strongest,
+}
+
+/// What a host was before it was counted anew.
+pub(super) struct Before {
+    pub order: Order,
+    pub of_pool: u32,
+}
+
+impl Batch {
+    pub fn new(books: &Books, terms: Terms) -> Batch {
+        let strongest = strongest(books);
+        let image = books.images.contains_key(&terms.image);
+        let mut batch = Batch {
+            terms,
+            failure: None,
+            members: Vec::with_capacity(books.classes.len()),
+            branches: Vec::new(),
+            counts: Vec::new(),
+            skip: [None; 2],
+            image,
+            strongest,
+        };
+        let levels = batch.levels(books);
+        let (mut domains, mut paths) = (BTreeMap::new(), BTreeMap::new());
+        for class in &books.classes {
+            // A class without hosts is no domain.
+            let levels = if class.hosts > 0 { &levels[..] } else { &[] };
+            let path = batch.path(levels, &class.sample, &mut domains);
+            let branch = *paths.entry(path.clone()).or_insert_with(|| {
+                batch.branches.push(Branch { path, queue: BTreeSet::new() });
+                batch.branches.len() - 1
+            });
+            let terms = &batch.terms;
+            let check = refuse::of_class(books, terms, &class.sample, &mut |_| ControlFlow::Break(()));
+            let strength = score::strength(&class.sample.facts, &class.sample.record, &strongest);
+            batch.members.push(Member {
+                branch,
+                open: class.hosts > 0 && check.is_continue(),
+                fixed: wish(terms, &class.sample).unwrap_or(0.0) + score::class_fit(terms.core, strength),
+                after: score::after(&class.sample.capacity(), &terms.shape.need),
+                tie: score::mix(terms.hash ^ class.hash),
+                key: None,
+                from: None,
+                tried: false,
+                holders: BTreeSet::new(),
+            });
+        }
+        batch.count_holders(books);
+        for class in 0..number(books.classes.len()) {
+            batch.requeue(books, class);
+        }
+        batch
+    }
+
+    /// The attributes whose values it is spread over: sites first, if there are several (only when it is to be spread).
+    fn levels(&self, books: &Books) -> Vec<Attribute> {
+        let ready = books.classes.iter().filter(|c| !c.ready.is_empty());
+        let sites: BTreeSet<Option<u32>> = ready.map(|c| c.site).collect();
+        let by_site = self.terms.strategy == Strategy::Spread && sites.len() > 1;
+        let mut levels: Vec<Attribute> = Vec::new();
+        for attribute in by_site.then_some(&Attribute::Site).into_iter().chain(&self.terms.spread) {
+            if !levels.contains(attribute) {
+                levels.push(attribute.clone());
+            }
+        }
+        levels
+    }
+
+    fn path(
+        &mut self,
+        levels: &[Attribute],
+        host: &HostView,
+        domains: &mut BTreeMap<(usize, Option<String>), usize>,
+    ) -> Vec<usize> {
+        let mut within = usize::MAX;
+        let mut path = Vec::with_capacity(levels.len());
+        for attribute in levels {
+            let here = value(attribute, host).map(std::borrow::Cow::into_owned);
+            within = *domains.entry((within, here)).or_insert_with(|| {
+                self.counts.push((within, 0));
+                self.counts.len() - 1
+            });
+            path.push(within);
+        }
+        path
+    }
+
+    fn count_holders(&mut self, books: &Books) {
+        let Some(pool) = books.pools.get(self.terms.pool as usize) else { return };
+        for (host, times) in &pool.on {
+            let node = books.node(*host);
+            if node.view.is_none() {
+                continue;
+            }
+            self.add(node.class, *times, true);
+            if node.ready && self.terms.by_host {
+                let order = self.walk(node.order(*host));
+                self.members[node.class as usize].holders.insert((*times, order));
+            }
+        }
+    }
+
+    fn add(&mut self, class: u32, times: u32, more: bool) {
+        let branch = self.members[class as usize].branch;
+        for at in &self.branches[branch].path {
+            let count = &mut self.counts[*at].1;
+            *count = if more { *count + times } else { count.saturating_sub(times) };
+        }
+    }
+
+    /// A host's place in the order in which this strategy looks at them: the emptiest first, or the fullest.
+    fn walk(&self, order: Order) -> Order {
+        // Turned round twice it is what it was.
+        if self.terms.strategy == Strategy::Binpack { order } else { (!order.0, !order.1, !order.2) }
+    }
+
+    /// A host has been counted anew.
+    pub fn touch(&mut self, books: &Books, pool: u32, host: u32, before: &Before) {
+        self.failure = None;
+        let node = books.node(host);
+        if node.view.is_none() {
+            return;
+        }
+        let (old, now) = (before.of_pool, books.of_pool(self.terms.pool, host));
+        if pool == self.terms.pool && old != now {
+            self.add(node.class, old.abs_diff(now), now > old);
+        }
+        if !node.ready {
+            return;
+        }
+        let (was, order) = (self.walk(before.order), self.walk(node.order(host)));
+        let by_host = self.terms.by_host;
+        let member = &mut self.members[node.class as usize];
+        member.holders.remove(&(old, was));
+        if by_host && now > 0 {
+            member.holders.insert((now, order));
+        } else {
+            member.tried = false;
+            member.from = member.from.map(|from| from.min(order));
+        }
+        self.requeue(books, node.class);
+        let site = books.class(node.class).site;
+        if site.and_then(|s| books.sites.get(&books.site_books[s as usize].name)).is_some() {
+            let closed = |(at, m): (usize, &Member)| (m.open && m.key.is_none()).then_some(number(at));
+            let closed: Vec<u32> = self.members.iter().enumerate().filter_map(closed).collect();
+            closed.into_iter().for_each(|class| self.requeue(books, class));
+        }
+    }
+
+    /// Puts a class back where its best host may be at best.
+    pub fn requeue(&mut self, books: &Books, class: u32) {
+        let key = self.bound(books, class);
+        self.set_key(class, key);
+    }
+
+    fn set_key(&mut self, class: u32, key: Option<Key>) {
+        let member = &mut self.members[class as usize];
+        let queue = &mut self.branches[member.branch].queue;
+        if let Some(old) = member.key {
+            queue.remove(&(old, class));
+        }
+        if let Some(new) = key {
+            queue.insert((new, class));
+        }
+        member.key = key;
+    }
+
+    fn bound(&self, books: &Books, class: u32) -> Option<Key> {
+        let (member, hosts) = (&self.members[class as usize], &books.class(class).ready);
+        if !member.open || hosts.is_empty() {
+            return None;
+        }
+        let first = match self.terms.strategy {
+            Strategy::Binpack => hosts.first(),
+            Strategy::Spread | Strategy::Random => hosts.last(),
+        };
+        let (of_pool, order) = if !member.tried && hosts.len() > member.holders.len() {
+            (0, member.from.or_else(|| first.map(|o| self.walk(*o)))?)
+        } else {
+            *member.holders.first()?
+        };
+        let sum = score::from_bits(self.walk(order).0);
+        let best = score::best_fullness(self.terms.strategy, sum, member.after);
+        let total = best + member.fixed + f64::from(u8::from(self.image));
+        Some(Key { of_pool, badness: score::bits(-total), tie: member.tie, order: 0, host: None })
+    }
+
+    pub fn key_of(&self, of_pool: u32, node: &Node, member: &Member, ix: u32) -> Key {
+        let (a, b) = member.after;
+        let fullness = score::fullness(self.terms.strategy, node.free.0 * a + node.free.1 * b);
+        let image = if self.image && self.has_image(node) { 1.0 } else { 0.0 };
+        let total = fullness + member.fixed + image;
+        Key {
+            of_pool,
+            badness: score::bits(-total),
+            tie: member.tie,
+            order: self.walk(node.order(ix)).1,
+            host: Some(ix),
+        }
+    }
+
+    pub fn has_image(&self, node: &Node) -> bool {
+        let images = node.view.as_ref().and_then(|v| v.images.as_ref());
+        images.is_some_and(|i| i.contains_key(&self.terms.image))
+    }
+
+    /// Looks for the best host of a class.
+    pub fn look(&mut self, books: &Books, class: u32) {
+        let key = if books.site_full(books.class(class).site).is_some() {
+            None
+        } else {
+            self.without_pool(books, class).or_else(|| self.with_pool(books, class))
+        };
+        self.set_key(class, key);
+    }
+
+    /// The best of the hosts that hold none of the pool (of all, when that does not count).
+    fn without_pool(&mut self, books: &Books, class: u32) -> Option<Key> {
+        let (member, hosts) = (&self.members[class as usize], &books.class(class).ready);
+        if member.tried || hosts.len() == member.holders.len() {
+            return None;
+        }
+        let start = member.from.map(|from| self.walk(from));
+        let walk: Box<dyn Iterator<Item = &Order>> = match (self.terms.strategy, start) {
+            (Strategy::Binpack, Some(start)) => Box::new(hosts.range(start..)),
+            (Strategy::Binpack, None) => Box::new(hosts.iter()),
+            (_, Some(start)) => Box::new(hosts.range(..=start).rev()),
+            (_, None) => Box::new(hosts.iter().rev()),
+        };
+        let (mut best, mut found, mut from, mut skipped) = (None, 0, None, false);
+        for order in walk {
+            let ix = order.2;
+            if self.terms.by_host && books.of_pool(self.terms.pool, ix) > 0 {
+                continue;
+            }
+            let skip = self.skip.contains(&Some(ix));
+            if !skip && !fits(books, &self.terms, ix) {
+                continue;
+            }
+            from = from.or(Some(self.walk(*order)));
+            skipped |= skip;
+            if skip {
+                continue;
+            }
+            let key = self.key_of(0, books.node(ix), member, ix);
+            best = best.into_iter().chain([key]).min();
+            found += 1;
+            if found == SCORED {
+                break;
+            }
+        }
+        let member = &mut self.members[class as usize];
+        member.tried = best.is_none() && !skipped;
+        member.from = from.or(Some((u64::MAX, u64::MAX, u32::MAX)));
+        best
+    }
+
+    /// The best of those that hold the fewest.
+    fn with_pool(&mut self, books: &Books, class: u32) -> Option<Key> {
+        let member = &self.members[class as usize];
+        let (mut best, mut found, mut full): (Option<Key>, usize, Vec<(u32, Order)>) = (None, 0, Vec::new());
+        for holder in &member.holders {
+            let (times, order) = *holder;
+            let ix = self.walk(order).2;
+            if best.is_some_and(|b| b.of_pool < times) || found == SCORED {
+                break;
+            }
+            if self.skip.contains(&Some(ix)) {
+                continue;
+            }
+            if !fits(books, &self.terms, ix) {
+                full.push(*holder);
+                continue;
+            }
+            let key = self.key_of(times, books.node(ix), member, ix);
+            best = best.into_iter().chain([key]).min();
+            found += 1;
+        }
+        let member = &mut self.members[class as usize];
+        for holder in full {
+            member.holders.remove(&holder);
+        }
+        best
+    }
+}
+
+fn strongest(books: &Books) -> Strongest {
+    let mut out = Strongest::default();
+    for class in books.classes.iter().filter(|c| c.hosts > 0) {
+        out.cpus = out.cpus.max(class.sample.facts.cpus);
+        out.memory = out.memory.max(class.sample.facts.memory);
+        out.newest = out.newest.max(class.sample.record.in_service.map(|at| at.0));
+    }
+    out
+}
+
+/// Nomad's affinity score: the weights of the wishes that come true, by all weights. `None` without wishes.
+pub(super) fn wish(terms: &Terms, host: &HostView) -> Option<f64> {
+    let all: i32 = terms.wishes.iter().map(|(_, weight)| weight.abs()).sum();
+    let met: i32 = terms.wishes.iter().filter(|(test, _)| test.holds(host)).map(|(_, weight)| weight).sum();
+    (all > 0).then(|| f64::from(met) / f64::from(all))
+}
