@@ -82,7 +82,12 @@ fn three_engines_spread_survive_a_loss_and_are_drained() {
     join(&site, &fleet);
     let file = site.file("feed.yml", FILE);
     site.run(&["up", &file, "--wait=60"]).expect(0, &["done"]);
-    assert_eq!((counts(&fleet, "web"), counts(&fleet, "db")), (vec![2, 2, 2], vec![1, 1, 1]), "spread");
+    let said = (site.run(&["hosts"]), site.run(&["why", "feed/web.4"]));
+    assert_eq!(
+        (counts(&fleet, "web"), counts(&fleet, "db")),
+        (vec![2, 2, 2], vec![1, 1, 1]),
+        "spread: {said:#?}"
+    );
 
     a_host_that_hangs_changes_nothing_elsewhere(&site, &mut fleet);
     a_dead_host_is_replaced_by_policy_and_returns(&site, &mut fleet);

@@ -7,7 +7,7 @@ use crate::cli::cx::{Cx, Done, Stop, listing_status};
 use crate::model::command::Target;
 use crate::model::container::{Container, Owner, State};
 use crate::model::host::{HostView, Seen};
-use crate::model::world::{PoolView, World};
+use crate::model::world::{PoolView, SlotStatus, World};
 use crate::view::json::{ContainerRecord, PoolRecord, health_word, owner_of};
 use crate::view::table::{Side, Table};
 
@@ -217,6 +217,7 @@ fn container_cells(host: &HostView, c: &Container, world: &World, now: Millis) -
     let (owner, owner_name) = owner_of(c, world);
     let state = match (c.state, c.exit) {
         (State::Exited, Some(status)) => format!("exited ({status})"),
+        _ if !host.is_live() && awaits_host(c, world) => SlotStatus::AwaitingHost.word().to_owned(),
         // What a silent host said last is not what is.
         (state, _) if !host.is_live() => format!("{}?", state.word()),
         (state, _) => state.word().to_owned(),
@@ -237,6 +238,15 @@ fn container_cells(host: &HostView, c: &Container, world: &World, now: Millis) -
         c.image.to_string(),
         owner_name.map_or_else(|| owner.to_owned(), |name| format!("{owner} {name}")),
     ]
+}
+
+/// True for a container that its pool's rule ties to a host that is lost.
+fn awaits_host(c: &Container, world: &World) -> bool {
+    let Owner::Longshore(tag) = &c.owner else { return false };
+    let slots = world.pool(&tag.pool).map_or(&[][..], |view| view.slots.as_slice());
+    slots.iter().any(|s| {
+        s.slot == tag.slot && s.status == SlotStatus::AwaitingHost && s.container.as_ref() == Some(&c.id)
+    })
 }
 
 /// How old the view of a host is, in a word.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::base::ids::{HostId, PoolId};
+use crate::base::ids::{HostId, PoolId, SiteName};
 use crate::model::command::Target;
 use crate::model::desired::Desired;
 use crate::model::host::HostView;
@@ -18,6 +18,9 @@ use crate::plan::place::{Ask, Room};
 
 /// How far a host may be from the mean before it gives or takes.
 const BAND: f64 = 0.1;
+
+/// Where all of a pool may be together.
+const ONE_HOST: &str = "on one host";
 
 /// Hosts that a container of a full host is tried on.
 const TARGETS: usize = 4;
@@ -33,6 +36,7 @@ const ROUNDS: u32 = 8;
 
 struct Work<'a> {
     desired: &'a Desired,
+    hosts: &'a BTreeMap<HostId, Arc<HostView>>,
     target: Option<&'a Target>,
     room: &'a mut Room,
     limit: usize,
@@ -49,7 +53,7 @@ pub fn propose(
     limit: u32,
 ) -> Proposal {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let mut work = Work { desired, target, room, limit, tries: TRIES, out: Proposal::default() };
+    let mut work = Work { desired, hosts, target, room, limit, tries: TRIES, out: Proposal::default() };
     work.out.before = work.balance(hosts);
     work.room.begin_trial();
     let pools: Vec<&Pool> = desired.pools.values().filter(|p| work.covers(p)).collect();
@@ -96,10 +100,21 @@ impl Work<'_> {
         slots.map(|i| (i, moved.get(&i.slot).map_or_else(|| i.host.clone(), |h| (*h).clone()))).collect()
     }
 
-    /// True when two or more of a pool are all on one host.
-    fn in_one_basket(&self, pool: &Pool) -> bool {
+    /// Where two or more of a pool are all together: on one host, or in one of several sites.
+    fn basket(&self, pool: &Pool) -> Option<&'static str> {
         let places = self.places(pool);
-        places.len() > 1 && places.windows(2).all(|w| w[0].1 == w[1].1)
+        let site = |host: &HostId| self.hosts.get(host).and_then(|h| h.record.site.as_ref());
+        let elsewhere = |one: Option<&SiteName>| {
+            self.hosts.values().any(|h| h.record.site.as_ref() != one && self.room.takes_part(&h.config.id))
+        };
+        match places.as_slice() {
+            [] | [_] => None,
+            all if all.windows(2).all(|w| w[0].1 == w[1].1) => Some(ONE_HOST),
+            all if all.windows(2).all(|w| site(&w[0].1) == site(&w[1].1)) && elsewhere(site(&all[0].1)) => {
+                Some("in one site")
+            }
+            _ => None,
+        }
     }
 
     fn blocked(&mut self, sentence: String) {
@@ -124,16 +139,15 @@ impl Work<'_> {
 
     /// Moves slots of a pool from where most of it is to where fewest is, while that makes it more even.
     fn spread(&mut self, pool: &Pool, baskets: bool) {
-        let basket = self.in_one_basket(pool);
-        if basket != baskets {
+        let basket = self.basket(pool);
+        if basket.is_some() != baskets {
             return;
         }
-        if basket && !is_movable(pool) {
+        if let Some(place) = basket.filter(|_| !is_movable(pool)) {
             let rule = pool.spec.loss_rule().word();
-            return self
-                .blocked(format!("{} is all on one host and stays there: its rule is {rule}", pool.id));
+            return self.blocked(format!("{} is all {place} and stays there: its rule is {rule}", pool.id));
         }
-        if !is_movable(pool) || self.room.skew(&Ask::new(pool, 0)) < if basket { 1 } else { 2 } {
+        if !is_movable(pool) || self.room.skew(&Ask::new(pool, 0)) < if baskets { 1 } else { 2 } {
             return;
         }
         while self.has_more() {
@@ -141,8 +155,8 @@ impl Work<'_> {
                 Ok(true) => {}
                 Ok(false) => return,
                 Err(why) => {
-                    if basket {
-                        self.blocked(format!("{} stays on one host: {why}", pool.id));
+                    if let Some(place) = basket {
+                        self.blocked(format!("{} stays {place}: {why}", pool.id));
                     }
                     return;
                 }
@@ -177,7 +191,8 @@ impl Work<'_> {
                 }
                 Ok(to) => {
                     let after = self.room.crowding(&ask, &to);
-                    let why = better(&before, &after);
+                    let asked = self.room.domains_asked(&ask);
+                    let why = better(&before, &after, asked);
                     let instance = instance.clone();
                     self.moved(&instance, to, why);
                     return Ok(true);
@@ -276,7 +291,7 @@ impl Work<'_> {
             if !self.target.is_none_or(|t| t.covers(&pool.id)) {
                 continue;
             }
-            out.one_basket += u32::from(self.in_one_basket(pool));
+            out.one_basket += u32::from(self.basket(pool) == Some(ONE_HOST));
             if pool.strategy() == Strategy::Spread {
                 out.skew = out.skew.max(self.room.skew(&Ask::new(pool, 0)));
             }
@@ -285,11 +300,14 @@ impl Work<'_> {
     }
 }
 
-/// What is better after a move, by the counts before and after, the outermost domain first and the host last.
-fn better(before: &[u32], after: &[u32]) -> String {
-    let last = before.len().saturating_sub(1);
-    let differs = before.iter().zip(after).position(|(b, a)| b > a).unwrap_or(last);
-    let what = if differs == last { "host" } else { "site or domain" };
+/// What is better after a move, by the counts before and after (see [`Room::crowding`]); the host is the `asked`th.
+fn better(before: &[u32], after: &[u32], asked: usize) -> String {
+    let differs = before.iter().zip(after).position(|(b, a)| b > a).unwrap_or(asked);
+    let what = match differs.cmp(&asked) {
+        std::cmp::Ordering::Less => "domain",
+        std::cmp::Ordering::Equal => "host",
+        std::cmp::Ordering::Greater => "site",
+    };
     let (from, to) = (before.get(differs).unwrap_or(&0), after.get(differs).unwrap_or(&0));
     format!("one {what} holds {from} of the pool, the other only {} without it", to.saturating_sub(1))
 }

@@ -25,6 +25,14 @@ struct Own {
     space: Option<PathBuf>,
 }
 
+/// Before version 25 an engine's identity comes of a key that all engines of a machine share, unless each is given its own.
+fn shares_identity() -> bool {
+    let said = Command::new("dockerd").arg("--version").output();
+    let said = said.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
+    let version = said.split_whitespace().find_map(|word| word.split('.').next()?.parse::<u32>().ok());
+    version.is_some_and(|major| major < 25)
+}
+
 fn launch(dir: &Path, space: Option<&Path>, more: &[String]) -> std::io::Result<Child> {
     let at = |name: &str| dir.join(name);
     let log = std::fs::File::options().create(true).append(true).open(at("dockerd.log"))?;
@@ -37,6 +45,11 @@ fn launch(dir: &Path, space: Option<&Path>, more: &[String]) -> std::io::Result<
             enter
         }
     };
+    if shares_identity() {
+        let key = serde_json::json!({ "deprecated-key-path": at("key.json") });
+        std::fs::write(at("daemon.json"), key.to_string())?;
+        command.arg("--config-file").arg(at("daemon.json"));
+    }
     command
         .arg("-H")
         .arg(format!("unix://{}", at("docker.sock").display()))

@@ -1,7 +1,7 @@
 //! Choosing for many containers of one pool: what was worked out for one is kept for the next.
 //!
 //! Hosts are ranked like in Swarm's scheduler (orchestration research 4.5): a tree of domains, in each the branch with the
-//! fewest of the pool, then the host with the fewest, then the best score. Constraints and fixed scores are worked out once
+//! fewest of the pool, then the host with the fewest, then the site with the fewest, then the best score. Constraints and fixed scores are worked out once
 //! for hosts that are equal (a class); inside a class hosts lie in order of fullness, and a bounded number of them that fit
 //! are scored (Nomad's limit, 4.4). So a choice does not look at every host, yet "none" is said only when all were tried.
 
@@ -62,6 +62,8 @@ pub(super) struct Batch {
     pub failure: Option<String>,
     pub members: Vec<Member>,
     pub branches: Vec<Branch>,
+    /// So many of the levels were asked for; they come before the host, the site that comes by itself after it.
+    pub asked: usize,
     /// Containers of the pool by domain, with the domain that it lies in.
     pub counts: Vec<(usize, u32)>,
     /// Hosts that must not be chosen now.
@@ -87,12 +89,14 @@ impl Batch {
             failure: None,
             members: Vec::with_capacity(books.classes.len()),
             branches: Vec::new(),
+            asked: 0,
             counts: Vec::new(),
             skip: [None; 2],
             image,
             strongest,
         };
         let levels = batch.levels(books);
+        batch.asked = batch.terms.spread.len();
         let (mut domains, mut paths) = (BTreeMap::new(), BTreeMap::new());
         for class in &books.classes {
             // A class without hosts is no domain.
@@ -124,16 +128,16 @@ impl Batch {
         batch
     }
 
-    /// The attributes whose values it is spread over: sites first, if there are several (only when it is to be spread).
+    /// The attributes whose values it is spread over: those that it asks for, and then by itself the site, if there are
+    /// several (only when it is to be spread). Of hosts that hold as many of the pool, one in the site with fewer is better;
+    /// but a small site is not loaded as much as a large one, unless that is asked for.
     fn levels(&self, books: &Books) -> Vec<Attribute> {
         let ready = books.classes.iter().filter(|c| !c.ready.is_empty());
         let sites: BTreeSet<Option<u32>> = ready.map(|c| c.site).collect();
         let by_site = self.terms.strategy == Strategy::Spread && sites.len() > 1;
-        let mut levels: Vec<Attribute> = Vec::new();
-        for attribute in by_site.then_some(&Attribute::Site).into_iter().chain(&self.terms.spread) {
-            if !levels.contains(attribute) {
-                levels.push(attribute.clone());
-            }
+        let mut levels = self.terms.spread.clone();
+        if by_site && !levels.contains(&Attribute::Site) {
+            levels.push(Attribute::Site);
         }
         levels
     }

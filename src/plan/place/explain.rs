@@ -108,7 +108,7 @@ fn sentence(
     let by = match ask.strategy {
         _ if able == 1 => "the only one".to_owned(),
         Strategy::Spread => format!(
-            "of {able} that can take it first by the fewest of the pool in its domain and on the host, then by score"
+            "of {able} that can take it, first by the fewest of the pool (in domains asked for, on the host, in its site), then by score"
         ),
         Strategy::Binpack => format!("of {able} that can take it the fullest by score"),
         Strategy::Random => format!("by chance of {able} that can take it"),

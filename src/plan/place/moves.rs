@@ -6,7 +6,8 @@ use crate::plan::place::books::Entry;
 use crate::plan::place::{Ask, Room};
 
 impl Room {
-    /// How many of the pool are in each domain of a host, the outermost first, and last on the host itself.
+    /// How many of the pool are in each domain of a host that it asks to be spread over, then on the host itself, then in its
+    /// site.
     pub fn crowding(&mut self, ask: &Ask<'_>, host: &HostId) -> Vec<u32> {
         let (pool, shape) = self.pool(ask.pool);
         self.ready(ask, pool, shape);
@@ -14,9 +15,12 @@ impl Room {
         if self.books.node(ix).view.is_none() {
             return Vec::new();
         }
-        let mut out = batch.domains(&self.books, ix);
-        out.push(self.books.of_pool(pool, ix));
-        out
+        batch.crowd(&self.books, ix, self.books.of_pool(pool, ix))
+    }
+
+    /// How many levels of domains a pool asks to be spread over.
+    pub fn domains_asked(&self, ask: &Ask<'_>) -> usize {
+        crate::plan::place::terms::domains(&ask.pool.spec.placement.spread).len()
     }
 
     /// Moves a slot to the best host for it, and counts it there, if the pool is spread better then (`or_equal`: not worse).
@@ -48,7 +52,7 @@ impl Room {
         outcome
     }
 
-    /// Largest difference between hosts (and between domains beside each other) that could hold the pool.
+    /// Largest difference between hosts, and between domains beside each other that it asks to be spread over.
     pub fn skew(&mut self, ask: &Ask<'_>) -> u32 {
         let (pool, shape) = self.pool(ask.pool);
         self.ready(ask, pool, shape);
@@ -66,7 +70,7 @@ impl Room {
         let open_domains = classes.filter(|(_, c)| !c.ready.is_empty());
         let mut beside: std::collections::BTreeMap<usize, (u32, u32)> = std::collections::BTreeMap::new();
         for (class, _) in open_domains {
-            for at in &batch.branches[batch.members[class].branch].path {
+            for at in batch.branches[batch.members[class].branch].path.iter().take(batch.asked) {
                 let (within, count) = batch.counts[*at];
                 let ends = beside.entry(within).or_insert((count, count));
                 *ends = (ends.0.min(count), ends.1.max(count));

@@ -53,12 +53,16 @@ impl Batch {
         loop {
             let (counts, branches) = (&self.counts, &self.branches);
             let first = |b: usize| branches[b].queue.first().map(|first| (b, first));
-            let rank = |(b, first): &(usize, &(Key, u32))| {
-                (branches[*b].path.iter().map(|at| counts[*at].1), **first)
+            let asked = self.asked;
+            let rank = |(b, (key, class)): &(usize, &(Key, u32))| {
+                let (before, after) = branches[*b].path.split_at(asked);
+                let count = |at: &usize| counts[*at].1;
+                (before.iter().map(count), key.of_pool, after.iter().map(count), (*key, *class))
             };
             let (_, (key, class)) = (0..branches.len()).filter_map(first).reduce(|best, next| {
-                let ((a, x), (b, y)) = (rank(&best), rank(&next));
-                if b.cmp(a).then(y.cmp(&x)).is_lt() { next } else { best }
+                let ((a, b, c, d), (w, x, y, z)) = (rank(&best), rank(&next));
+                let order = w.cmp(a).then(x.cmp(&b)).then_with(|| y.cmp(c)).then_with(|| z.cmp(&d));
+                if order.is_lt() { next } else { best }
             })?;
             let (host, class) = (key.host, *class);
             if host.is_some() {
@@ -82,13 +86,15 @@ impl Batch {
         let node = books.node(ix);
         let member = &self.members[node.class as usize];
         let of_pool = if self.terms.by_host { books.of_pool(self.terms.pool, ix) } else { 0 };
-        (self.domains(books, ix), self.key_of(of_pool, node, member, ix))
+        (self.crowd(books, ix, of_pool), self.key_of(of_pool, node, member, ix))
     }
 
-    /// Containers of the pool in each domain of a host.
-    pub fn domains(&self, books: &Books, ix: u32) -> Vec<u32> {
+    /// Containers of the pool in each domain of a host that was asked for, on the host itself, and in its site.
+    pub fn crowd(&self, books: &Books, ix: u32, of_pool: u32) -> Vec<u32> {
         let branch = self.members[books.node(ix).class as usize].branch;
-        self.branches[branch].path.iter().map(|at| self.counts[*at].1).collect()
+        let (before, after) = self.branches[branch].path.split_at(self.asked);
+        let count = |at: &usize| self.counts[*at].1;
+        before.iter().map(count).chain([of_pool]).chain(after.iter().map(count)).collect()
     }
 
     fn best_of<'h>(&self, books: &Books, hosts: impl IntoIterator<Item = &'h HostId>) -> Option<u32> {

@@ -30,8 +30,20 @@ pub(super) struct Terms {
     pub apart: Vec<u32>,
     /// Hosts with fewer of the pool come first.
     pub by_host: bool,
-    /// Domains that it is spread over, the outermost first. The site comes before them when the strategy is to spread.
+    /// Domains that it asks to be spread over, the outermost first.
     pub spread: Vec<Attribute>,
+}
+
+/// The attributes that a pool is spread over, each once, but for the host itself.
+pub(super) fn domains(spread: &[Attribute]) -> Vec<Attribute> {
+    let is_domain = |a: &Attribute| !matches!(a, Attribute::Id | Attribute::Hostname);
+    let mut out: Vec<Attribute> = Vec::new();
+    for attribute in spread.iter().filter(|a| is_domain(a)) {
+        if !out.contains(attribute) {
+            out.push(attribute.clone());
+        }
+    }
+    out
 }
 
 impl Terms {
@@ -66,7 +78,7 @@ impl Terms {
             }),
             apart,
             by_host: ask.strategy == Strategy::Spread || placement.spread.iter().any(is_host),
-            spread: placement.spread.iter().filter(|a| !is_host(a)).cloned().collect(),
+            spread: domains(&placement.spread),
         }
     }
 
