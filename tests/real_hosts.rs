@@ -174,6 +174,8 @@ fn a_drain_keeps_the_minimum(site: &Site, fleet: &Fleet) {
     assert!(samples > 10, "{samples} samples are no proof");
     assert!(fewest >= 6, "only {fewest} healthy at one of {samples} samples");
     assert_eq!(counts(fleet, "db")[0] + counts(fleet, "web")[0], 0);
+    // What keeps to its host ends there before it begins elsewhere.
+    site.until_serving("feed", "db", 3);
     let said = site.run(&["hosts"]).out;
     assert!(said.contains("drained"), "{said}");
     assert_eq!((slots(fleet, "web"), slots(fleet, "db")), (vec![1, 2, 3, 4, 5, 6], vec![1, 2, 3]));

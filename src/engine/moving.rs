@@ -26,7 +26,11 @@ impl Core {
         let OpKind::Drain { hosts } = &op.kind else {
             let wishes = |i: &Instance| i.move_to.is_some() || (i.op == op.id && i.moved_from.is_some());
             let left = left(&self.desired, wishes, view);
-            let standing = if left.slots == 0 { Standing::Reached } else { standing(&left) };
+            let standing = match left.slots {
+                0 if self.is_leaving(op.id) => Standing::Moving,
+                0 => Standing::Reached,
+                _ => standing(&left),
+            };
             return (progress(op, &left), standing);
         };
         let duty = |host: &HostId| self.desired.records.get(host).map(|r| &r.duty);
@@ -60,6 +64,15 @@ impl Core {
             standing(&left)
         };
         (progress(op, &left), standing)
+    }
+
+    /// True while a container is being removed whose successor this operation has made.
+    fn is_leaving(&self, op: OpId) -> bool {
+        let tag = |host: &HostId, id| self.hosts.get(host)?.container(id)?.owner.ours(&self.desired.install);
+        self.leaving.keys().filter_map(|(host, id)| tag(host, id)).any(|tag| {
+            let record = self.desired.instances.get(&tag.pool).and_then(|slots| slots.get(&tag.slot));
+            record.is_some_and(|i| i.op == op && i.generation > tag.generation)
+        })
     }
 
     fn is_gone(&self, host: &HostId) -> bool {

@@ -27,8 +27,8 @@ struct Own {
 
 /// Before version 25 an engine's identity comes of a key that all engines of a machine share, unless each is given its own.
 fn shares_identity() -> bool {
-    let said = Command::new("dockerd").arg("--version").output();
-    let said = said.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
+    let Ok(said) = Command::new("dockerd").arg("--version").output() else { return false };
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
     let version = said.split_whitespace().find_map(|word| word.split('.').next()?.parse::<u32>().ok());
     version.is_some_and(|major| major < 25)
 }
@@ -248,10 +248,22 @@ impl Drop for Lab {
         if let Some(Own { mut child, dir, .. }) = self.own.take() {
             let _ended = child.wait();
             end_orphans(dir.path());
+            unmount(dir.path());
             if let Err(why) = dir.close() {
                 println!("the lab's directory stays: {why}");
             }
         }
+    }
+}
+
+/// Takes away what an engine that was killed has left mounted beneath its directory.
+fn unmount(dir: &Path) {
+    let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_else(|why| panic!("/proc/mounts: {why}"));
+    let prefix = format!("{}/", dir.display());
+    let points =
+        mounts.lines().filter_map(|line| line.split(' ').nth(1)).filter(|at| at.starts_with(&prefix));
+    for point in points.collect::<Vec<_>>().into_iter().rev() {
+        let _gone = Command::new("umount").args(["-l", point]).status();
     }
 }
 
