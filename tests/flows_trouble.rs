@@ -265,7 +265,7 @@ async fn a_pool_brought_up_while_it_goes_down_follows_its_file_again() {
 async fn jobs_that_failed_are_not_reported_as_done() {
     let mut scenario = Scenario::uniform(1, "app:1").unwrap();
     let behaviour = Behaviour { crash_per_mille: 1_000, crash_ms: Span(1, 1), ..Behaviour::default() };
-    scenario.behaviours.insert(0, behaviour);
+    scenario.behaviours.insert(0, behaviour.into());
     let flow = Flow::begin(scenario).await;
     let restart = RestartPolicy { condition: RestartCondition::None, ..RestartPolicy::default() };
     flow.up(cluster("feed", &[("job", PoolSpec { restart, ..spec(2) })])).await;

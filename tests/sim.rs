@@ -43,7 +43,7 @@ fn fleet(scenario: Scenario) -> Arc<Fleet> {
 /// One host, `h1`, whose containers behave so.
 fn one(behaviour: Behaviour) -> (Arc<Fleet>, HostId, Arc<dyn Runtime>) {
     let mut scenario = Scenario::uniform(1, "app:1").unwrap();
-    scenario.behaviours.push(behaviour);
+    scenario.behaviours.push(behaviour.into());
     let fleet = fleet(scenario);
     let runtime = fleet.runtime(&host("h1")).unwrap();
     (fleet, host("h1"), runtime)
@@ -69,7 +69,7 @@ async fn eventful(seed: u64) -> (Vec<Container>, Vec<RawLine>, Vec<String>, Mill
     let mut scenario = Scenario::uniform(2, "app:1").unwrap();
     scenario.seed = seed;
     let crash = Behaviour { crash_per_mille: 500, crash_ms: Span(1_000, 30_000), ..Behaviour::default() };
-    scenario.behaviours.push(crash);
+    scenario.behaviours.push(crash.into());
     let fleet = fleet(scenario);
     let runtime = fleet.runtime(&host("h1")).unwrap();
     fleet.fault(&host("h1"), &Trouble::Lies(Lies { twice: 200, lost: 200, late: 200 })).unwrap();

@@ -73,7 +73,7 @@ fn check(list: &[Container]) {
 async fn play(acts: Vec<Act>) -> Vec<Container> {
     let mut scenario = Scenario::uniform(1, "app:1").unwrap();
     let crash = Behaviour { crash_per_mille: 300, crash_ms: Span(500, 60_000), ..Behaviour::default() };
-    scenario.behaviours.push(crash);
+    scenario.behaviours.push(crash.into());
     let fleet = Fleet::new(scenario, Arc::new(TokioClock::starting_at(Millis(1_760_000_000_000))));
     let h1 = HostId::new("h1").unwrap();
     let runtime = fleet.runtime(&h1).unwrap();

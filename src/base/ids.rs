@@ -214,7 +214,7 @@ impl FromStr for OpId {
 /// This install: eight hexadecimal digits made once a state directory. Containers carry it as a label.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct InstallId(pub String);
+pub struct InstallId(pub Arc<str>);
 
 impl fmt::Display for InstallId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -248,7 +248,7 @@ impl Seeded {
 
     /// A new install id.
     pub fn install(&mut self) -> InstallId {
-        InstallId(format!("{:08x}", self.next_u64() >> 32))
+        InstallId(format!("{:08x}", self.next_u64() >> 32).into())
     }
 }
 

@@ -1,10 +1,10 @@
 //! The executor: does one step against one engine, under a per-host limit, and reports what became of it.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{AcquireError, Semaphore, SemaphorePermit, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use crate::base::fault::{Fault, Kind};
@@ -50,8 +50,7 @@ pub enum Report {
 /// The per-host limits and the way back to the core.
 pub struct Executor {
     install: InstallId,
-    creates: BTreeMap<HostId, Arc<Semaphore>>,
-    pulls: BTreeMap<HostId, Arc<Semaphore>>,
+    creates: BTreeMap<HostId, Arc<Line>>,
     removals: BTreeMap<HostId, Arc<Semaphore>>,
     site_pulls: BTreeMap<SiteName, (u32, Arc<Semaphore>)>,
     reports: mpsc::Sender<Report>,
@@ -65,7 +64,6 @@ impl Executor {
         Executor {
             install,
             creates: BTreeMap::new(),
-            pulls: BTreeMap::new(),
             removals: BTreeMap::new(),
             site_pulls: BTreeMap::new(),
             reports,
@@ -85,28 +83,19 @@ impl Executor {
     ) {
         let site_pulls = site.and_then(|site| self.turns_of_site(site));
         let own_reference = site.and_then(|site| site.own_reference(&spec.image));
-        let turn = turns(&mut self.creates, &instance.host, CREATES_A_HOST);
-        let pulls = turns(&mut self.pulls, &instance.host, PULLS_A_HOST);
-        let tag = instance.tag(&self.install);
-        let reports = self.reports.clone();
-        self.spawn(async move {
-            let held = turn.acquire().await;
-            let report = if cancelled.load(Ordering::SeqCst) {
-                Report::Cancelled(instance)
-            } else {
-                let own = own_reference.as_deref();
-                let turns = Turns { creates: &turn, pulls: &pulls, site: site_pulls.as_deref(), own, held };
-                // Apart: very many may wait for their turn, and none of them needs room for what comes then.
-                let making = make(&*runtime, &tag, &spec, &instance, turns, &cancelled, &reports);
-                match Box::pin(making).await {
-                    Ok(true) => Report::Started(instance),
-                    Ok(false) => Report::Cancelled(instance),
-                    Err(fault) if fault.is_unknown() => Report::Unknown(instance, fault),
-                    Err(fault) => Report::Failed(instance, fault),
-                }
-            };
-            let _ = reports.send(report).await;
-        });
+        let line = self.line(&instance.host);
+        line.put(Making { runtime, instance, spec, site_pulls, own_reference, cancelled });
+    }
+
+    /// A host's line of creations; one task sees to it.
+    fn line(&mut self, host: &HostId) -> Arc<Line> {
+        if let Some(line) = self.creates.get(host) {
+            return line.clone();
+        }
+        let line = Arc::new(Line::new());
+        self.creates.insert(host.clone(), line.clone());
+        self.spawn(line.clone().serve(self.install.clone(), self.reports.clone()));
+        line
     }
 
     /// The turns of a site whose line is to be spared; a changed limit counts for pulls that begin from now on.
@@ -160,15 +149,99 @@ fn turns(map: &mut BTreeMap<HostId, Arc<Semaphore>>, host: &HostId, at_once: usi
     map.entry(host.clone()).or_insert_with(|| Arc::new(Semaphore::new(at_once))).clone()
 }
 
-/// The limits of a host that one creation takes its turns of.
+/// A creation that waits for its turn.
+struct Making {
+    runtime: Arc<dyn Runtime>,
+    instance: Instance,
+    spec: Arc<PoolSpec>,
+    /// The turns of its site, when that has a limit.
+    site_pulls: Option<Arc<Semaphore>>,
+    /// The reference by which its site's own registry knows the image.
+    own_reference: Option<String>,
+    cancelled: Arc<AtomicBool>,
+}
+
+/// The creations of one host in the order in which they came. Only those whose turn has come are tasks: a hundred thousand
+/// may wait.
+struct Line {
+    waiting: Mutex<VecDeque<Making>>,
+    came: Notify,
+    creates: Arc<Semaphore>,
+    pulls: Semaphore,
+}
+
+impl Line {
+    fn new() -> Line {
+        Line {
+            waiting: Mutex::default(),
+            came: Notify::new(),
+            creates: Arc::new(Semaphore::new(CREATES_A_HOST)),
+            pulls: Semaphore::new(PULLS_A_HOST),
+        }
+    }
+
+    fn put(&self, making: Making) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push_back(making);
+        self.came.notify_one();
+    }
+
+    fn take(&self) -> Option<Making> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = waiting.pop_front();
+        if waiting.is_empty() {
+            waiting.shrink_to_fit();
+        }
+        first
+    }
+
+    /// Hands out turns; what it began ends with it.
+    async fn serve(self: Arc<Line>, install: InstallId, reports: mpsc::Sender<Report>) {
+        let mut begun = JoinSet::new();
+        loop {
+            let held = self.creates.clone().acquire_owned().await.ok();
+            let Some(making) = self.take() else {
+                drop(held);
+                self.came.notified().await;
+                continue;
+            };
+            while begun.try_join_next().is_some() {}
+            begun.spawn(self.clone().carry_out(making, held, install.clone(), reports.clone()));
+        }
+    }
+
+    async fn carry_out(
+        self: Arc<Line>,
+        making: Making,
+        held: Option<OwnedSemaphorePermit>,
+        install: InstallId,
+        reports: mpsc::Sender<Report>,
+    ) {
+        let Making { runtime, instance, spec, site_pulls, own_reference, cancelled } = making;
+        let report = if cancelled.load(Ordering::SeqCst) {
+            Report::Cancelled(instance)
+        } else {
+            let tag = instance.tag(&install);
+            let (site, own) = (site_pulls.as_deref(), own_reference.as_deref());
+            let turns = Turns { line: &self, site, own, held };
+            match make(&*runtime, &tag, &spec, &instance, turns, &cancelled, &reports).await {
+                Ok(true) => Report::Started(instance),
+                Ok(false) => Report::Cancelled(instance),
+                Err(fault) if fault.is_unknown() => Report::Unknown(instance, fault),
+                Err(fault) => Report::Failed(instance, fault),
+            }
+        };
+        let _ = reports.send(report).await;
+    }
+}
+
+/// The limits that one creation takes its turns of.
 struct Turns<'a> {
-    creates: &'a Semaphore,
-    pulls: &'a Semaphore,
+    line: &'a Line,
     /// Those of its site, when that has a limit.
     site: Option<&'a Semaphore>,
     /// The reference by which its site's own registry knows the image.
     own: Option<&'a str>,
-    held: Result<SemaphorePermit<'a>, AcquireError>,
+    held: Option<OwnedSemaphorePermit>,
 }
 
 /// Completes when a step was taken back.
@@ -203,7 +276,7 @@ async fn make(
             // An hour's pull must not keep the host's other pools from being mended.
             drop(turns.held);
             let pull = async {
-                let _turn = turns.pulls.acquire().await;
+                let _turn = turns.line.pulls.acquire().await;
                 let _turn_of_site = match turns.site {
                     Some(site) => site.acquire().await.ok(),
                     None => None,
@@ -219,7 +292,7 @@ async fn make(
                 f.because(format!("image {} is not on {} and cannot be pulled", spec.image, instance.host))
             })?;
             tell(Activity::Creating);
-            turns.held = turns.creates.acquire().await;
+            turns.held = turns.line.creates.clone().acquire_owned().await.ok();
             runtime.create(tag, spec).await?
         }
         other => other?,

@@ -190,7 +190,7 @@ impl Tag {
         let get = |key: &str| labels.get(&format!("{LABEL_PREFIX}{key}"));
         Some(Tag {
             install: InstallId(
-                get("install").filter(|i| i.bytes().all(|b| b.is_ascii_alphanumeric()))?.clone(),
+                get("install").filter(|i| i.bytes().all(|b| b.is_ascii_alphanumeric()))?.as_str().into(),
             ),
             pool: PoolId::new(get("cluster")?, get("pool")?).ok()?,
             slot: get("slot")?.parse().ok().filter(|slot| *slot > 0)?,

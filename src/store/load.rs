@@ -22,7 +22,7 @@ use crate::store::fault::{from_json, from_sqlite};
 pub fn load(connection: &Connection) -> Outcome<Desired> {
     let install =
         meta(connection, "install")?.ok_or_else(|| Fault::new(Kind::Bug, "the state has no install id"))?;
-    let mut desired = Desired { install: InstallId(install), next_op: 1, ..Desired::default() };
+    let mut desired = Desired { install: InstallId(install.into()), next_op: 1, ..Desired::default() };
     for host in records::<HostConfig>(connection, "a host", "SELECT config FROM hosts")? {
         desired.apply(&Write::PutHost(host));
     }

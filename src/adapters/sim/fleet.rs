@@ -31,10 +31,11 @@ impl Fleet {
     pub fn new(scenario: Scenario, clock: SharedClock) -> Arc<Fleet> {
         let (start, epoch) = (Instant::now(), clock.now());
         let scenario = Arc::new(scenario);
+        let specs = Arc::default();
         let mut slots = SlotsGiven::new();
         let mut hosts = BTreeMap::new();
         for plan in &scenario.hosts {
-            let host = SimHost::new(plan, &scenario, start, epoch);
+            let host = SimHost::new(plan, &scenario, &specs, start, epoch);
             populate(&mut host.state().0, &scenario, &mut slots);
             hosts.insert(plan.name.clone(), host);
         }

@@ -15,7 +15,7 @@ use crate::adapters::sim::unit::{Bound, End, Run, Unit, scripted};
 use crate::adapters::sim::{Ms, length, ms};
 use crate::base::clock::Millis;
 use crate::base::fault::{Fault, Kind, Outcome};
-use crate::base::ids::{ContainerId, HostId, InstallId};
+use crate::base::ids::{ContainerId, HostId, InstallId, PoolId};
 use crate::model::container::{Container, Health, Owner, State};
 use crate::model::pool::PoolSpec;
 use crate::ports::runtime::EngineEvent;
@@ -31,10 +31,31 @@ pub struct SimHost(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     pub plan: HostPlan,
     pub scenario: Arc<Scenario>,
+    /// Shared by all hosts of the fleet.
+    pub specs: Arc<Specs>,
     pub slots: Option<Semaphore>,
     start: Instant,
     changed: watch::Receiver<u64>,
     state: Mutex<HostState>,
+}
+
+/// The specification that containers of each pool were made from last: very many containers share one.
+#[derive(Debug, Default)]
+pub(super) struct Specs(Mutex<BTreeMap<PoolId, Arc<PoolSpec>>>);
+
+impl Specs {
+    /// The same specification, shared.
+    pub fn shared(&self, pool: &PoolId, spec: &PoolSpec) -> Arc<PoolSpec> {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match last.get(pool).filter(|same| ***same == *spec) {
+            Some(same) => same.clone(),
+            None => {
+                let spec = Arc::new(spec.clone());
+                last.insert(pool.clone(), spec.clone());
+                spec
+            }
+        }
+    }
 }
 
 /// The truth of one host.
@@ -42,13 +63,12 @@ pub(super) struct HostState {
     pub host: HostId,
     pub seed: u64,
     pub units: BTreeMap<ContainerId, Unit>,
-    pub names: BTreeMap<String, ContainerId>,
+    pub names: BTreeMap<Arc<str>, ContainerId>,
     /// Who was last given a port of the host; it counts only while that container runs.
     pub ports: BTreeMap<(u16, String), Vec<(Option<String>, ContainerId)>>,
     pub images: BTreeSet<String>,
     /// Networks by name; true for those that a creation made.
     pub networks: BTreeMap<String, InstallId>,
-    pub specs: Vec<Arc<PoolSpec>>,
     pub condition: Condition,
     /// Grows when connections are lost: streams of an older session have ended.
     pub session: u64,
@@ -68,7 +88,13 @@ pub(super) struct HostState {
 
 impl SimHost {
     /// A host as the scenario has it, with nothing on it yet.
-    pub(super) fn new(plan: &HostPlan, scenario: &Arc<Scenario>, start: Instant, epoch: Millis) -> SimHost {
+    pub(super) fn new(
+        plan: &HostPlan,
+        scenario: &Arc<Scenario>,
+        specs: &Arc<Specs>,
+        start: Instant,
+        epoch: Millis,
+    ) -> SimHost {
         let (changed, watcher) = watch::channel(0);
         let on_it = |i: &&crate::adapters::sim::ImagePlan| i.everywhere || i.on.contains(&plan.name);
         let timeline = scenario.timeline.iter().filter(|t| t.host == plan.name).enumerate();
@@ -80,7 +106,6 @@ impl SimHost {
             ports: BTreeMap::new(),
             images: scenario.images.iter().filter(on_it).map(|i| with_tag(&i.name)).collect(),
             networks: BTreeMap::new(),
-            specs: Vec::new(),
             condition: Condition::default(),
             session: 0,
             agenda: Agenda::default(),
@@ -100,6 +125,7 @@ impl SimHost {
         SimHost(Arc::new(Inner {
             plan: plan.clone(),
             scenario: scenario.clone(),
+            specs: specs.clone(),
             slots: (plan.slots > 0).then(|| Semaphore::new(plan.slots)),
             start,
             changed: watcher,
@@ -233,10 +259,11 @@ impl HostState {
     pub fn put(&mut self, wanted: NewUnit, at: Ms) -> ContainerId {
         self.made += 1;
         let mut dice = chance(&[self.seed, 4, self.made, number_of(&wanted.name)]);
+        let name: Arc<str> = wanted.name.into();
         let unit = Unit {
             id: ContainerId::new(&hex(&mut dice, 64)),
             seed: dice.next_u64(),
-            name: wanted.name.clone(),
+            name: name.clone(),
             image: wanted.image,
             owner: wanted.owner,
             play: scripted(wanted.spec.as_deref()),
@@ -251,7 +278,7 @@ impl HostState {
             serial: self.made,
         };
         let id = unit.id.clone();
-        self.names.insert(wanted.name, id.clone());
+        self.names.insert(name, id.clone());
         self.units.insert(id.clone(), unit);
         id
     }

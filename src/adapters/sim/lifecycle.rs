@@ -1,6 +1,6 @@
 //! Making and unmaking simulated containers, by the rules of a real engine (Docker 20.10).
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use futures_util::future::BoxFuture;
 
@@ -20,8 +20,9 @@ use crate::ports::runtime::Lifecycle;
 const PULL_STEPS: u16 = 20;
 /// The first port that an engine chooses by itself (Linux `ip_local_port_range`).
 const FIRST_FREE_PORT: u16 = 32_768;
-/// Specifications that a host shares among its containers.
-const SPECS_MAX: usize = 64;
+
+/// How containers behave of which the scenario says nothing.
+static USUAL: LazyLock<Arc<Behaviour>> = LazyLock::new(Arc::default);
 
 impl Lifecycle for SimHost {
     fn pull<'a>(
@@ -51,9 +52,10 @@ impl Lifecycle for SimHost {
     }
 
     fn create<'a>(&'a self, tag: &'a Tag, spec: &'a PoolSpec) -> BoxFuture<'a, Outcome<ContainerId>> {
-        let (tag, spec, scenario) = (tag.clone(), spec.clone(), self.0.scenario.clone());
+        let (tag, spec) = (tag.clone(), self.0.specs.shared(&tag.pool, spec));
+        let scenario = self.0.scenario.clone();
         Box::pin(self.call(CallKind::Create, CALL_DEADLINE_MS, move |state, at| {
-            state.create(tag, &spec, &scenario, at).map(Done::now)
+            state.create(tag, spec, &scenario, at).map(Done::now)
         }))
     }
 
@@ -119,10 +121,16 @@ impl SimHost {
 }
 
 impl HostState {
-    fn create(&mut self, tag: Tag, spec: &PoolSpec, scenario: &Scenario, at: Ms) -> Outcome<ContainerId> {
+    fn create(
+        &mut self,
+        tag: Tag,
+        spec: Arc<PoolSpec>,
+        scenario: &Scenario,
+        at: Ms,
+    ) -> Outcome<ContainerId> {
         let (name, install) = (tag.container_name(), tag.install.clone());
         let owner = Owner::Longshore(tag);
-        if let Some(there) = self.names.get(&name).and_then(|id| self.units.get(id)) {
+        if let Some(there) = self.names.get(name.as_str()).and_then(|id| self.units.get(id)) {
             if there.owner == owner {
                 return Ok(there.id.clone());
             }
@@ -137,7 +145,7 @@ impl HostState {
             return Err(Fault::new(Kind::NotFound, format!("no such image on {}: {image}", self.host)));
         }
         no_space(self)?;
-        self.join_networks(spec, &install)?;
+        self.join_networks(&spec, &install)?;
         let checked = match &spec.healthcheck {
             Some(check) => !check.is_off(),
             None => scenario.images.iter().any(|i| with_tag(&i.name) == image && i.healthcheck),
@@ -147,7 +155,7 @@ impl HostState {
             behaviour: scenario.behaviour(&spec.image, &owner),
             image: spec.image.clone(),
             owner,
-            spec: Some(self.shared(spec)),
+            spec: Some(spec),
             checked,
             bound: Vec::new(),
         };
@@ -169,19 +177,6 @@ impl HostState {
             self.networks.entry(network.name.clone()).or_insert_with(|| install.clone());
         }
         Ok(())
-    }
-
-    /// The same specification is kept once a host.
-    fn shared(&mut self, spec: &PoolSpec) -> Arc<PoolSpec> {
-        if let Some(same) = self.specs.iter().find(|s| ***s == *spec) {
-            return same.clone();
-        }
-        let spec = Arc::new(spec.clone());
-        if self.specs.len() == SPECS_MAX {
-            self.specs.remove(0);
-        }
-        self.specs.push(spec.clone());
-        spec
     }
 
     /// Starts a container; gives the time when it runs.
@@ -305,7 +300,7 @@ impl Scenario {
     /// How a container of this image and owner behaves.
     pub(super) fn behaviour(&self, image: &str, owner: &Owner) -> Arc<Behaviour> {
         let fitting = self.behaviours.iter().find(|b| b.fits(image, owner));
-        Arc::new(fitting.cloned().unwrap_or_default())
+        fitting.unwrap_or(&USUAL).clone()
     }
 }
 

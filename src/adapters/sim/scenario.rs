@@ -1,6 +1,7 @@
 //! Scenario files: hosts, images, behaviours, what runs already, and what happens when. TOML in, checked data out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +24,7 @@ pub struct Scenario {
     /// The images that registries have, and the hosts that have them already.
     pub images: Vec<ImagePlan>,
     /// How containers behave; the first that fits counts.
-    pub behaviours: Vec<Behaviour>,
+    pub behaviours: Vec<Arc<Behaviour>>,
     /// Containers that are there from the start.
     pub existing: Vec<Existing>,
     /// What happens when.

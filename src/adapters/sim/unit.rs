@@ -20,7 +20,7 @@ pub(super) struct Unit {
     pub id: ContainerId,
     /// The seed of its chance.
     pub seed: u64,
-    pub name: String,
+    pub name: Arc<str>,
     pub image: String,
     pub owner: Owner,
     /// What it was made from; absent for containers of others.
@@ -168,7 +168,7 @@ impl Unit {
             .map(|p| Untrusted::from(format!("{}->{}/{}", p.published, p.target, p.protocol)));
         Container {
             id: self.id.clone(),
-            name: self.name.as_str().into(),
+            name: (*self.name).into(),
             image: self.image.as_str().into(),
             state: self.state(now),
             health: self.health(now),
