@@ -61,7 +61,7 @@ pub fn lines(e: &Explanation) -> Vec<String> {
         out.push(format!("None of {} can take it.", text::count(len(e.hosts.len()), "host")));
     } else {
         out.push(format!(
-            "{} of {} can take it, the best first. Scores are from -1 to 1, their mean decides:",
+            "{} of {} can take it, the best first. Of hosts with as few of the pool, the mean of the scores decides (each -1 to 1):",
             takes.len(),
             text::count(len(e.hosts.len()), "host")
         ));
