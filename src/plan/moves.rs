@@ -315,8 +315,8 @@ fn too_few(pool: &Pool, host: &HostId) -> Option<String> {
     let (id, target, min) = (&pool.id, pool.target(), pool.spec.limits.min.unwrap_or(0));
     let full = pool.spec.limits.max.filter(|max| *max <= target && !is_tied(pool));
     let Some(max) = full else {
-        let why =
-            is_tied(pool).then(|| "its data lets it end only before its successor begins, and too few serve");
+        let why = is_tied(pool)
+            .then_some("its data lets it end only before its successor begins, and too few serve");
         return why.map(|why| format!("cannot leave {host} yet: {why}"));
     };
     if min < target {

@@ -3,6 +3,7 @@
 //! Swarm removes what does not run, then from the node with most of the service (orchestration research 4.5); the domains
 //! that a pool is spread over are levelled in the same way here, in the order in which placement fills them.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
@@ -91,7 +92,7 @@ fn held(
     });
     // What ran on a host that is silent now may still do so.
     let unseen = view.is_some_and(|v| !v.is_live()) && record.is_some_and(|r| r.phase == Phase::Started);
-    let on = |attribute| view.and_then(|v| value(attribute, v)).map(|v| v.into_owned());
+    let on = |attribute| view.and_then(|v| value(attribute, v)).map(Cow::into_owned);
     Held {
         slot,
         host: host.cloned(),
