@@ -5,15 +5,16 @@
 //! for hosts that are equal (a class); inside a class hosts lie in order of fullness, and a bounded number of them that fit
 //! are scored (Nomad's limit, 4.4). So a choice does not look at every host, yet "none" is said only when all were tried.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::model::host::HostView;
-use crate::model::placement::{Attribute, Strategy};
+use crate::model::placement::Strategy;
 use crate::plan::place::books::{Books, Node, Order, number};
-use crate::plan::place::constraint::value;
+use crate::plan::place::contest::{Branch, Contest};
 use crate::plan::place::refuse::{self, fits};
 use crate::plan::place::score::{self, Strongest};
+use crate::plan::place::sorted::Layout;
 use crate::plan::place::terms::Terms;
 
 /// Hosts of one class that are scored for one choice, at most.
@@ -48,13 +49,6 @@ pub(super) struct Member {
     holders: BTreeSet<(u32, Order)>,
 }
 
-/// One combination of domains.
-pub(super) struct Branch {
-    /// The places of its counts, the outermost first.
-    pub path: Vec<usize>,
-    pub queue: BTreeSet<(Key, u32)>,
-}
-
 /// What is kept from one choice to the next.
 pub(super) struct Batch {
     pub terms: Terms,
@@ -62,14 +56,18 @@ pub(super) struct Batch {
     pub failure: Option<String>,
     pub members: Vec<Member>,
     pub branches: Vec<Branch>,
-    /// Containers of the pool by domain, with the domain that it lies in.
-    pub counts: Vec<(usize, u32)>,
+    /// Containers of the pool by domain.
+    pub counts: Vec<u32>,
     /// Hosts that must not be chosen now.
     pub skip: [Option<u32>; 2],
     /// The image is somewhere.
     pub image: bool,
     /// The strongest hosts, for comparison.
     pub strongest: Strongest,
+    /// The domains.
+    pub layout: Arc<Layout>,
+    /// Which branch is the best.
+    pub contest: Contest,
 }
 
 /// What a host was before it was counted anew.
@@ -80,81 +78,54 @@ pub(super) struct Before {
 
 impl Batch {
     pub fn new(books: &Books, terms: Terms) -> Batch {
-        let strongest = strongest(books);
+        let layout = books.layout(&terms).unwrap_or_else(|| Arc::new(books.lay_out(&[])));
         let image = books.images.contains_key(&terms.image);
         let mut batch = Batch {
-            terms,
             failure: None,
-            members: Vec::with_capacity(books.classes.len()),
+            members: Vec::new(),
             branches: Vec::new(),
-            counts: Vec::new(),
+            counts: vec![0; layout.domains.len()],
             skip: [None; 2],
             image,
-            strongest,
+            strongest: books.strongest(),
+            contest: Contest::new(layout.paths.len()),
+            layout,
+            terms,
         };
-        let levels = batch.levels(books);
-        let (mut domains, mut paths) = (BTreeMap::new(), BTreeMap::new());
-        for class in &books.classes {
-            // A class without hosts is no domain.
-            let levels = if class.hosts > 0 { &levels[..] } else { &[] };
-            let path = batch.path(levels, &class.sample, &mut domains);
-            let branch = *paths.entry(path.clone()).or_insert_with(|| {
-                batch.branches.push(Branch { path, queue: BTreeSet::new() });
-                batch.branches.len() - 1
-            });
-            let terms = &batch.terms;
-            let check = refuse::of_class(books, terms, &class.sample, &mut |_| ControlFlow::Break(()));
-            let strength = score::strength(&class.sample.facts, &class.sample.record, &strongest);
-            batch.members.push(Member {
-                branch,
-                open: class.hosts > 0 && check.is_continue(),
-                fixed: wish(terms, &class.sample).unwrap_or(0.0) + score::class_fit(terms.core, strength),
-                after: score::after(&class.sample.capacity(), &terms.shape.need),
-                tie: score::mix(terms.hash ^ class.hash),
-                key: None,
-                from: None,
-                tried: false,
-                holders: BTreeSet::new(),
-            });
-        }
+        batch.members = batch.fresh_members(books);
         batch.count_holders(books);
+        let mut queues = vec![Vec::new(); batch.layout.paths.len()];
         for class in 0..number(books.classes.len()) {
-            batch.requeue(books, class);
+            let key = batch.bound(books, class);
+            let member = &mut batch.members[class as usize];
+            member.key = key;
+            if let Some(key) = key {
+                queues[member.branch].push((key, class));
+            }
         }
+        batch.branches = queues.into_iter().map(Branch::new).collect();
+        batch.contest.begin(&batch.branches, &batch.layout, &batch.counts);
         batch
     }
 
-    /// The attributes whose values it is spread over: sites first, if there are several (only when it is to be spread).
-    fn levels(&self, books: &Books) -> Vec<Attribute> {
-        let ready = books.classes.iter().filter(|c| !c.ready.is_empty());
-        let sites: BTreeSet<Option<u32>> = ready.map(|c| c.site).collect();
-        let by_site = self.terms.strategy == Strategy::Spread && sites.len() > 1;
-        let mut levels: Vec<Attribute> = Vec::new();
-        for attribute in by_site.then_some(&Attribute::Site).into_iter().chain(&self.terms.spread) {
-            if !levels.contains(attribute) {
-                levels.push(attribute.clone());
-            }
-        }
-        levels
-    }
-
-    fn path(
-        &mut self,
-        levels: &[Attribute],
-        host: &HostView,
-        domains: &mut BTreeMap<(usize, Option<String>), usize>,
-    ) -> Vec<usize> {
-        let mut within = usize::MAX;
-        let mut path = Vec::with_capacity(levels.len());
-        for attribute in levels {
-            let here = value(attribute, host).map(std::borrow::Cow::into_owned);
-            within = *domains.entry((within, here)).or_insert_with(|| {
-                self.counts.push((within, 0));
-                self.counts.len() - 1
-            });
-            path.push(within);
-        }
-        path
+    fn fresh_members(&self, books: &Books) -> Vec<Member> {
+        let terms = &self.terms;
+        let open = refuse::open_classes(books, terms);
+        let wishes = wishes(books, terms);
+        let after: Vec<_> = books.sizes.iter().map(|size| score::after(size, &terms.shape.need)).collect();
+        let each = books.classes.iter().zip(books.strengths()).zip(open).zip(wishes).enumerate();
+        each.map(|(at, (((class, strength), open), wish))| Member {
+            branch: self.layout.of_class[at] as usize,
+            open,
+            fixed: wish + score::class_fit(terms.core, strength),
+            after: after[class.size as usize],
+            tie: score::mix(terms.hash ^ class.hash),
+            key: None,
+            from: None,
+            tried: false,
+            holders: BTreeSet::new(),
+        })
+        .collect()
     }
 
     fn count_holders(&mut self, books: &Books) {
@@ -174,8 +145,8 @@ impl Batch {
 
     fn add(&mut self, class: u32, times: u32, more: bool) {
         let branch = self.members[class as usize].branch;
-        for at in &self.branches[branch].path {
-            let count = &mut self.counts[*at].1;
+        for at in &self.layout.paths[branch] {
+            let count = &mut self.counts[*at];
             *count = if more { *count + times } else { count.saturating_sub(times) };
         }
     }
@@ -196,6 +167,13 @@ impl Batch {
         let (old, now) = (before.of_pool, books.of_pool(self.terms.pool, host));
         if pool == self.terms.pool && old != now {
             self.add(node.class, old.abs_diff(now), now > old);
+            let branch = self.members[node.class as usize].branch;
+            for at in &self.layout.paths[branch] {
+                let (_, first, last) = self.layout.domains[*at];
+                for end in [first, last] {
+                    self.contest.again(end as usize, &self.branches, &self.layout, &self.counts);
+                }
+            }
         }
         if !node.ready {
             return;
@@ -232,27 +210,27 @@ impl Batch {
 
     fn set_key(&mut self, class: u32, key: Option<Key>) {
         let member = &mut self.members[class as usize];
-        let queue = &mut self.branches[member.branch].queue;
-        if let Some(old) = member.key {
-            queue.remove(&(old, class));
-        }
-        if let Some(new) = key {
-            queue.insert((new, class));
+        if member.key == key {
+            return;
         }
         member.key = key;
+        let (branch, members) = (member.branch, &self.members);
+        let is_now = |(key, class): &(Key, u32)| members[*class as usize].key == Some(*key);
+        if self.branches[branch].put(key.map(|key| (key, class)), is_now) {
+            self.contest.again(branch, &self.branches, &self.layout, &self.counts);
+        }
     }
 
     fn bound(&self, books: &Books, class: u32) -> Option<Key> {
-        let (member, hosts) = (&self.members[class as usize], &books.class(class).ready);
-        if !member.open || hosts.is_empty() {
+        let member = &self.members[class as usize];
+        if !member.open {
             return None;
         }
-        let first = match self.terms.strategy {
-            Strategy::Binpack => hosts.first(),
-            Strategy::Spread | Strategy::Random => hosts.last(),
-        };
-        let (of_pool, order) = if !member.tried && hosts.len() > member.holders.len() {
-            (0, member.from.or_else(|| first.map(|o| self.walk(*o)))?)
+        let class = books.class(class);
+        let (first, last) = class.ends?;
+        let best = if self.terms.strategy == Strategy::Binpack { first } else { last };
+        let (of_pool, order) = if !member.tried && class.ready.len() > member.holders.len() {
+            (0, member.from.unwrap_or_else(|| self.walk(best)))
         } else {
             *member.holders.first()?
         };
@@ -361,19 +339,24 @@ impl Batch {
     }
 }
 
-fn strongest(books: &Books) -> Strongest {
-    let mut out = Strongest::default();
-    for class in books.classes.iter().filter(|c| c.hosts > 0) {
-        out.cpus = out.cpus.max(class.sample.facts.cpus);
-        out.memory = out.memory.max(class.sample.facts.memory);
-        out.newest = out.newest.max(class.sample.record.in_service.map(|at| at.0));
-    }
-    out
-}
-
 /// Nomad's affinity score: the weights of the wishes that come true, by all weights. `None` without wishes.
 pub(super) fn wish(terms: &Terms, host: &HostView) -> Option<f64> {
     let all: i32 = terms.wishes.iter().map(|(_, weight)| weight.abs()).sum();
     let met: i32 = terms.wishes.iter().filter(|(test, _)| test.holds(host)).map(|(_, weight)| weight).sum();
     (all > 0).then(|| f64::from(met) / f64::from(all))
+}
+
+/// The same for every class.
+fn wishes(books: &Books, terms: &Terms) -> Vec<f64> {
+    let mut out = vec![0.0; books.classes.len()];
+    let all: i32 = terms.wishes.iter().map(|(_, weight)| weight.abs()).sum();
+    for (test, weight) in &terms.wishes {
+        let Some(column) = books.column(&test.constraint.attribute) else { continue };
+        let verdicts = column.verdicts(test);
+        for (met, at) in out.iter_mut().zip(&column.of_class) {
+            *met += f64::from(*weight) * f64::from(u8::from(verdicts[*at as usize]));
+        }
+    }
+    out.iter_mut().for_each(|met| *met /= f64::from(all.max(1)));
+    out
 }

@@ -8,11 +8,13 @@
 mod batch;
 mod books;
 mod constraint;
+mod contest;
 mod explain;
 mod moves;
 mod pick;
 mod refuse;
 mod score;
+mod sorted;
 mod terms;
 
 use std::collections::BTreeMap;
@@ -270,6 +272,7 @@ impl Room {
     fn ready(&mut self, ask: &Ask<'_>, pool: u32, shape: Arc<Shape>) {
         if self.batch.as_ref().is_none_or(|b| !b.terms.are_of(ask, pool, &shape)) {
             let terms = Terms::new(&self.books, ask, shape);
+            self.books.sort_for(&terms);
             self.batch = Some(Box::new(Batch::new(&self.books, terms)));
         }
     }

@@ -66,8 +66,8 @@ impl Room {
         let open_domains = classes.filter(|(_, c)| !c.ready.is_empty());
         let mut beside: std::collections::BTreeMap<usize, (u32, u32)> = std::collections::BTreeMap::new();
         for (class, _) in open_domains {
-            for at in &batch.branches[batch.members[class].branch].path {
-                let (within, count) = batch.counts[*at];
+            for at in &batch.layout.paths[batch.members[class].branch] {
+                let (within, count) = (batch.layout.domains[*at].0, batch.counts[*at]);
                 let ends = beside.entry(within).or_insert((count, count));
                 *ends = (ends.0.min(count), ends.1.max(count));
             }

@@ -51,16 +51,8 @@ impl Batch {
 
     fn best(&mut self, books: &Books) -> Option<u32> {
         loop {
-            let (counts, branches) = (&self.counts, &self.branches);
-            let first = |b: usize| branches[b].queue.first().map(|first| (b, first));
-            let rank = |(b, first): &(usize, &(Key, u32))| {
-                (branches[*b].path.iter().map(|at| counts[*at].1), **first)
-            };
-            let (_, (key, class)) = (0..branches.len()).filter_map(first).reduce(|best, next| {
-                let ((a, x), (b, y)) = (rank(&best), rank(&next));
-                if b.cmp(a).then(y.cmp(&x)).is_lt() { next } else { best }
-            })?;
-            let (host, class) = (key.host, *class);
+            let (key, class) = self.branches.get(self.contest.winner()?)?.head?;
+            let host = key.host;
             if host.is_some() {
                 return host;
             }
@@ -88,7 +80,7 @@ impl Batch {
     /// Containers of the pool in each domain of a host.
     pub fn domains(&self, books: &Books, ix: u32) -> Vec<u32> {
         let branch = self.members[books.node(ix).class as usize].branch;
-        self.branches[branch].path.iter().map(|at| self.counts[*at].1).collect()
+        self.layout.paths[branch].iter().map(|at| self.counts[*at]).collect()
     }
 
     fn best_of<'h>(&self, books: &Books, hosts: impl IntoIterator<Item = &'h HostId>) -> Option<u32> {
@@ -125,12 +117,13 @@ impl Batch {
 pub(super) fn siblings(batch: &Batch) -> Vec<(u32, u32)> {
     let mut out = vec![(u32::MAX, 0); batch.counts.len()];
     let mut by_parent: std::collections::BTreeMap<usize, (u32, u32)> = std::collections::BTreeMap::new();
-    for (parent, count) in &batch.counts {
-        let ends = by_parent.entry(*parent).or_insert((u32::MAX, 0));
+    let parents = || batch.layout.domains.iter().map(|(parent, ..)| *parent);
+    for (parent, count) in parents().zip(&batch.counts) {
+        let ends = by_parent.entry(parent).or_insert((u32::MAX, 0));
         *ends = (ends.0.min(*count), ends.1.max(*count));
     }
-    for (at, (parent, _)) in batch.counts.iter().enumerate() {
-        out[at] = by_parent.get(parent).copied().unwrap_or((0, 0));
+    for (at, parent) in parents().enumerate() {
+        out[at] = by_parent.get(&parent).copied().unwrap_or((0, 0));
     }
     out
 }
