@@ -13,12 +13,15 @@ use crate::model::placement::Strategy;
 use crate::plan::place::books::{Books, Node, Order, number};
 use crate::plan::place::contest::{Branch, Contest};
 use crate::plan::place::refuse::{self, fits};
-use crate::plan::place::score::{self, Strongest};
+use crate::plan::place::score::{self, Packing, Strongest};
 use crate::plan::place::sorted::Layout;
 use crate::plan::place::terms::Terms;
 
 /// Hosts of one class that are scored for one choice, at most.
 const SCORED: usize = 8;
+
+/// The same when they are to be filled: which of the full ones it fits best is worth a longer look.
+const SCORED_TO_FILL: usize = 64;
 
 /// How good a candidate is, the least first: containers of the pool on it, score, tie. A class that was not looked at yet
 /// has a key that none of its hosts can beat, and no host.
@@ -64,6 +67,7 @@ pub(super) struct Batch {
     pub image: bool,
     /// The strongest hosts, for comparison.
     pub strongest: Strongest,
+    packing: Packing,
     /// The domains.
     pub layout: Arc<Layout>,
     /// Which branch is the best.
@@ -80,6 +84,8 @@ impl Batch {
     pub fn new(books: &Books, terms: Terms) -> Batch {
         let layout = books.layout(&terms).unwrap_or_else(|| Arc::new(books.lay_out(&[])));
         let image = books.images.contains_key(&terms.image);
+        // Only who fills hosts compares them with a mean one.
+        let by_size = if terms.strategy == Strategy::Binpack { books.hosts_by_size() } else { Vec::new() };
         let mut batch = Batch {
             failure: None,
             members: Vec::new(),
@@ -87,7 +93,8 @@ impl Batch {
             counts: vec![0; layout.domains.len()],
             skip: [None; 2],
             image,
-            strongest: books.strongest(),
+            strongest: books.strengths().0,
+            packing: Packing::new(books, &terms.shape.need, &by_size),
             contest: Contest::new(layout.paths.len()),
             layout,
             terms,
@@ -113,11 +120,11 @@ impl Batch {
         let open = refuse::open_classes(books, terms);
         let wishes = wishes(books, terms);
         let after: Vec<_> = books.sizes.iter().map(|size| score::after(size, &terms.shape.need)).collect();
-        let each = books.classes.iter().zip(books.strengths()).zip(open).zip(wishes).enumerate();
+        let each = books.classes.iter().zip(books.strengths().1).zip(open).zip(wishes).enumerate();
         each.map(|(at, (((class, strength), open), wish))| Member {
             branch: self.layout.of_class[at] as usize,
             open,
-            fixed: wish + score::class_fit(terms.core, strength),
+            fixed: wish + score::class_fit(terms.core, *strength),
             after: after[class.size as usize],
             tie: score::mix(terms.hash ^ class.hash),
             key: None,
@@ -190,8 +197,7 @@ impl Batch {
         }
         self.requeue(books, node.class);
         let site = books.class(node.class).site;
-        let limited = site.and_then(|s| books.sites.get(&books.site_books[s as usize].name));
-        if limited.is_some_and(|s| s.limits.containers.is_some()) {
+        if books.is_limited(site) {
             // The site may have become full, or free again, for all of its hosts.
             let full = books.site_full(site).is_some();
             let other = |(at, m): (usize, &Member)| {
@@ -235,14 +241,16 @@ impl Batch {
             *member.holders.first()?
         };
         let sum = score::from_bits(self.walk(order).0);
-        let best = score::best_fullness(self.terms.strategy, sum, member.after);
+        let best = match self.terms.strategy {
+            Strategy::Binpack => 1.0,
+            Strategy::Spread | Strategy::Random => score::best_fullness(sum, member.after),
+        };
         let total = best + member.fixed + f64::from(u8::from(self.image));
         Some(Key { of_pool, badness: score::bits(-total), tie: member.tie, order: 0, host: None })
     }
 
     pub fn key_of(&self, of_pool: u32, node: &Node, member: &Member, ix: u32) -> Key {
-        let (a, b) = member.after;
-        let fullness = score::fullness(self.terms.strategy, node.free.0 * a + node.free.1 * b);
+        let fullness = self.by_strategy(node, member.after);
         let image = if self.image && self.has_image(node) { 1.0 } else { 0.0 };
         let total = fullness + member.fixed + image;
         Key {
@@ -252,6 +260,22 @@ impl Batch {
             order: self.walk(node.order(ix)).1,
             host: Some(ix),
         }
+    }
+
+    /// How good a host is by the strategy alone; one more container divides what is free by `after`.
+    pub fn by_strategy(&self, node: &Node, after: (f64, f64)) -> f64 {
+        match self.terms.strategy {
+            Strategy::Binpack => {
+                self.packing.score(&node.cap, node.weight, &self.terms.shape.need, node.taken.containers)
+            }
+            Strategy::Spread | Strategy::Random => {
+                score::fullness(node.free.0 * after.0 + node.free.1 * after.1)
+            }
+        }
+    }
+
+    fn scored(&self) -> usize {
+        if self.terms.strategy == Strategy::Binpack { SCORED_TO_FILL } else { SCORED }
     }
 
     pub fn has_image(&self, node: &Node) -> bool {
@@ -300,7 +324,7 @@ impl Batch {
             let key = self.key_of(0, books.node(ix), member, ix);
             best = best.into_iter().chain([key]).min();
             found += 1;
-            if found == SCORED {
+            if found == self.scored() {
                 break;
             }
         }
@@ -317,7 +341,7 @@ impl Batch {
         for holder in &member.holders {
             let (times, order) = *holder;
             let ix = self.walk(order).2;
-            if best.is_some_and(|b| b.of_pool < times) || found == SCORED {
+            if best.is_some_and(|b| b.of_pool < times) || found == self.scored() {
                 break;
             }
             if self.skip.contains(&Some(ix)) {

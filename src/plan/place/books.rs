@@ -279,6 +279,12 @@ impl Books {
         }
     }
 
+    /// Whether a site takes so many containers and no more.
+    pub fn is_limited(&self, site: Option<u32>) -> bool {
+        let name = site.map(|site| &self.site_books[site as usize].name);
+        name.and_then(|name| self.sites.get(name)).is_some_and(|site| site.limits.containers.is_some())
+    }
+
     /// Whether a site takes no more containers, and how many it takes.
     pub fn site_full(&self, site: Option<u32>) -> Option<u32> {
         let book = &self.site_books[site? as usize];
@@ -406,6 +412,15 @@ impl Books {
 }
 
 impl Books {
+    /// How many hosts of each size are ready.
+    pub fn hosts_by_size(&self) -> Vec<f64> {
+        let mut out = vec![0.0; self.sizes.len()];
+        for class in &self.classes {
+            out[class.size as usize] += class.ready.len() as f64;
+        }
+        out
+    }
+
     /// The place of a host's size, to the gibibyte, in the list of sizes.
     fn size(&mut self, view: &HostView) -> u32 {
         const GIB: u64 = 1 << 30;

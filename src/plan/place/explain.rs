@@ -60,8 +60,7 @@ fn scores(books: &Books, batch: &Batch, ask: &Ask<'_>, ix: u32, siblings: &[(u32
         add(Scorer::Strategy, 1.0 - batch.distance(books, ask, ix));
     } else {
         let after = score::after(&node.cap, &terms.shape.need);
-        let sum = node.free.0 * after.0 + node.free.1 * after.1;
-        add(Scorer::Strategy, score::fullness(ask.strategy, sum));
+        add(Scorer::Strategy, batch.by_strategy(node, after));
         if terms.by_host {
             let there = f64::from(books.of_pool(terms.pool, ix) + 1);
             // Nomad's job anti-affinity: one more than what is there, by what is wanted.

@@ -54,7 +54,7 @@ pub(super) struct Layout {
 pub(super) struct Sorted {
     columns: HashMap<Attribute, Column>,
     layouts: HashMap<Vec<Attribute>, Arc<Layout>>,
-    strongest: Option<Strongest>,
+    strengths: Option<(Strongest, Vec<Option<f64>>)>,
 }
 
 impl Sorted {
@@ -62,7 +62,7 @@ impl Sorted {
     pub fn forget(&mut self, class: bool) {
         if class {
             self.layouts.clear();
-            self.strongest = None;
+            self.strengths = None;
         }
     }
 }
@@ -83,8 +83,10 @@ impl Books {
         for (attribute, column) in &mut self.sorted.columns {
             column.extend(attribute, &self.classes);
         }
-        if self.sorted.strongest.is_none() {
-            self.sorted.strongest = Some(strongest(&self.classes));
+        if self.sorted.strengths.is_none() {
+            let strongest = strongest(&self.classes);
+            let of = |c: &Class| score::strength(&c.sample.facts, &c.sample.record, &strongest);
+            self.sorted.strengths = Some((strongest, self.classes.iter().map(of).collect()));
         }
         if !self.sorted.layouts.contains_key(&levels) {
             if self.sorted.layouts.len() >= KEPT {
@@ -149,15 +151,9 @@ impl Books {
         self.sorted.columns.get(attribute)
     }
 
-    /// The strongest that there is of each.
-    pub fn strongest(&self) -> Strongest {
-        self.sorted.strongest.unwrap_or_else(|| strongest(&self.classes))
-    }
-
-    /// How strong each class is.
-    pub fn strengths(&self) -> impl Iterator<Item = Option<f64>> {
-        let strongest = self.strongest();
-        self.classes.iter().map(move |c| score::strength(&c.sample.facts, &c.sample.record, &strongest))
+    /// The strongest that there is of each, and how strong each class is beside them, as read off last.
+    pub fn strengths(&self) -> (Strongest, &[Option<f64>]) {
+        self.sorted.strengths.as_ref().map_or((Strongest::default(), &[]), |(most, each)| (*most, each))
     }
 }
 
