@@ -3,7 +3,7 @@
 //! The last follows the Kubernetes descheduler's LowNodeUtilization (orchestration research 4.12): only hosts that are more
 //! than a tenth above the mean give, only those more than a tenth below it take, so that a balanced fleet is left alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::base::ids::{HostId, PoolId, SiteName};
@@ -25,8 +25,9 @@ const ONE_HOST: &str = "on one host";
 /// Hosts that a container of a full host is tried on.
 const TARGETS: usize = 4;
 
-/// Tries in all, so that the answer comes in time whatever the fleet.
-const TRIES: u32 = 4_000;
+/// Tries in all, and classes of hosts that are looked at in all tries: so the answer comes in time whatever the fleet.
+const TRIES: usize = 4_000;
+const LOOKS: usize = 2_000_000;
 
 /// Sentences about what cannot be bettered, at most.
 const BLOCKED: usize = 20;
@@ -40,7 +41,9 @@ struct Work<'a> {
     target: Option<&'a Target>,
     room: &'a mut Room,
     limit: usize,
-    tries: u32,
+    tries: usize,
+    /// How uneven each pool is, as far as this has come.
+    skews: BTreeMap<PoolId, u32>,
     out: Proposal,
 }
 
@@ -53,7 +56,9 @@ pub fn propose(
     limit: u32,
 ) -> Proposal {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let mut work = Work { desired, hosts, target, room, limit, tries: TRIES, out: Proposal::default() };
+    let tries = (LOOKS / room.classes().max(1)).clamp(50, TRIES);
+    let (skews, out) = (BTreeMap::new(), Proposal::default());
+    let mut work = Work { desired, hosts, target, room, limit, tries, skews, out };
     work.out.before = work.balance(hosts);
     work.room.begin_trial();
     let pools: Vec<&Pool> = desired.pools.values().filter(|p| work.covers(p)).collect();
@@ -127,10 +132,20 @@ impl Work<'_> {
         self.out.moves.len() < self.limit && self.tries > 0
     }
 
+    fn skew(&mut self, pool: &Pool) -> u32 {
+        if let Some(skew) = self.skews.get(&pool.id) {
+            return *skew;
+        }
+        let skew = self.room.skew(&Ask::new(pool, 0));
+        self.skews.insert(pool.id.clone(), skew);
+        skew
+    }
+
     /// Notes a move; a slot that has one already goes straight to its last place.
     fn moved(&mut self, instance: &Instance, to: HostId, why: String) {
         let (pool, slot, generation) = (instance.pool.clone(), instance.slot, instance.generation);
         self.out.moves.retain(|m| m.pool != pool || m.slot != slot);
+        self.skews.remove(&pool);
         let from = instance.host.clone();
         if from != to {
             self.out.moves.push(Move { pool, slot, generation, from, to, why });
@@ -147,7 +162,7 @@ impl Work<'_> {
             let rule = pool.spec.loss_rule().word();
             return self.blocked(format!("{} is all {place} and stays there: its rule is {rule}", pool.id));
         }
-        if !is_movable(pool) || self.room.skew(&Ask::new(pool, 0)) < if baskets { 1 } else { 2 } {
+        if !is_movable(pool) || self.skew(pool) < if baskets { 1 } else { 2 } {
             return;
         }
         while self.has_more() {
@@ -210,31 +225,34 @@ impl Work<'_> {
         let mut shares: Vec<(f64, &HostId)> =
             hosts.keys().filter_map(|h| Some((self.room.share(h)?, h))).collect();
         shares.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(b.1)));
-        let full: Vec<&HostId> = shares.iter().rev().take_while(|s| s.0 > mean + BAND).map(|s| s.1).collect();
-        let empty: Vec<&HostId> = shares.iter().take_while(|s| s.0 < mean - BAND).map(|s| s.1).collect();
+        let full: Vec<&HostId> =
+            shares.iter().rev().take_while(|s| s.0 > mean + BAND).map(|s| s.1).take(self.tries).collect();
+        // Shares are not negative: their bits sort as they do.
+        let mut empty: BTreeSet<(u64, &HostId)> =
+            shares.iter().take_while(|s| s.0 < mean - BAND).map(|s| (s.0.to_bits(), s.1)).collect();
         if full.is_empty() || empty.is_empty() {
             return;
         }
-        let of_host = self.movable_by_host();
+        let of_host = self.movable_by_host(&full.iter().copied().collect());
         for from in full {
             for (pool, slot) in of_host.get(from).into_iter().flatten() {
                 if !self.has_more() || self.room.share(from).is_none_or(|s| s <= mean + BAND) {
                     break;
                 }
-                self.relieve_one(pool, *slot, from, &empty, mean);
+                self.relieve_one(pool, *slot, from, &mut empty, mean);
             }
         }
     }
 
-    /// Slots that may move, by the host where they would be now, those that reserve most first.
-    fn movable_by_host(&self) -> BTreeMap<HostId, Vec<(PoolId, u32)>> {
+    /// Slots of full hosts that may move, by the host where they would be now, those that reserve most first.
+    fn movable_by_host(&self, full: &BTreeSet<&HostId>) -> BTreeMap<HostId, Vec<(PoolId, u32)>> {
         let mut out: BTreeMap<HostId, Vec<(PoolId, u32)>> = BTreeMap::new();
         let mut pools: Vec<&Pool> = self.desired.pools.values().filter(|p| self.covers(p)).collect();
         pools.retain(|p| is_movable(p));
         pools.sort_by_key(|p| std::cmp::Reverse((p.spec.need().memory, p.spec.need().cpu_milli)));
         for pool in pools {
             for (instance, host) in self.places(pool) {
-                if is_settled(instance, pool) {
+                if full.contains(&host) && is_settled(instance, pool) {
                     out.entry(host).or_default().push((pool.id.clone(), instance.slot));
                 }
             }
@@ -242,7 +260,14 @@ impl Work<'_> {
         out
     }
 
-    fn relieve_one(&mut self, pool: &PoolId, slot: u32, from: &HostId, empty: &[&HostId], mean: f64) {
+    fn relieve_one<'h>(
+        &mut self,
+        pool: &PoolId,
+        slot: u32,
+        from: &HostId,
+        empty: &mut BTreeSet<(u64, &'h HostId)>,
+        mean: f64,
+    ) {
         let desired = self.desired;
         let instance = desired.instances.get(pool).and_then(|s| s.get(&slot));
         let (Some(pool), Some(instance)) = (desired.pools.get(pool), instance) else { return };
@@ -250,12 +275,10 @@ impl Work<'_> {
         if need.cpu_milli == 0 && need.memory == 0 {
             return;
         }
-        let mut targets: Vec<(f64, &HostId)> =
-            empty.iter().filter_map(|h| Some((self.room.share(h)?, *h))).collect();
-        targets.retain(|t| t.0 < mean - BAND);
-        targets.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(b.1)));
+        let targets: Vec<(u64, &'h HostId)> = empty.iter().copied().take(TARGETS).collect();
         let before = self.room.share(from).unwrap_or(0.0);
-        for (was, to) in targets.into_iter().take(TARGETS) {
+        for target in targets {
+            let (was, to) = (f64::from_bits(target.0), target.1);
             self.tries = self.tries.saturating_sub(1);
             let ask = Ask { only: Some(to), ..Ask::new(pool, slot) };
             let skew = self.room.skew(&ask);
@@ -267,6 +290,10 @@ impl Work<'_> {
                 // It would only change places: back again.
                 self.room.put(&Instance { host: from.clone(), ..instance.clone() }, pool);
                 continue;
+            }
+            empty.remove(&target);
+            if there < mean - BAND {
+                empty.insert((there.to_bits(), to));
             }
             let percent = |share: f64| format!("{:.0} %", share * 100.0);
             let why = format!(
@@ -293,7 +320,7 @@ impl Work<'_> {
             }
             out.one_basket += u32::from(self.basket(pool) == Some(ONE_HOST));
             if pool.strategy() == Strategy::Spread {
-                out.skew = out.skew.max(self.room.skew(&Ask::new(pool, 0)));
+                out.skew = out.skew.max(self.skew(pool));
             }
         }
         out

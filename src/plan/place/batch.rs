@@ -5,19 +5,23 @@
 //! for hosts that are equal (a class); inside a class hosts lie in order of fullness, and a bounded number of them that fit
 //! are scored (Nomad's limit, 4.4). So a choice does not look at every host, yet "none" is said only when all were tried.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::model::host::HostView;
-use crate::model::placement::{Attribute, Strategy};
+use crate::model::placement::Strategy;
 use crate::plan::place::books::{Books, Node, Order, number};
-use crate::plan::place::constraint::value;
+use crate::plan::place::contest::{Branch, Contest};
 use crate::plan::place::refuse::{self, fits};
-use crate::plan::place::score::{self, Strongest};
+use crate::plan::place::score::{self, Packing, Strongest};
+use crate::plan::place::sorted::Layout;
 use crate::plan::place::terms::Terms;
 
 /// Hosts of one class that are scored for one choice, at most.
 const SCORED: usize = 8;
+
+/// The same when they are to be filled: which of the full ones it fits best is worth a longer look.
+const SCORED_TO_FILL: usize = 64;
 
 /// How good a candidate is, the least first: containers of the pool on it, score, tie. A class that was not looked at yet
 /// has a key that none of its hosts can beat, and no host.
@@ -48,13 +52,6 @@ pub(super) struct Member {
     holders: BTreeSet<(u32, Order)>,
 }
 
-/// One combination of domains.
-pub(super) struct Branch {
-    /// The places of its counts, the outermost first.
-    pub path: Vec<usize>,
-    pub queue: BTreeSet<(Key, u32)>,
-}
-
 /// What is kept from one choice to the next.
 pub(super) struct Batch {
     pub terms: Terms,
@@ -62,16 +59,19 @@ pub(super) struct Batch {
     pub failure: Option<String>,
     pub members: Vec<Member>,
     pub branches: Vec<Branch>,
-    /// So many of the levels were asked for; they come before the host, the site that comes by itself after it.
-    pub asked: usize,
-    /// Containers of the pool by domain, with the domain that it lies in.
-    pub counts: Vec<(usize, u32)>,
+    /// Containers of the pool by domain.
+    pub counts: Vec<u32>,
     /// Hosts that must not be chosen now.
     pub skip: [Option<u32>; 2],
     /// The image is somewhere.
     pub image: bool,
     /// The strongest hosts, for comparison.
     pub strongest: Strongest,
+    packing: Packing,
+    /// The domains.
+    pub layout: Arc<Layout>,
+    /// Which branch is the best.
+    pub contest: Contest,
 }
 
 /// What a host was before it was counted anew.
@@ -82,83 +82,57 @@ pub(super) struct Before {
 
 impl Batch {
     pub fn new(books: &Books, terms: Terms) -> Batch {
-        let strongest = strongest(books);
+        let layout = books.layout(&terms).unwrap_or_else(|| Arc::new(books.lay_out(&[])));
         let image = books.images.contains_key(&terms.image);
+        // Only who fills hosts compares them with a mean one.
+        let by_size = if terms.strategy == Strategy::Binpack { books.hosts_by_size() } else { Vec::new() };
         let mut batch = Batch {
-            terms,
             failure: None,
-            members: Vec::with_capacity(books.classes.len()),
+            members: Vec::new(),
             branches: Vec::new(),
-            asked: 0,
-            counts: Vec::new(),
+            counts: vec![0; layout.domains.len()],
             skip: [None; 2],
             image,
-            strongest,
+            strongest: books.strengths().0,
+            packing: Packing::new(books, &terms.shape.need, &by_size),
+            contest: Contest::new(layout.paths.len(), terms.spread.len()),
+            layout,
+            terms,
         };
-        let levels = batch.levels(books);
-        batch.asked = batch.terms.spread.len();
-        let (mut domains, mut paths) = (BTreeMap::new(), BTreeMap::new());
-        for class in &books.classes {
-            // A class without hosts is no domain.
-            let levels = if class.hosts > 0 { &levels[..] } else { &[] };
-            let path = batch.path(levels, &class.sample, &mut domains);
-            let branch = *paths.entry(path.clone()).or_insert_with(|| {
-                batch.branches.push(Branch { path, queue: BTreeSet::new() });
-                batch.branches.len() - 1
-            });
-            let terms = &batch.terms;
-            let check = refuse::of_class(books, terms, &class.sample, &mut |_| ControlFlow::Break(()));
-            let strength = score::strength(&class.sample.facts, &class.sample.record, &strongest);
-            batch.members.push(Member {
-                branch,
-                open: class.hosts > 0 && check.is_continue(),
-                fixed: wish(terms, &class.sample).unwrap_or(0.0) + score::class_fit(terms.core, strength),
-                after: score::after(&class.sample.capacity(), &terms.shape.need),
-                tie: score::mix(terms.hash ^ class.hash),
-                key: None,
-                from: None,
-                tried: false,
-                holders: BTreeSet::new(),
-            });
-        }
+        batch.members = batch.fresh_members(books);
         batch.count_holders(books);
+        let mut queues = vec![Vec::new(); batch.layout.paths.len()];
         for class in 0..number(books.classes.len()) {
-            batch.requeue(books, class);
+            let key = batch.bound(books, class);
+            let member = &mut batch.members[class as usize];
+            member.key = key;
+            if let Some(key) = key {
+                queues[member.branch].push((key, class));
+            }
         }
+        batch.branches = queues.into_iter().map(Branch::new).collect();
+        batch.contest.begin(&batch.branches, &batch.layout, &batch.counts);
         batch
     }
 
-    /// The attributes whose values it is spread over: those that it asks for, and then by itself the site, if there are
-    /// several (only when it is to be spread). Of hosts that hold as many of the pool, one in the site with fewer is better;
-    /// but a small site is not loaded as much as a large one, unless that is asked for.
-    fn levels(&self, books: &Books) -> Vec<Attribute> {
-        let ready = books.classes.iter().filter(|c| !c.ready.is_empty());
-        let sites: BTreeSet<Option<u32>> = ready.map(|c| c.site).collect();
-        let by_site = self.terms.strategy == Strategy::Spread && sites.len() > 1;
-        let mut levels = self.terms.spread.clone();
-        if by_site && !levels.contains(&Attribute::Site) {
-            levels.push(Attribute::Site);
-        }
-        levels
-    }
-
-    fn path(
-        &mut self,
-        levels: &[Attribute],
-        host: &HostView,
-        domains: &mut BTreeMap<(usize, Option<String>), usize>,
-    ) -> Vec<usize> {
-        let mut within = usize::MAX;
-        let mut path = Vec::with_capacity(levels.len());
-        for attribute in levels {
-            let here = value(attribute, host).map(std::borrow::Cow::into_owned);
-            within = *domains.entry((within, here)).or_insert_with(|| {
-                self.counts.push((within, 0));
-                self.counts.len() - 1
-            });
-            path.push(within);
-        }
-        path
+    fn fresh_members(&self, books: &Books) -> Vec<Member> {
+        let terms = &self.terms;
+        let open = refuse::open_classes(books, terms);
+        let wishes = wishes(books, terms);
+        let after: Vec<_> = books.sizes.iter().map(|size| score::after(size, &terms.shape.need)).collect();
+        let each = books.classes.iter().zip(books.strengths().1).zip(open).zip(wishes).enumerate();
+        each.map(|(at, (((class, strength), open), wish))| Member {
+            branch: self.layout.of_class[at] as usize,
+            open,
+            fixed: wish + score::class_fit(terms.core, *strength),
+            after: after[class.size as usize],
+            tie: score::mix(terms.hash ^ class.hash),
+            key: None,
+            from: None,
+            tried: false,
+            holders: BTreeSet::new(),
+        })
+        .collect()
     }
 
     fn count_holders(&mut self, books: &Books) {
@@ -178,8 +152,8 @@ impl Batch {
 
     fn add(&mut self, class: u32, times: u32, more: bool) {
         let branch = self.members[class as usize].branch;
-        for at in &self.branches[branch].path {
-            let count = &mut self.counts[*at].1;
+        for at in &self.layout.paths[branch] {
+            let count = &mut self.counts[*at];
             *count = if more { *count + times } else { count.saturating_sub(times) };
         }
     }
@@ -200,6 +174,13 @@ impl Batch {
         let (old, now) = (before.of_pool, books.of_pool(self.terms.pool, host));
         if pool == self.terms.pool && old != now {
             self.add(node.class, old.abs_diff(now), now > old);
+            let branch = self.members[node.class as usize].branch;
+            for at in &self.layout.paths[branch] {
+                let (_, first, last) = self.layout.domains[*at];
+                for end in [first, last] {
+                    self.contest.again(end as usize, &self.branches, &self.layout, &self.counts);
+                }
+            }
         }
         if !node.ready {
             return;
@@ -216,8 +197,7 @@ impl Batch {
         }
         self.requeue(books, node.class);
         let site = books.class(node.class).site;
-        let limited = site.and_then(|s| books.sites.get(&books.site_books[s as usize].name));
-        if limited.is_some_and(|s| s.limits.containers.is_some()) {
+        if books.is_limited(site) {
             // The site may have become full, or free again, for all of its hosts.
             let full = books.site_full(site).is_some();
             let other = |(at, m): (usize, &Member)| {
@@ -236,39 +216,41 @@ impl Batch {
 
     fn set_key(&mut self, class: u32, key: Option<Key>) {
         let member = &mut self.members[class as usize];
-        let queue = &mut self.branches[member.branch].queue;
-        if let Some(old) = member.key {
-            queue.remove(&(old, class));
-        }
-        if let Some(new) = key {
-            queue.insert((new, class));
+        if member.key == key {
+            return;
         }
         member.key = key;
+        let (branch, members) = (member.branch, &self.members);
+        let is_now = |(key, class): &(Key, u32)| members[*class as usize].key == Some(*key);
+        if self.branches[branch].put(key.map(|key| (key, class)), is_now) {
+            self.contest.again(branch, &self.branches, &self.layout, &self.counts);
+        }
     }
 
     fn bound(&self, books: &Books, class: u32) -> Option<Key> {
-        let (member, hosts) = (&self.members[class as usize], &books.class(class).ready);
-        if !member.open || hosts.is_empty() {
+        let member = &self.members[class as usize];
+        if !member.open {
             return None;
         }
-        let first = match self.terms.strategy {
-            Strategy::Binpack => hosts.first(),
-            Strategy::Spread | Strategy::Random => hosts.last(),
-        };
-        let (of_pool, order) = if !member.tried && hosts.len() > member.holders.len() {
-            (0, member.from.or_else(|| first.map(|o| self.walk(*o)))?)
+        let class = books.class(class);
+        let (first, last) = class.ends?;
+        let best = if self.terms.strategy == Strategy::Binpack { first } else { last };
+        let (of_pool, order) = if !member.tried && class.ready.len() > member.holders.len() {
+            (0, member.from.unwrap_or_else(|| self.walk(best)))
         } else {
             *member.holders.first()?
         };
         let sum = score::from_bits(self.walk(order).0);
-        let best = score::best_fullness(self.terms.strategy, sum, member.after);
+        let best = match self.terms.strategy {
+            Strategy::Binpack => 1.0,
+            Strategy::Spread | Strategy::Random => score::best_fullness(sum, member.after),
+        };
         let total = best + member.fixed + f64::from(u8::from(self.image));
         Some(Key { of_pool, badness: score::bits(-total), tie: member.tie, order: 0, host: None })
     }
 
     pub fn key_of(&self, of_pool: u32, node: &Node, member: &Member, ix: u32) -> Key {
-        let (a, b) = member.after;
-        let fullness = score::fullness(self.terms.strategy, node.free.0 * a + node.free.1 * b);
+        let fullness = self.by_strategy(node, member.after);
         let image = if self.image && self.has_image(node) { 1.0 } else { 0.0 };
         let total = fullness + member.fixed + image;
         Key {
@@ -278,6 +260,22 @@ impl Batch {
             order: self.walk(node.order(ix)).1,
             host: Some(ix),
         }
+    }
+
+    /// How good a host is by the strategy alone; one more container divides what is free by `after`.
+    pub fn by_strategy(&self, node: &Node, after: (f64, f64)) -> f64 {
+        match self.terms.strategy {
+            Strategy::Binpack => {
+                self.packing.score(&node.cap, node.weight, &self.terms.shape.need, node.taken.containers)
+            }
+            Strategy::Spread | Strategy::Random => {
+                score::fullness(node.free.0 * after.0 + node.free.1 * after.1)
+            }
+        }
+    }
+
+    fn scored(&self) -> usize {
+        if self.terms.strategy == Strategy::Binpack { SCORED_TO_FILL } else { SCORED }
     }
 
     pub fn has_image(&self, node: &Node) -> bool {
@@ -326,7 +324,7 @@ impl Batch {
             let key = self.key_of(0, books.node(ix), member, ix);
             best = best.into_iter().chain([key]).min();
             found += 1;
-            if found == SCORED {
+            if found == self.scored() {
                 break;
             }
         }
@@ -343,7 +341,7 @@ impl Batch {
         for holder in &member.holders {
             let (times, order) = *holder;
             let ix = self.walk(order).2;
-            if best.is_some_and(|b| b.of_pool < times) || found == SCORED {
+            if best.is_some_and(|b| b.of_pool < times) || found == self.scored() {
                 break;
             }
             if self.skip.contains(&Some(ix)) {
@@ -365,19 +363,24 @@ impl Batch {
     }
 }
 
-fn strongest(books: &Books) -> Strongest {
-    let mut out = Strongest::default();
-    for class in books.classes.iter().filter(|c| c.hosts > 0) {
-        out.cpus = out.cpus.max(class.sample.facts.cpus);
-        out.memory = out.memory.max(class.sample.facts.memory);
-        out.newest = out.newest.max(class.sample.record.in_service.map(|at| at.0));
-    }
-    out
-}
-
 /// Nomad's affinity score: the weights of the wishes that come true, by all weights. `None` without wishes.
 pub(super) fn wish(terms: &Terms, host: &HostView) -> Option<f64> {
     let all: i32 = terms.wishes.iter().map(|(_, weight)| weight.abs()).sum();
     let met: i32 = terms.wishes.iter().filter(|(test, _)| test.holds(host)).map(|(_, weight)| weight).sum();
     (all > 0).then(|| f64::from(met) / f64::from(all))
+}
+
+/// The same for every class.
+fn wishes(books: &Books, terms: &Terms) -> Vec<f64> {
+    let mut out = vec![0.0; books.classes.len()];
+    let all: i32 = terms.wishes.iter().map(|(_, weight)| weight.abs()).sum();
+    for (test, weight) in &terms.wishes {
+        let Some(column) = books.column(&test.constraint.attribute) else { continue };
+        let verdicts = column.verdicts(test);
+        for (met, at) in out.iter_mut().zip(&column.of_class) {
+            *met += f64::from(*weight) * f64::from(u8::from(verdicts[*at as usize]));
+        }
+    }
+    out.iter_mut().for_each(|met| *met /= f64::from(all.max(1)));
+    out
 }

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::base::ids::{HostId, PoolId, SiteName, Slot};
+use crate::base::ids::{ClusterName, HostId, PoolId, SiteName, Slot};
 use crate::model::host::{Duty, HostView, Need, Seen, Taken};
 use crate::model::pool::Pool;
 use crate::model::site::Site;
 use crate::plan::place::score;
+use crate::plan::place::sorted::Sorted;
 
 /// A host's place in the order of fullness: what is free of it (as bits that sort), then its name's hash, then its number.
 pub(super) type Order = (u64, u64, u32);
@@ -81,10 +82,27 @@ pub(super) struct Class {
     /// One of them.
     pub sample: Arc<HostView>,
     pub site: Option<u32>,
+    pub cluster: Option<ClusterName>,
+    /// Its place in the list of sizes.
+    pub size: u32,
     /// Those that are ready, in order of fullness.
     pub ready: BTreeSet<Order>,
+    /// The first and the last of these: they are asked for far more often than they change.
+    pub ends: Option<(Order, Order)>,
     /// How many there are.
     pub hosts: u32,
+}
+
+impl Class {
+    fn change(&mut self, out: Option<&Order>, into: Option<Order>) {
+        if let Some(out) = out {
+            self.ready.remove(out);
+        }
+        if let Some(into) = into {
+            self.ready.insert(into);
+        }
+        self.ends = self.ready.first().copied().zip(self.ready.last().copied());
+    }
 }
 
 /// One pool.
@@ -112,6 +130,10 @@ pub(super) struct Books {
     pub entries: HashMap<(u32, Slot), Entry>,
     pub classes: Vec<Class>,
     class_ix: HashMap<ClassKey, u32>,
+    /// CPU and memory of the classes, each combination once.
+    pub sizes: Vec<Need>,
+    /// What was read off the classes.
+    pub sorted: Sorted,
     pub site_books: Vec<SiteBook>,
     pub sites: BTreeMap<SiteName, Site>,
     /// Pools that name others in `apart`.
@@ -249,13 +271,18 @@ impl Books {
         }
         let class = &mut self.classes[node.class as usize];
         if node.ready {
-            class.ready.remove(&old);
-            class.ready.insert(node.order(host));
+            class.change(Some(&old), Some(node.order(host)));
         }
         if let Some(site) = class.site {
             let taken = &mut self.site_books[site as usize].taken;
             *taken = if more { *taken + 1 } else { taken.saturating_sub(1) };
         }
+    }
+
+    /// Whether a site takes so many containers and no more.
+    pub fn is_limited(&self, site: Option<u32>) -> bool {
+        let name = site.map(|site| &self.site_books[site as usize].name);
+        name.and_then(|name| self.sites.get(name)).is_some_and(|site| site.limits.containers.is_some())
     }
 
     /// Whether a site takes no more containers, and how many it takes.
@@ -313,11 +340,12 @@ impl Books {
         self.known.insert(node.id.clone(), ix);
         let book = &mut self.classes[class as usize];
         book.hosts += 1;
+        self.sorted.forget(book.hosts == 1);
         if let Some(site) = book.site {
             self.site_books[site as usize].taken += node.taken.containers;
         }
         if ready {
-            book.ready.insert(node.order(ix));
+            book.change(None, Some(node.order(ix)));
             self.ring.insert((node.hash, ix));
         }
     }
@@ -335,11 +363,12 @@ impl Books {
         }
         let book = &mut self.classes[node.class as usize];
         book.hosts -= 1;
+        self.sorted.forget(book.hosts == 0);
         if let Some(site) = book.site {
             let taken = &mut self.site_books[site as usize].taken;
             *taken = taken.saturating_sub(node.taken.containers);
         }
-        book.ready.remove(&node.order(ix));
+        book.change(Some(&node.order(ix)), None);
         self.ring.remove(&(node.hash, ix));
         self.known.remove(&node.id);
         node.ready = false;
@@ -374,9 +403,35 @@ impl Books {
         });
         let ix = number(self.classes.len());
         let hash = score::hash(&format!("{key:?}"));
-        self.classes.push(Class { hash, sample: view.clone(), site, ready: BTreeSet::new(), hosts: 0 });
+        let (sample, cluster, size) = (view.clone(), record.cluster.clone(), self.size(view));
+        let (ready, ends, hosts) = (BTreeSet::new(), None, 0);
+        self.classes.push(Class { hash, sample, site, cluster, size, ready, ends, hosts });
         self.class_ix.insert(key, ix);
         ix
+    }
+}
+
+impl Books {
+    /// How many hosts of each size are ready.
+    pub fn hosts_by_size(&self) -> Vec<f64> {
+        let mut out = vec![0.0; self.sizes.len()];
+        for class in &self.classes {
+            out[class.size as usize] += class.ready.len() as f64;
+        }
+        out
+    }
+
+    /// The place of a host's size, to the gibibyte, in the list of sizes.
+    fn size(&mut self, view: &HostView) -> u32 {
+        const GIB: u64 = 1 << 30;
+        let Need { cpu_milli, memory, .. } = view.capacity();
+        let whole = memory.saturating_add(GIB / 2) / GIB * GIB;
+        let size = Need { cpu_milli, memory: if whole > 0 { whole } else { memory }, ..Need::default() };
+        let at = self.sizes.iter().position(|s| *s == size).unwrap_or_else(|| {
+            self.sizes.push(size);
+            self.sizes.len() - 1
+        });
+        number(at)
     }
 }
 

@@ -32,19 +32,24 @@ impl Test {
 
     /// Whether it holds. What a host does not have equals nothing (Swarm: `==` fails, `!=` holds) and has no order.
     pub fn holds(&self, host: &HostView) -> bool {
+        self.holds_for(value(&self.constraint.attribute, host).as_deref())
+    }
+
+    /// Whether it holds for a host that has this of the attribute.
+    pub fn holds_for(&self, have: Option<&str>) -> bool {
         let Constraint { attribute, operator, values } = &self.constraint;
-        let Some(have) = value(attribute, host) else {
+        let Some(have) = have else {
             return matches!(operator, Operator::IsNot | Operator::NotIn | Operator::MatchesNot);
         };
         let one = values.first().map_or("", String::as_str);
-        let order = || compare(attribute, &have, one);
+        let order = || compare(attribute, have, one);
         match operator {
-            Operator::Is => equal(attribute, &have, one),
-            Operator::IsNot => !equal(attribute, &have, one),
-            Operator::In => values.iter().any(|v| equal(attribute, &have, v)),
-            Operator::NotIn => !values.iter().any(|v| equal(attribute, &have, v)),
-            Operator::Matches => self.regex.as_ref().is_some_and(|r| r.is_match(&have)),
-            Operator::MatchesNot => self.regex.as_ref().is_some_and(|r| !r.is_match(&have)),
+            Operator::Is => equal(attribute, have, one),
+            Operator::IsNot => !equal(attribute, have, one),
+            Operator::In => values.iter().any(|v| equal(attribute, have, v)),
+            Operator::NotIn => !values.iter().any(|v| equal(attribute, have, v)),
+            Operator::Matches => self.regex.as_ref().is_some_and(|r| r.is_match(have)),
+            Operator::MatchesNot => self.regex.as_ref().is_some_and(|r| !r.is_match(have)),
             Operator::Less => order() == Some(Ordering::Less),
             Operator::AtMost => order().is_some_and(Ordering::is_le),
             Operator::More => order() == Some(Ordering::Greater),

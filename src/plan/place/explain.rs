@@ -60,16 +60,15 @@ fn scores(books: &Books, batch: &Batch, ask: &Ask<'_>, ix: u32, siblings: &[(u32
         add(Scorer::Strategy, 1.0 - batch.distance(books, ask, ix));
     } else {
         let after = score::after(&node.cap, &terms.shape.need);
-        let sum = node.free.0 * after.0 + node.free.1 * after.1;
-        add(Scorer::Strategy, score::fullness(ask.strategy, sum));
+        add(Scorer::Strategy, batch.by_strategy(node, after));
         if terms.by_host {
             let there = f64::from(books.of_pool(terms.pool, ix) + 1);
             // Nomad's job anti-affinity: one more than what is there, by what is wanted.
             add(Scorer::FewOfPool, -there / f64::from(ask.pool.want.max(1)));
         }
-        let path = &batch.branches[batch.members[node.class as usize].branch].path;
+        let path = &batch.layout.paths[batch.members[node.class as usize].branch];
         if !path.is_empty() {
-            let even = |at: &usize| score::even(batch.counts[*at].1, siblings[*at].0, siblings[*at].1);
+            let even = |at: &usize| score::even(batch.counts[*at], siblings[*at].0, siblings[*at].1);
             add(Scorer::EvenSpread, path.iter().map(even).sum::<f64>() / path.len() as f64);
         }
         if let Some(wish) = wish(terms, view) {

@@ -8,11 +8,13 @@
 mod batch;
 mod books;
 mod constraint;
+mod contest;
 mod explain;
 mod moves;
 mod pick;
 mod refuse;
 mod score;
+mod sorted;
 mod terms;
 
 use std::collections::BTreeMap;
@@ -243,11 +245,15 @@ impl Room {
         let (pool, shape) = self.pool(ask.pool);
         let key = (pool, ask.slot);
         let before = self.books.entries.get(&key).cloned();
+        let frees_nothing = before.as_ref().is_none_or(|entry| self.frees_nothing(entry));
+        if frees_nothing && let Some(why) = self.known_failure(ask, pool, &shape) {
+            return Err(why);
+        }
         // What this slot holds is given back for the while: that alone does not change why none of the others fits.
         let failure = self.batch.as_ref().and_then(|b| b.failure.clone());
         self.set(key, None);
         if let Some(batch) = &mut self.batch {
-            batch.failure = failure;
+            batch.failure.clone_from(&failure);
         }
         let picked = self.pick(ask, pool);
         match &picked {
@@ -256,7 +262,9 @@ impl Room {
                 self.set(key, Some(Entry { host, from: None, shape }));
             }
             Err(_) => {
-                let failure = self.batch.as_mut().and_then(|b| b.failure.take());
+                // What was found out while it was given back holds afterwards only if that freed nothing.
+                let found = self.batch.as_mut().and_then(|b| b.failure.take());
+                let failure = if frees_nothing { found } else { failure };
                 self.set(key, before);
                 if let Some(batch) = &mut self.batch {
                     batch.failure = failure;
@@ -266,10 +274,25 @@ impl Room {
         picked
     }
 
+    /// True when no host could take more, were this not counted: it is on hosts that take none.
+    fn frees_nothing(&self, entry: &Entry) -> bool {
+        [Some(entry.host), entry.from].into_iter().flatten().all(|host| {
+            let node = self.books.node(host);
+            !node.ready && (node.view.is_none() || !self.books.is_limited(self.books.class(node.class).site))
+        })
+    }
+
+    /// Why no host takes one, if that was found out for another of the pool and nothing has changed since.
+    fn known_failure(&self, ask: &Ask<'_>, pool: u32, shape: &Arc<Shape>) -> Option<String> {
+        let batch = self.batch.as_ref().filter(|b| b.terms.are_of(ask, pool, shape))?;
+        batch.failure.clone().filter(|_| ask.only.is_none() && ask.not_on.is_none())
+    }
+
     /// Makes what was worked out fit this ask.
     fn ready(&mut self, ask: &Ask<'_>, pool: u32, shape: Arc<Shape>) {
         if self.batch.as_ref().is_none_or(|b| !b.terms.are_of(ask, pool, &shape)) {
             let terms = Terms::new(&self.books, ask, shape);
+            self.books.sort_for(&terms);
             self.batch = Some(Box::new(Batch::new(&self.books, terms)));
         }
     }

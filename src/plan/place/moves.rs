@@ -1,8 +1,13 @@
 //! What rebalancing asks of placement: whether a slot would be better placed elsewhere, and how crowded a pool is.
 
+use std::collections::BTreeMap;
+
 use crate::base::ids::HostId;
 use crate::model::host::Need;
-use crate::plan::place::books::Entry;
+use crate::plan::place::books::{Books, Entry};
+use crate::plan::place::refuse::open_classes;
+use crate::plan::place::sorted::Layout;
+use crate::plan::place::terms::{Terms, domains};
 use crate::plan::place::{Ask, Room};
 
 impl Room {
@@ -16,11 +21,6 @@ impl Room {
             return Vec::new();
         }
         batch.crowd(&self.books, ix, self.books.of_pool(pool, ix))
-    }
-
-    /// How many levels of domains a pool asks to be spread over.
-    pub fn domains_asked(&self, ask: &Ask<'_>) -> usize {
-        crate::plan::place::terms::domains(&ask.pool.spec.placement.spread).len()
     }
 
     /// Moves a slot to the best host for it, and counts it there, if the pool is spread better then (`or_equal`: not worse).
@@ -52,31 +52,37 @@ impl Room {
         outcome
     }
 
-    /// Largest difference between hosts, and between domains beside each other that it asks to be spread over.
+    /// Largest difference between hosts that could hold the pool, and between domains beside each other that it asks to be
+    /// spread over.
     pub fn skew(&mut self, ask: &Ask<'_>) -> u32 {
         let (pool, shape) = self.pool(ask.pool);
-        self.ready(ask, pool, shape);
-        let Some(batch) = &self.batch else { return 0 };
-        let open = |class: usize| batch.members[class].open;
-        let classes = self.books.classes.iter().enumerate().filter(|(at, _)| open(*at));
-        let hosts: usize = classes.clone().map(|(_, c)| c.ready.len()).sum();
-        let on = self.books.pools[pool as usize].on.iter().filter(|(ix, _)| {
-            let node = self.books.node(**ix);
-            node.ready && open(node.class as usize)
-        });
-        let counts: Vec<u32> = on.map(|(_, n)| *n).collect();
-        let least = if counts.len() < hosts { 0 } else { counts.iter().copied().min().unwrap_or(0) };
-        let by_host = counts.iter().copied().max().unwrap_or(0) - least;
-        let open_domains = classes.filter(|(_, c)| !c.ready.is_empty());
-        let mut beside: std::collections::BTreeMap<usize, (u32, u32)> = std::collections::BTreeMap::new();
-        for (class, _) in open_domains {
-            for at in batch.branches[batch.members[class].branch].path.iter().take(batch.asked) {
-                let (within, count) = batch.counts[*at];
-                let ends = beside.entry(within).or_insert((count, count));
-                *ends = (ends.0.min(count), ends.1.max(count));
+        let asked = self.domains_asked(ask);
+        let own = match &self.batch {
+            Some(batch) if batch.terms.are_of(ask, pool, &shape) => None,
+            // All that a choice needs would be far more than is needed here.
+            _ => {
+                let terms = Terms::new(&self.books, ask, shape);
+                self.books.sort_for(&terms);
+                Some((open_classes(&self.books, &terms), self.books.layout(&terms)))
             }
+        };
+        match (own, &self.batch) {
+            (Some((open, Some(layout))), _) => skew(&self.books, pool, &|class| open[class], &layout, asked),
+            (None, Some(batch)) => {
+                skew(&self.books, pool, &|class| batch.members[class].open, &batch.layout, asked)
+            }
+            _ => 0,
         }
-        by_host.max(beside.values().map(|(least, most)| most - least).max().unwrap_or(0))
+    }
+
+    /// How many levels of domains a pool asks to be spread over.
+    pub fn domains_asked(&self, ask: &Ask<'_>) -> usize {
+        domains(&ask.pool.spec.placement.spread).len()
+    }
+
+    /// How many classes of hosts there are: so long does it take to look at a pool anew.
+    pub fn classes(&self) -> usize {
+        self.books.classes.len()
     }
 
     /// Share of a host's scarcest resource that is reserved, if it is ready and its capacity is known.
@@ -101,6 +107,41 @@ impl Room {
         }
         (cap, taken)
     }
+}
+
+fn skew(books: &Books, pool: u32, open: &dyn Fn(usize) -> bool, layout: &Layout, asked: usize) -> u32 {
+    let mut counts = vec![0; layout.domains.len()];
+    let (mut holders, mut least, mut most) = (0, u32::MAX, 0);
+    for (ix, times) in &books.pools[pool as usize].on {
+        let node = books.node(*ix);
+        if node.view.is_none() {
+            continue;
+        }
+        let class = node.class as usize;
+        for at in &layout.paths[layout.of_class[class] as usize] {
+            counts[*at] += times;
+        }
+        if node.ready && open(class) {
+            (holders, least, most) = (holders + 1, least.min(*times), most.max(*times));
+        }
+    }
+    let (mut hosts, mut is_open) = (0, vec![false; layout.paths.len()]);
+    for (at, class) in books.classes.iter().enumerate() {
+        if !class.ready.is_empty() && open(at) {
+            hosts += class.ready.len();
+            is_open[layout.of_class[at] as usize] = true;
+        }
+    }
+    let by_host = if holders < hosts { most } else { most - least.min(most) };
+    let mut beside: BTreeMap<usize, (u32, u32)> = BTreeMap::new();
+    for (path, _) in layout.paths.iter().zip(is_open).filter(|(_, is_open)| *is_open) {
+        for at in path.iter().take(asked) {
+            let (within, count) = (layout.domains[*at].0, counts[*at]);
+            let ends = beside.entry(within).or_insert((count, count));
+            *ends = (ends.0.min(count), ends.1.max(count));
+        }
+    }
+    by_host.max(beside.values().map(|(least, most)| most - least).max().unwrap_or(0))
 }
 
 /// The larger of the shares of CPU and memory; `None` when neither is known.

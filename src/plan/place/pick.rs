@@ -51,20 +51,8 @@ impl Batch {
 
     fn best(&mut self, books: &Books) -> Option<u32> {
         loop {
-            let (counts, branches) = (&self.counts, &self.branches);
-            let first = |b: usize| branches[b].queue.first().map(|first| (b, first));
-            let asked = self.asked;
-            let rank = |(b, (key, class)): &(usize, &(Key, u32))| {
-                let (before, after) = branches[*b].path.split_at(asked);
-                let count = |at: &usize| counts[*at].1;
-                (before.iter().map(count), key.of_pool, after.iter().map(count), (*key, *class))
-            };
-            let (_, (key, class)) = (0..branches.len()).filter_map(first).reduce(|best, next| {
-                let ((a, b, c, d), (w, x, y, z)) = (rank(&best), rank(&next));
-                let order = w.cmp(a).then(x.cmp(&b)).then_with(|| y.cmp(c)).then_with(|| z.cmp(&d));
-                if order.is_lt() { next } else { best }
-            })?;
-            let (host, class) = (key.host, *class);
+            let (key, class) = self.branches.get(self.contest.winner()?)?.head?;
+            let host = key.host;
             if host.is_some() {
                 return host;
             }
@@ -92,8 +80,8 @@ impl Batch {
     /// Containers of the pool in each domain of a host that was asked for, on the host itself, and in its site.
     pub fn crowd(&self, books: &Books, ix: u32, of_pool: u32) -> Vec<u32> {
         let branch = self.members[books.node(ix).class as usize].branch;
-        let (before, after) = self.branches[branch].path.split_at(self.asked);
-        let count = |at: &usize| self.counts[*at].1;
+        let (before, after) = self.layout.split(branch, self.terms.spread.len());
+        let count = |at: &usize| self.counts[*at];
         before.iter().map(count).chain([of_pool]).chain(after.iter().map(count)).collect()
     }
 
@@ -131,12 +119,13 @@ impl Batch {
 pub(super) fn siblings(batch: &Batch) -> Vec<(u32, u32)> {
     let mut out = vec![(u32::MAX, 0); batch.counts.len()];
     let mut by_parent: std::collections::BTreeMap<usize, (u32, u32)> = std::collections::BTreeMap::new();
-    for (parent, count) in &batch.counts {
-        let ends = by_parent.entry(*parent).or_insert((u32::MAX, 0));
+    let parents = || batch.layout.domains.iter().map(|(parent, ..)| *parent);
+    for (parent, count) in parents().zip(&batch.counts) {
+        let ends = by_parent.entry(parent).or_insert((u32::MAX, 0));
         *ends = (ends.0.min(*count), ends.1.max(*count));
     }
-    for (at, (parent, _)) in batch.counts.iter().enumerate() {
-        out[at] = by_parent.get(parent).copied().unwrap_or((0, 0));
+    for (at, parent) in parents().enumerate() {
+        out[at] = by_parent.get(&parent).copied().unwrap_or((0, 0));
     }
     out
 }

@@ -52,7 +52,38 @@ pub(super) enum Why {
 type Sink<'s> = &'s mut dyn FnMut(Why) -> ControlFlow<()>;
 
 /// What is equal for all hosts of a class: cluster, site, platform, constraints, image policy, class.
-pub(super) fn of_class(books: &Books, terms: &Terms, host: &HostView, sink: Sink<'_>) -> ControlFlow<()> {
+fn of_class(books: &Books, terms: &Terms, host: &HostView, sink: Sink<'_>) -> ControlFlow<()> {
+    for (at, test) in terms.tests.iter().enumerate() {
+        if !test.is_of_one_host() && !test.holds(host) {
+            sink(Why::Constraint(at))?;
+        }
+    }
+    but_constraints(books, terms, host, sink)
+}
+
+/// The classes that have hosts and that nothing refuses which their hosts share.
+pub(super) fn open_classes(books: &Books, terms: &Terms) -> Vec<bool> {
+    let mut open: Vec<bool> = books.classes.iter().map(|class| class.hosts > 0).collect();
+    for test in terms.tests.iter().filter(|test| !test.is_of_one_host()) {
+        let Some(column) = books.column(&test.constraint.attribute) else { continue };
+        let verdicts = column.verdicts(test);
+        for (open, at) in open.iter_mut().zip(&column.of_class) {
+            *open &= verdicts[*at as usize];
+        }
+    }
+    let limited = books.sites.values().any(|site| !site.limits.images.is_empty());
+    let asks = !terms.placement.sites.is_empty() || terms.platform.is_some() || terms.class.is_some();
+    for (open, class) in open.iter_mut().zip(&books.classes) {
+        *open &= class.cluster.as_ref().is_none_or(|cluster| *cluster == terms.id.cluster);
+        if *open && (limited || asks) {
+            let check = but_constraints(books, terms, &class.sample, &mut |_| ControlFlow::Break(()));
+            *open = check.is_continue();
+        }
+    }
+    open
+}
+
+fn but_constraints(books: &Books, terms: &Terms, host: &HostView, sink: Sink<'_>) -> ControlFlow<()> {
     let (placement, record) = (&terms.placement, &host.record);
     if record.cluster.as_ref().is_some_and(|c| *c != terms.id.cluster) {
         sink(Why::Cluster)?;
@@ -66,11 +97,6 @@ pub(super) fn of_class(books: &Books, terms: &Terms, host: &HostView, sink: Sink
         let other_arch = !have.is_empty() && arch.as_ref().is_some_and(|a| *a != arch_word(have));
         if other_os || other_arch {
             sink(Why::Platform)?;
-        }
-    }
-    for (at, test) in terms.tests.iter().enumerate() {
-        if !test.is_of_one_host() && !test.holds(host) {
-            sink(Why::Constraint(at))?;
         }
     }
     if let Some(site) = record.site.as_ref().and_then(|s| books.sites.get(s)) {
