@@ -91,8 +91,8 @@ fn pools(count: u32, seed: u64) -> Vec<Pool> {
         let constraint = ["node.labels.disk == ssd", "node.cpus >= 16"].get(i as usize % 4);
         let placement = Placement {
             constraints: constraint.into_iter().map(|c| c.parse().expect("a constraint")).collect(),
-            spread: (i % 3 == 0).then(|| Attribute::Label("rack".into())).into_iter().collect(),
-            max_per_host: (i % 2 == 0).then_some(40),
+            spread: i.is_multiple_of(3).then(|| Attribute::Label("rack".into())).into_iter().collect(),
+            max_per_host: i.is_multiple_of(2).then_some(40),
             apart: (i % 10 == 9).then(|| id(i - 1)).into_iter().collect(),
             ..Placement::default()
         };
