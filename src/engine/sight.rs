@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use crate::base::fault::Outcome;
 use crate::base::ids::{HostId, PoolId};
 use crate::engine::core::Core;
-use crate::engine::identity;
+use crate::engine::identity::{self, Engines};
 use crate::engine::observe::Observer;
 use crate::model::host::{HostConfig, HostView, Seen};
 
@@ -65,12 +65,16 @@ impl Core {
     pub(super) async fn see(&mut self) -> Outcome<()> {
         let mut learnt = Vec::new();
         let mut batch = Vec::new();
-        for fresh in self.fresh_views() {
+        let views = self.fresh_views();
+        let mut engines = (!views.is_empty()).then(|| Engines::of(&self.desired));
+        for fresh in views {
             // Of two names of one engine that answer for the first time together, the second must see the first on record.
             if learnt.iter().any(|write| identity::is_about(write, &fresh)) {
                 self.believe(std::mem::take(&mut batch), std::mem::take(&mut learnt)).await?;
+                engines = None;
             }
-            batch.push(identity::check(&self.desired, &self.hosts, &fresh, &mut learnt));
+            let engines = engines.get_or_insert_with(|| Engines::of(&self.desired));
+            batch.push(identity::check(&self.desired, engines, &self.hosts, &fresh, &mut learnt));
         }
         self.believe(batch, learnt).await?;
         let (turned, writes) = self.refresh_hosts();

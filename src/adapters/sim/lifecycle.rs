@@ -121,13 +121,7 @@ impl SimHost {
 }
 
 impl HostState {
-    fn create(
-        &mut self,
-        tag: Tag,
-        spec: Arc<PoolSpec>,
-        scenario: &Scenario,
-        at: Ms,
-    ) -> Outcome<ContainerId> {
+    fn create(&mut self, tag: Tag, spec: Arc<PoolSpec>, scenario: &Scenario, at: Ms) -> Outcome<ContainerId> {
         let (name, install) = (tag.container_name(), tag.install.clone());
         let owner = Owner::Longshore(tag);
         if let Some(there) = self.names.get(name.as_str()).and_then(|id| self.units.get(id)) {
