@@ -65,16 +65,13 @@ impl Core {
     pub(super) async fn see(&mut self) -> Outcome<()> {
         let mut learnt = Vec::new();
         let mut batch = Vec::new();
-        let views = self.fresh_views();
-        let mut engines = (!views.is_empty()).then(|| Engines::of(&self.desired));
-        for fresh in views {
+        for fresh in self.fresh_views() {
             // Of two names of one engine that answer for the first time together, the second must see the first on record.
             if learnt.iter().any(|write| identity::is_about(write, &fresh)) {
                 self.believe(std::mem::take(&mut batch), std::mem::take(&mut learnt)).await?;
-                engines = None;
             }
-            let engines = engines.get_or_insert_with(|| Engines::of(&self.desired));
-            batch.push(identity::check(&self.desired, engines, &self.hosts, &fresh, &mut learnt));
+            let engines = self.engines.get_or_insert_with(|| Arc::new(Engines::of(&self.desired))).clone();
+            batch.push(identity::check(&self.desired, &engines, &self.hosts, &fresh, &mut learnt));
         }
         self.believe(batch, learnt).await?;
         let (turned, writes) = self.refresh_hosts();
