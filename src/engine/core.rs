@@ -16,6 +16,7 @@ use crate::base::ids::{ContainerId, HostId, OpId, PoolId, SiteName};
 use crate::engine::doubt::{Doubt, UnderWay};
 use crate::engine::execute::{Executor, Report};
 use crate::engine::handle::{CALLS_MAX, Call};
+use crate::engine::identity::Engines;
 use crate::engine::intake::Caller;
 use crate::engine::losses::Told;
 use crate::engine::observe::{Eyes, Observer};
@@ -39,9 +40,9 @@ const REPORTS_MAX: usize = 256;
 const REST_MAX: Duration = Duration::from_millis(250);
 
 /// Views that say nothing new but a later time or other measured use wait so long for each host, …
-const MURMUR_A_HOST: Duration = Duration::from_millis(2);
+const MURMUR_A_HOST: Duration = Duration::from_millis(4);
 /// … and at most this long.
-const MURMUR_MAX: Duration = Duration::from_secs(2);
+const MURMUR_MAX: Duration = Duration::from_secs(4);
 
 /// Makes the runtime behind a host's address; given by `wire.rs`, which knows the adapters.
 pub trait Connector: Send + Sync {
@@ -138,6 +139,8 @@ pub(super) struct Core {
     pub(super) unusable: BTreeMap<HostId, (HostConfig, String)>,
     pub(super) hosts: BTreeMap<HostId, Arc<HostView>>,
     pub(super) eyes: Eyes,
+    /// The names on record by engine, until one changes.
+    pub(super) engines: Option<Arc<Engines>>,
     /// Where containers are, by pool.
     pub(super) index: Index,
     /// What all hosts hold by our records.
@@ -207,6 +210,7 @@ impl Core {
             unusable: BTreeMap::new(),
             hosts: BTreeMap::new(),
             eyes,
+            engines: None,
             busy: UnderWay::default(),
             leaving: BTreeMap::new(),
             rest: BTreeMap::new(),

@@ -199,12 +199,15 @@ impl Line {
         let mut begun = JoinSet::new();
         loop {
             let held = self.creates.clone().acquire_owned().await.ok();
+            while begun.try_join_next().is_some() {}
             let Some(making) = self.take() else {
                 drop(held);
-                self.came.notified().await;
+                tokio::select! {
+                    () = self.came.notified() => {}
+                    Some(_) = begun.join_next() => {}
+                }
                 continue;
             };
-            while begun.try_join_next().is_some() {}
             begun.spawn(self.clone().carry_out(making, held, install.clone(), reports.clone()));
         }
     }
@@ -212,7 +215,7 @@ impl Line {
     async fn carry_out(
         self: Arc<Line>,
         making: Making,
-        held: Option<OwnedSemaphorePermit>,
+        mut held: Option<OwnedSemaphorePermit>,
         install: InstallId,
         reports: mpsc::Sender<Report>,
     ) {
@@ -222,8 +225,8 @@ impl Line {
         } else {
             let tag = instance.tag(&install);
             let (site, own) = (site_pulls.as_deref(), own_reference.as_deref());
-            let turns = Turns { line: &self, site, own, held };
-            match make(&*runtime, &tag, &spec, &instance, turns, &cancelled, &reports).await {
+            let mut turns = Turns { line: &self, site, own, held: &mut held };
+            match make(&*runtime, &tag, &spec, &instance, &mut turns, &cancelled, &reports).await {
                 Ok(true) => Report::Started(instance),
                 Ok(false) => Report::Cancelled(instance),
                 Err(fault) if fault.is_unknown() => Report::Unknown(instance, fault),
@@ -231,6 +234,8 @@ impl Line {
             }
         };
         let _ = reports.send(report).await;
+        // Its turn is over when the core knows: what is not reported yet is no more than what may run at a time.
+        drop(held);
     }
 }
 
@@ -241,7 +246,7 @@ struct Turns<'a> {
     site: Option<&'a Semaphore>,
     /// The reference by which its site's own registry knows the image.
     own: Option<&'a str>,
-    held: Option<OwnedSemaphorePermit>,
+    held: &'a mut Option<OwnedSemaphorePermit>,
 }
 
 /// Completes when a step was taken back.
@@ -257,7 +262,7 @@ async fn make(
     tag: &Tag,
     spec: &PoolSpec,
     instance: &Instance,
-    mut turns: Turns<'_>,
+    turns: &mut Turns<'_>,
     cancelled: &AtomicBool,
     reports: &mpsc::Sender<Report>,
 ) -> Result<bool, Fault> {
@@ -274,7 +279,7 @@ async fn make(
         Err(fault) if fault.kind == Kind::NotFound => {
             tell(Activity::Pulling(None));
             // An hour's pull must not keep the host's other pools from being mended.
-            drop(turns.held);
+            *turns.held = None;
             let pull = async {
                 let _turn = turns.line.pulls.acquire().await;
                 let _turn_of_site = match turns.site {
@@ -292,7 +297,7 @@ async fn make(
                 f.because(format!("image {} is not on {} and cannot be pulled", spec.image, instance.host))
             })?;
             tell(Activity::Creating);
-            turns.held = turns.line.creates.clone().acquire_owned().await.ok();
+            *turns.held = turns.line.creates.clone().acquire_owned().await.ok();
             runtime.create(tag, spec).await?
         }
         other => other?,

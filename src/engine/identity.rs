@@ -1,6 +1,6 @@
 //! Who answers behind an address: an engine's own id decides. One engine is one host, under one name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::base::ids::HostId;
@@ -9,11 +9,26 @@ use crate::model::host::{HostView, Seen};
 use crate::model::instance::Instance;
 use crate::model::journal::{Draft, What};
 
+/// The names on record by engine: looked at for each view, so not searched each time.
+pub struct Engines(HashMap<String, Vec<HostId>>);
+
+impl Engines {
+    /// Those that are on record now.
+    pub fn of(desired: &Desired) -> Engines {
+        let mut engines: HashMap<String, Vec<HostId>> = HashMap::with_capacity(desired.identities.len());
+        for (host, identity) in &desired.identities {
+            engines.entry(identity.clone()).or_default().push(host.clone());
+        }
+        Engines(engines)
+    }
+}
+
 /// The view as it may be believed. Another engine behind a known name, or an engine that is a host already under another
 /// name, is not taken: its containers are not counted, nothing is done there. An engine that was known under a name which
 /// is gone keeps its containers under the new one.
 pub fn check(
     desired: &Desired,
+    engines: &Engines,
     hosts: &BTreeMap<HostId, Arc<HostView>>,
     view: &Arc<HostView>,
     learnt: &mut Vec<Write>,
@@ -29,10 +44,10 @@ pub fn check(
         );
         return Arc::new(HostView { other_engine: true, ..(*refused(view, why)).clone() });
     }
-    let others = || desired.identities.iter().filter(|(o, theirs)| *theirs == identity && *o != id);
+    let others = || engines.0.get(identity).into_iter().flatten().filter(|other| *other != id);
     // Whoever is on record is the host; of two on record, the first by name.
-    if let Some((twin, _)) =
-        others().find(|(other, _)| hosts.contains_key(*other) && (recorded.is_none() || *other < id))
+    if let Some(twin) =
+        others().find(|other| hosts.contains_key(*other) && (recorded.is_none() || *other < id))
     {
         return refused(
             view,
@@ -44,7 +59,7 @@ pub fn check(
     if recorded.is_none() {
         learnt.push(Write::PutIdentity(id.clone(), identity.to_owned()));
     }
-    for (old, _) in others() {
+    for old in others() {
         take_over(desired, old, id, !hosts.contains_key(old), learnt);
     }
     view.clone()
@@ -105,10 +120,10 @@ mod tests {
     #[test]
     fn another_engine_behind_a_known_address_is_not_the_same_host() {
         let (mut desired, mut learnt, hosts) = (Desired::default(), Vec::new(), BTreeMap::new());
-        assert!(check(&desired, &hosts, &view("h1", "AAAA"), &mut learnt).is_live());
+        assert!(check(&desired, &Engines::of(&desired), &hosts, &view("h1", "AAAA"), &mut learnt).is_live());
         learnt.drain(..).for_each(|write| desired.apply(&write));
-        assert!(check(&desired, &hosts, &view("h1", "AAAA"), &mut learnt).is_live());
-        let other = check(&desired, &hosts, &view("h1", "BBBB"), &mut learnt);
+        assert!(check(&desired, &Engines::of(&desired), &hosts, &view("h1", "AAAA"), &mut learnt).is_live());
+        let other = check(&desired, &Engines::of(&desired), &hosts, &view("h1", "BBBB"), &mut learnt);
         assert!(!other.is_live() && learnt.is_empty());
         assert!(why(&other).contains("another engine answers at this address"), "{}", why(&other));
     }
@@ -122,8 +137,8 @@ mod tests {
             desired.apply(&Write::PutIdentity(HostId::new(name).unwrap(), "AAAA".into()));
         }
         let mut learnt = Vec::new();
-        assert!(check(&desired, &hosts, &view("a", "AAAA"), &mut learnt).is_live());
-        let second = check(&desired, &hosts, &view("b", "AAAA"), &mut learnt);
+        assert!(check(&desired, &Engines::of(&desired), &hosts, &view("a", "AAAA"), &mut learnt).is_live());
+        let second = check(&desired, &Engines::of(&desired), &hosts, &view("b", "AAAA"), &mut learnt);
         assert!(why(&second).contains("the same engine as host a"), "{}", why(&second));
         assert_eq!(learnt, []);
     }

@@ -1,5 +1,7 @@
 //! Intake: whether a command is accepted, and the durable changes that it makes. A pure decision; the core writes them.
 
+use std::sync::Arc;
+
 use crate::base::clock::Millis;
 use crate::base::ids::{OpId, PoolId, Slot};
 use crate::base::text::age;
@@ -185,6 +187,7 @@ fn up(
     let mut writes = Vec::new();
     let mut changed = Vec::new();
     let mut sentences = Vec::new();
+    let source: Arc<str> = spec.source.as_str().into();
     for (name, wanted) in &spec.pools {
         let id = PoolId { cluster: spec.name.clone(), pool: name.clone() };
         let old = desired.pools.get(&id);
@@ -218,8 +221,12 @@ fn up(
         });
         writes.push(Write::PutPool(Box::new(pool)));
         if !same_containers {
-            let source = spec.source.clone();
-            writes.push(Write::PutRevision { pool: id.clone(), revision, source, by: caller.who.clone() });
+            writes.push(Write::PutRevision {
+                pool: id.clone(),
+                revision,
+                source: source.clone(),
+                by: caller.who.clone(),
+            });
         }
         changed.push(id);
     }

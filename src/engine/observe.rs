@@ -48,8 +48,11 @@ const RETRY_MAX: Duration = Duration::from_secs(10);
 const SAMPLE_FREE_EVERY: Duration = Duration::from_secs(2);
 /// The same where each sample costs the engine something.
 const SAMPLE_PAID_EVERY: Duration = Duration::from_secs(5);
-/// With many hosts samples are further apart, so that all hosts together make about fifty a second.
-const SAMPLE_EVERY_A_HOST: Duration = Duration::from_millis(20);
+/// With many hosts samples are further apart, so that all hosts together make about twenty-five a second: those of a thousand
+/// are forty seconds old at most, and the history's cells are ninety seconds wide.
+const SAMPLE_EVERY_A_HOST: Duration = Duration::from_millis(40);
+/// When somebody begins to look, the first samples come twice as quickly.
+const FIRST_SAMPLE_A_HOST: Duration = Duration::from_millis(20);
 /// Longest time of one sampling.
 const SAMPLE_DEADLINE: Duration = Duration::from_secs(8);
 /// Somebody has to say so this often that they look, or sampling stops.
@@ -410,7 +413,7 @@ impl Eye {
                         return Ok(());
                     }
                     // Somebody begins to look: they want to see something soon, but not from a thousand hosts at once.
-                    let spread = SAMPLE_EVERY_A_HOST * self.wakes.hosts();
+                    let spread = FIRST_SAMPLE_A_HOST * self.wakes.hosts();
                     sample_at = Instant::now() + spread / 256 * (self.stride >> 24);
                 }
                 () = tokio::time::sleep_until(sample_at), if looked => {}

@@ -31,11 +31,14 @@ impl Core {
                 self.room.set_sites(&self.desired.sites);
                 return self.doubt.everything();
             }
-            Write::PutHost(_) | Write::DropHost(_) => self.doubt.everything(),
+            Write::PutHost(_) | Write::DropHost(_) => {
+                self.engines = None;
+                self.doubt.everything();
+            }
             // Joined with the host's view by the next turn, which then doubts what is on it.
             Write::PutRecord(..) => self.stir(),
-            Write::PutIdentity(..)
-            | Write::PutRevision { .. }
+            Write::PutIdentity(..) => self.engines = None,
+            Write::PutRevision { .. }
             | Write::PutQueued(..)
             | Write::DropQueued(_)
             | Write::Journal(_) => {}

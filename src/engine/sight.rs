@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use crate::base::fault::Outcome;
 use crate::base::ids::{HostId, PoolId};
 use crate::engine::core::Core;
-use crate::engine::identity;
+use crate::engine::identity::{self, Engines};
 use crate::engine::observe::Observer;
 use crate::model::host::{HostConfig, HostView, Seen};
 
@@ -70,7 +70,8 @@ impl Core {
             if learnt.iter().any(|write| identity::is_about(write, &fresh)) {
                 self.believe(std::mem::take(&mut batch), std::mem::take(&mut learnt)).await?;
             }
-            batch.push(identity::check(&self.desired, &self.hosts, &fresh, &mut learnt));
+            let engines = self.engines.get_or_insert_with(|| Arc::new(Engines::of(&self.desired))).clone();
+            batch.push(identity::check(&self.desired, &engines, &self.hosts, &fresh, &mut learnt));
         }
         self.believe(batch, learnt).await?;
         let (turned, writes) = self.refresh_hosts();

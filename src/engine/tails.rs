@@ -94,6 +94,12 @@ fn find(world: &World, install: &InstallId, target: &LogTarget) -> Vec<Source> {
     slots.into_values().filter_map(pick).collect()
 }
 
+/// True when no host has listed anything else.
+fn same_lists(a: &World, b: &World) -> bool {
+    a.hosts.len() == b.hosts.len()
+        && a.hosts.values().zip(b.hosts.values()).all(|(x, y)| Arc::ptr_eq(&x.containers, &y.containers))
+}
+
 fn lane_name(tag: &Tag) -> String {
     format!("{}.{}", tag.pool.pool, tag.slot)
 }
@@ -208,6 +214,8 @@ impl Follow {
         if let Some(note) = self.join(sources, &out, None) {
             let _ = self.sink.send(LogChunk::Note(note)).await;
         }
+        let mut seen = world.borrow_and_update().clone();
+        self.add_new(&seen, &out);
         let mut skipped = 0;
         let mut batch = Vec::new();
         loop {
@@ -218,7 +226,10 @@ impl Follow {
                         return;
                     }
                     let now = world.borrow_and_update().clone();
-                    self.add_new(&now, &out);
+                    if !same_lists(&seen, &now) {
+                        self.add_new(&now, &out);
+                    }
+                    seen = now;
                     continue;
                 }
                 () = self.sink.closed() => return,

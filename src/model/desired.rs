@@ -63,8 +63,8 @@ pub enum Write {
         pool: PoolId,
         /// Its number.
         revision: u32,
-        /// The file as it was read.
-        source: String,
+        /// The file as it was read; all of its pools share it.
+        source: Arc<str>,
         /// Who pushed it.
         by: String,
     },

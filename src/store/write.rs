@@ -29,7 +29,7 @@ pub fn write(tx: &Transaction<'_>, at: Millis, write: &Write) -> Outcome<()> {
             tx,
             "INSERT INTO revisions (pool, revision, at, by, spec, source)
              SELECT ?1, ?2, ?3, ?4, json_extract(record, '$.spec'), ?5 FROM pools WHERE id = ?1",
-            params![pool.to_string(), revision, at.0, by, source],
+            params![pool.to_string(), revision, at.0, by, source.as_ref()],
         ),
         Write::DropPool(pool) => run(tx, "DELETE FROM pools WHERE id = ?1", params![pool.to_string()]),
         Write::PutInstance(instance) => {

@@ -6,7 +6,7 @@ use crate::base::clock::Millis;
 use crate::base::ids::{HostId, SiteName};
 use crate::model::host::HostState;
 use crate::model::world::World;
-use crate::view::hosts::Uses;
+use crate::view::uses::Uses;
 
 /// What the cells show.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -2,18 +2,17 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use crate::base::clock::Millis;
-use crate::base::ids::{ContainerId, HostId, PoolId, SiteName};
+use crate::base::ids::{HostId, PoolId, SiteName};
 use crate::base::text;
-use crate::model::container::Usage;
 use crate::model::host::{Duty, HostState, HostView, Need, Seen};
 use crate::model::placement::LossRule;
 use crate::model::site::MassLoss;
 use crate::model::world::{SlotStatus, World};
 use crate::view::pools::Used;
 use crate::view::units::{self, Grade};
+use crate::view::uses::Uses;
 
 /// One host.
 #[derive(Clone, Debug, PartialEq)]
@@ -108,35 +107,6 @@ impl Order {
             Order::Name => (Order::Fullest, "fullest first"),
             Order::Fullest => (Order::Problems, "problems first"),
         }
-    }
-}
-
-/// Measured use by host, kept from snapshot to snapshot: a host whose samples did not change is not summed up again.
-#[derive(Clone, Debug, Default)]
-pub struct Uses(BTreeMap<HostId, (Arc<BTreeMap<ContainerId, Usage>>, Used)>);
-
-impl Uses {
-    /// Takes a new snapshot: the work grows with the hosts, and with the containers of those that changed.
-    pub fn update(&mut self, world: &World) {
-        self.0.retain(|id, _| world.hosts.contains_key(id));
-        for (id, host) in &world.hosts {
-            if self.0.get(id).is_some_and(|(of, _)| Arc::ptr_eq(of, &host.usage)) {
-                continue;
-            }
-            let mut used = Used::default();
-            host.usage.values().for_each(|u| used.add(u));
-            self.0.insert(id.clone(), (host.usage.clone(), used));
-        }
-    }
-
-    /// Measured use of a host.
-    pub fn of(&self, id: &HostId) -> Used {
-        self.0.get(id).map_or(Used { cpu_milli: 0, memory: 0, measured: 0 }, |(_, used)| *used)
-    }
-
-    /// All of them.
-    pub fn all(&self) -> impl Iterator<Item = (&HostId, &Used)> {
-        self.0.iter().map(|(id, (_, used))| (id, used))
     }
 }
 

@@ -12,4 +12,5 @@ pub mod pools;
 pub mod sites;
 pub mod table;
 pub mod units;
+pub mod uses;
 pub mod why;

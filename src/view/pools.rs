@@ -1,6 +1,6 @@
 //! Pools as rows, and what else runs on the hosts, grouped by what made it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::clock::Millis;
 use crate::base::ids::{HostId, PoolId};
@@ -9,6 +9,7 @@ use crate::model::container::{Container, Owner, State, Usage};
 use crate::model::host::Seen;
 use crate::model::world::{PoolView, SlotStatus, World};
 use crate::view::units::{self, Grade};
+use crate::view::uses::Uses;
 
 /// A change by somebody else is shown in the row for this long (two minutes: longer than a scale takes to settle).
 pub const CHANGE_SHOWN_MS: u64 = 120_000;
@@ -30,6 +31,20 @@ impl Used {
         self.cpu_milli += usage.cpu_milli.unwrap_or(0);
         self.memory += usage.memory;
         self.measured += 1;
+    }
+
+    /// Adds others' use.
+    pub fn put(&mut self, other: &Used) {
+        self.cpu_milli += other.cpu_milli;
+        self.memory += other.memory;
+        self.measured += other.measured;
+    }
+
+    /// Takes away what was added.
+    pub fn take(&mut self, other: &Used) {
+        self.cpu_milli = self.cpu_milli.saturating_sub(other.cpu_milli);
+        self.memory = self.memory.saturating_sub(other.memory);
+        self.measured = self.measured.saturating_sub(other.measured);
     }
 }
 
@@ -67,29 +82,8 @@ pub struct PoolRow {
 }
 
 /// All pools, by name.
-pub fn rows(world: &World) -> Vec<PoolRow> {
-    let used = used(world);
-    let of_pool = |view: &PoolView| used.get(&view.pool.id).copied().unwrap_or_default();
-    world.pools.values().map(|view| row(view, of_pool(view))).collect()
-}
-
-/// Measured use by pool: one walk over all samples. (Looking each container up by its slot costs ten times as much.)
-fn used(world: &World) -> HashMap<&PoolId, Used> {
-    let mut used: HashMap<&PoolId, Used> = HashMap::new();
-    for host in world.hosts.values().filter(|h| !h.usage.is_empty()) {
-        // Both are sorted by id.
-        let mut samples = host.usage.iter().peekable();
-        for container in host.containers.iter() {
-            while samples.next_if(|(id, _)| **id < container.id).is_some() {}
-            let Some((_, usage)) = samples.next_if(|(id, _)| **id == container.id) else { continue };
-            if let Owner::Longshore(tag) = &container.owner
-                && world.engine.install.as_ref().is_none_or(|install| *install == tag.install)
-            {
-                used.entry(&tag.pool).or_default().add(usage);
-            }
-        }
-    }
-    used
+pub fn rows(world: &World, uses: &Uses) -> Vec<PoolRow> {
+    world.pools.values().map(|view| row(view, uses.of_pool(&view.pool.id))).collect()
 }
 
 fn row(view: &PoolView, used: Used) -> PoolRow {
@@ -235,9 +229,9 @@ impl Origin {
 }
 
 /// All containers that are not ours, grouped by Compose project and service, Swarm service, or loose ones together.
-pub fn groups(world: &World) -> Vec<GroupRow> {
+pub fn groups(world: &World, uses: &Uses) -> Vec<GroupRow> {
     let mut found: BTreeMap<(Origin, String), (GroupRow, BTreeSet<&HostId>)> = BTreeMap::new();
-    for (id, host) in &world.hosts {
+    for (id, host) in world.hosts.iter().filter(|(id, _)| uses.is_mixed(id)) {
         for container in host.containers.iter() {
             let Some((origin, name)) = group_of(world, container) else { continue };
             let (row, hosts) = found.entry((origin, name.clone())).or_insert_with(|| {

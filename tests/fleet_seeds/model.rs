@@ -135,7 +135,7 @@ impl Model {
                 last_scale: None,
             };
             desired.apply(&Write::PutPool(Box::new(pool)));
-            let source = String::new();
+            let source = "".into();
             desired.apply(&Write::PutRevision { pool: id, revision: 1, source, by: "a".into() });
         }
         let now = Millis(1_000_000_000);

@@ -81,8 +81,15 @@ impl Observe for SimHost {
         let ids = ids.to_vec();
         Box::pin(self.call(CallKind::Usage, CALL_DEADLINE_MS, move |state, now| {
             let stamp = state.stamp(now);
-            let used = |id: &ContainerId| load::usage(state.units.get(id)?, now, stamp);
-            Ok(Done::now(ids.iter().filter_map(|id| Some((id.clone(), used(id)?))).collect()))
+            // Those who ask for very many ask in order: then one walk finds them all.
+            let mut rest = state.units.iter().peekable();
+            let mut used = |id: &ContainerId| {
+                while rest.next_if(|(other, _)| *other < id).is_some() {}
+                let next = rest.next_if(|(other, _)| *other == id).map(|(_, unit)| unit);
+                load::usage(next.or_else(|| state.units.get(id))?, now, stamp)
+            };
+            let one = |id: ContainerId| used(&id).map(|usage| (id, usage));
+            Ok(Done::now(ids.into_iter().filter_map(one).collect()))
         }))
     }
 

@@ -9,16 +9,17 @@ use tokio_util::codec::LengthDelimitedCodec;
 
 use crate::base::clock::Millis;
 use crate::base::fault::{Fault, Kind, Outcome};
-use crate::base::ids::{ContainerId, HostId, PoolId};
+use crate::base::ids::{ContainerId, HostId, PoolId, SiteName};
 use crate::model::exec::{ExecInput, ExecOutput, ExecWanted};
 use crate::model::host::HostView;
 use crate::model::logs::{LogChunk, LogRequest};
 use crate::model::operation::Operation;
 use crate::model::query::{Reply, Request};
+use crate::model::site::{MassLoss, SiteView};
 use crate::model::world::{EngineView, PoolView, World};
 
 /// The version of this protocol. Another version is refused in words: both sides come from the same binary.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 /// Largest frame: the world of 100,000 containers with room to spare. A larger one ends the connection.
 pub const FRAME_MAX: usize = 256 << 20;
 
@@ -82,7 +83,14 @@ pub struct Difference {
     pools: Vec<Arc<PoolView>>,
     pools_gone: Vec<PoolId>,
     operations: Option<Arc<Vec<Operation>>>,
+    sites: Option<Arc<BTreeMap<SiteName, SiteView>>>,
+    mass_loss: Option<MassLoss>,
+    /// More parts of the same difference follow: the world is not whole before the last.
+    more: bool,
 }
+
+/// A part of a difference has about so many containers and slots: some hundred kilobytes.
+const PART: usize = 1_000;
 
 fn changed<K: Ord, V>(old: &BTreeMap<K, Arc<V>>, new: &BTreeMap<K, Arc<V>>) -> Vec<Arc<V>> {
     new.iter()
@@ -93,6 +101,18 @@ fn changed<K: Ord, V>(old: &BTreeMap<K, Arc<V>>, new: &BTreeMap<K, Arc<V>>) -> V
 
 fn gone<K: Ord + Clone, V>(old: &BTreeMap<K, V>, new: &BTreeMap<K, V>) -> Vec<K> {
     old.keys().filter(|k| !new.contains_key(k)).cloned().collect()
+}
+
+/// Takes from the end of a list what there is room for, but at least one while there is any room.
+fn take_some<T>(all: &mut Vec<T>, room: &mut usize, size: impl Fn(&T) -> usize) -> Vec<T> {
+    let mut taken = Vec::new();
+    while *room > 0
+        && let Some(one) = all.pop()
+    {
+        *room = room.saturating_sub(size(&one).max(1));
+        taken.push(one);
+    }
+    taken
 }
 
 impl Difference {
@@ -107,14 +127,50 @@ impl Difference {
             pools: changed(&old.pools, &new.pools),
             pools_gone: gone(&old.pools, &new.pools),
             operations: (!Arc::ptr_eq(&old.operations, &new.operations)).then(|| new.operations.clone()),
+            sites: (!Arc::ptr_eq(&old.sites, &new.sites)).then(|| new.sites.clone()),
+            mass_loss: new.mass_loss.clone(),
+            more: false,
         }
     }
 
-    /// The later world, from the earlier one. False when it is the same.
+    /// The same in parts, so that a hundred thousand containers are never one text in memory.
+    pub fn parts(mut self) -> impl Iterator<Item = Difference> {
+        let mut over = false;
+        std::iter::from_fn(move || {
+            if over {
+                return None;
+            }
+            let mut room = PART;
+            let hosts = take_some(&mut self.hosts, &mut room, |host| host.containers.len());
+            let pools = take_some(&mut self.pools, &mut room, |pool| pool.slots.len());
+            over = self.hosts.is_empty() && self.pools.is_empty();
+            Some(Difference {
+                at: self.at,
+                revision: self.revision,
+                engine: self.engine.clone(),
+                hosts,
+                hosts_gone: if over { std::mem::take(&mut self.hosts_gone) } else { Vec::new() },
+                pools,
+                pools_gone: if over { std::mem::take(&mut self.pools_gone) } else { Vec::new() },
+                operations: self.operations.take_if(|_| over),
+                sites: self.sites.take_if(|_| over),
+                mass_loss: self.mass_loss.take_if(|_| over),
+                more: !over,
+            })
+        })
+    }
+
+    /// The later world, from the earlier one. False when it is the same, or not whole yet.
     pub fn apply(self, world: &mut World) -> bool {
-        let differs = self.revision == 0 || self.revision != world.revision;
-        world.at = self.at;
-        world.revision = self.revision;
+        let differs = !self.more && (self.revision == 0 || self.revision != world.revision);
+        if !self.more {
+            world.at = self.at;
+            world.revision = self.revision;
+            world.mass_loss = self.mass_loss;
+        }
+        if let Some(sites) = self.sites {
+            world.sites = sites;
+        }
         world.engine = EngineView { attached: true, ..self.engine };
         for id in self.hosts_gone {
             world.hosts.remove(&id);

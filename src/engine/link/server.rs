@@ -150,8 +150,13 @@ async fn tell(
                 let now = world.borrow_and_update().clone();
                 let difference = Difference::between(&sent, &now);
                 sent = now;
-                let Ok(bytes) = encode(&FromEngine::World(Box::new(difference))) else { return };
-                if sink.send(bytes).await.is_err() { return }
+                for part in difference.parts() {
+                    let Ok(bytes) = encode(&FromEngine::World(Box::new(part))) else { return };
+                    if sink.send(bytes).await.is_err() { return }
+                    while let Ok(bytes) = outbox.try_recv() {
+                        if sink.send(bytes).await.is_err() { return }
+                    }
+                }
             }
             changed = world.changed(), if !fresh => if changed.is_err() { return } else { fresh = true },
             _ = beat.tick() => fresh = true,

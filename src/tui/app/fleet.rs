@@ -19,8 +19,9 @@ use crate::tui::panes::{PaneId, containers, heat as heat_pane};
 use crate::tui::verbs::Act;
 use crate::view::advice::{self, Advice};
 use crate::view::heat::{self, Cell, Group, Layout, Metric};
-use crate::view::hosts::{self, Held, Order, Total, Uses};
+use crate::view::hosts::{self, Held, Order, Total};
 use crate::view::sites::{self, SiteRow};
+use crate::view::uses::Uses;
 use crate::view::{containers as container_rows, units};
 
 /// Advice looks at every slot: not at each of several snapshots a second.

@@ -304,8 +304,8 @@ impl App {
         self.aged = self.now;
         let (world, now) = (self.world.clone(), self.now);
         let user = self.settings.user.clone();
-        let items = pools::rows(&world).into_iter().map(pools_pane::Item::Pool);
-        let groups = pools::groups(&world).into_iter().map(pools_pane::Item::Group);
+        let items = pools::rows(&world, &self.fleet.uses).into_iter().map(pools_pane::Item::Pool);
+        let groups = pools::groups(&world, &self.fleet.uses).into_iter().map(pools_pane::Item::Group);
         let mut items: Vec<_> = items.chain(groups).collect();
         pools_pane::sort(&mut items, self.order);
         let (columns, wide) = (usize::from(self.size.0), self.is_wide());

@@ -1,6 +1,10 @@
 //! Totals, folding, order and what still fits.
 
+use std::sync::Arc;
+
 use super::*;
+use crate::base::ids::ContainerId;
+use crate::model::container::Usage;
 use crate::model::host::{HostConfig, HostFacts, HostSource};
 use crate::model::site::{Site, SiteView};
 
