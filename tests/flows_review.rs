@@ -166,9 +166,6 @@ async fn an_old_log_of_data_that_lives_elsewhere_keeps_no_drain_from_its_end() {
     flow.command("alice", Command::GiveUp { hosts: vec![on.clone()] }).await.unwrap();
     flow.until_serving("feed/db", 1).await;
     pass(120).await;
-        "{:?}",
-        flow.truth().iter().map(|(h, c, t)| (h.clone(), c.state, t.generation)).collect::<Vec<_>>()
-    );
     let op = drain(&flow, &on, false).await;
     pass(120).await;
     let status = flow.world().operations.iter().find(|o| o.id == op).unwrap().status.clone();

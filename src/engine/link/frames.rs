@@ -9,16 +9,17 @@ use tokio_util::codec::LengthDelimitedCodec;
 
 use crate::base::clock::Millis;
 use crate::base::fault::{Fault, Kind, Outcome};
-use crate::base::ids::{ContainerId, HostId, PoolId};
+use crate::base::ids::{ContainerId, HostId, PoolId, SiteName};
 use crate::model::exec::{ExecInput, ExecOutput, ExecWanted};
 use crate::model::host::HostView;
 use crate::model::logs::{LogChunk, LogRequest};
 use crate::model::operation::Operation;
 use crate::model::query::{Reply, Request};
+use crate::model::site::{MassLoss, SiteView};
 use crate::model::world::{EngineView, PoolView, World};
 
 /// The version of this protocol. Another version is refused in words: both sides come from the same binary.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 /// Largest frame: the world of 100,000 containers with room to spare. A larger one ends the connection.
 pub const FRAME_MAX: usize = 256 << 20;
 
@@ -82,6 +83,8 @@ pub struct Difference {
     pools: Vec<Arc<PoolView>>,
     pools_gone: Vec<PoolId>,
     operations: Option<Arc<Vec<Operation>>>,
+    sites: Option<Arc<BTreeMap<SiteName, SiteView>>>,
+    mass_loss: Option<MassLoss>,
 }
 
 fn changed<K: Ord, V>(old: &BTreeMap<K, Arc<V>>, new: &BTreeMap<K, Arc<V>>) -> Vec<Arc<V>> {
@@ -107,6 +110,8 @@ impl Difference {
             pools: changed(&old.pools, &new.pools),
             pools_gone: gone(&old.pools, &new.pools),
             operations: (!Arc::ptr_eq(&old.operations, &new.operations)).then(|| new.operations.clone()),
+            sites: (!Arc::ptr_eq(&old.sites, &new.sites)).then(|| new.sites.clone()),
+            mass_loss: new.mass_loss.clone(),
         }
     }
 
@@ -127,6 +132,10 @@ impl Difference {
         if let Some(operations) = self.operations {
             world.operations = operations;
         }
+        if let Some(sites) = self.sites {
+            world.sites = sites;
+        }
+        world.mass_loss = self.mass_loss;
         differs
     }
 }
@@ -155,4 +164,53 @@ pub fn decode<T: for<'a> Deserialize<'a>>(bytes: &[u8]) -> Outcome<T> {
         Fault::new(Kind::Invalid, format!("a frame of the link cannot be read: {e}"))
             .hint("are both sides the same version of longshore?")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::command::HostEdit;
+    use crate::model::host::{HostConfig, HostSource};
+    use crate::model::site::{Site, SiteLimits};
+
+    #[test]
+    fn nothing_of_a_world_is_lost_on_the_way() {
+        let (host, site) = (HostId::new("h1").unwrap(), SiteName::new("bj").unwrap());
+        let address = "tcp://h1:2376".to_owned();
+        let config = HostConfig { id: host.clone(), address, tls_dir: None, source: HostSource::Added };
+        let bj = Site { name: site.clone(), registry: None, limits: SiteLimits::default() };
+        let view = SiteView { site: bj, hosts: 1, silent: 1, lost: Some(Millis(5)) };
+        // Every part is named here, so that a new one is not forgotten.
+        let world = World {
+            at: Millis(7),
+            revision: 3,
+            engine: EngineView { attached: true, epoch: 4, ..EngineView::default() },
+            hosts: [(host, Arc::new(HostView::never(config)))].into(),
+            pools: BTreeMap::new(),
+            operations: Arc::default(),
+            sites: Arc::new([(site.clone(), view)].into()),
+            mass_loss: Some(MassLoss { lost: 1, of: 1, sites: vec![site], containers: 2 }),
+        };
+        let mut there = World::default();
+        let empty = World::default();
+        for (from, to) in [(&empty, &world), (&world, &empty)] {
+            let bytes = encode(&Difference::between(from, to)).unwrap();
+            decode::<Difference>(&bytes).unwrap().apply(&mut there);
+            let attached = EngineView { attached: true, ..to.engine.clone() };
+            assert_eq!(there, World { engine: attached, ..to.clone() });
+        }
+    }
+
+    #[test]
+    fn what_is_taken_away_is_taken_away_on_the_other_side_too() {
+        let site = SiteName::new("bj").unwrap();
+        let edits = [
+            HostEdit::default(),
+            HostEdit { site: Some(None), cluster: Some(None), class: Some(None), ..HostEdit::default() },
+            HostEdit { site: Some(Some(site)), in_service: Some(None), ..HostEdit::default() },
+        ];
+        for edit in edits {
+            assert_eq!(decode::<HostEdit>(&encode(&edit).unwrap()).unwrap(), edit);
+        }
+    }
 }
