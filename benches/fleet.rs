@@ -242,6 +242,7 @@ fn pool(id: PoolId, spec: PoolSpec) -> Pool {
         version: 1,
         down: false,
         hosts: Vec::new(),
+        holes: Default::default(),
         last_scale: None,
     }
 }

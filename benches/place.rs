@@ -18,7 +18,7 @@ use longshore::model::host::{HostConfig, HostFacts, HostRecord, HostSource, Host
 use longshore::model::placement::{Attribute, Placement, Strategy};
 use longshore::model::pool::{Pool, PoolSpec, Resources};
 use longshore::plan::place::{Ask, Room};
-use longshore::plan::preview::preview;
+use longshore::plan::preview::{Scale, preview};
 
 type Hosts = BTreeMap<HostId, Arc<HostView>>;
 
@@ -80,6 +80,7 @@ fn pool(i: u32, milli: u64, memory: u64, placement: Placement) -> Pool {
         version: 1,
         down: false,
         hosts: vec![],
+        holes: Default::default(),
         last_scale: None,
     }
 }
@@ -134,7 +135,13 @@ fn throughput(missed: &mut Vec<String>) {
         let mut took: Vec<f64> = (0..11)
             .map(|_| {
                 let began = Instant::now();
-                let worked_out = preview(&desired, &hosts, &mut room, &first, 200, None, None, Millis(0));
+                let worked_out = preview(
+                    &desired,
+                    &hosts,
+                    &mut room,
+                    Scale { pool: &first, to: 200, going: vec![], refusal: None, strategy: None },
+                    Millis(0),
+                );
                 assert_eq!(worked_out.unplaced + worked_out.places.iter().map(|p| p.count).sum::<u32>(), 200);
                 began.elapsed().as_secs_f64() * 1e3
             })

@@ -296,7 +296,7 @@ async fn a_full_disk_is_exhausted() {
     let mut filler = std::fs::File::create(small.0.path().join("filler")).unwrap();
     while filler.write_all(&[0; 4096]).is_ok() {}
     let tag = longshore::model::container::Tag {
-        install: longshore::base::ids::InstallId("0a1b2c3d".to_owned()),
+        install: longshore::base::ids::InstallId("0a1b2c3d".into()),
         pool: longshore::base::ids::PoolId::new("full", "web").unwrap(),
         slot: 1,
         generation: 1,

@@ -10,12 +10,13 @@ use flow::{Flow, cluster, host, pass, pool_id, spec};
 use longshore::adapters::sim::{Scenario, Trouble};
 use longshore::base::ids::OpId;
 use longshore::model::command::{Busy, Command, HostEdit};
-use longshore::model::container::State;
+use longshore::model::container::{Health, State};
 use longshore::model::host::{Duty, HostState};
 use longshore::model::moves::Move;
 use longshore::model::operation::{OpStatus, Operation};
 use longshore::model::placement::{LossRule, OnLoss};
-use longshore::model::pool::{Limits, Mount, MountKind, PoolSpec};
+use longshore::model::pool::{HealthCheck, Limits, Mount, MountKind, PoolSpec};
+use longshore::model::query::{Query, Reply, Request};
 use longshore::model::world::SlotStatus;
 
 async fn web(hosts: usize, spec: PoolSpec) -> Flow {
@@ -281,7 +282,7 @@ async fn whatever_happens_during_a_drain_it_ends_right() {
             let right = (want, want, 0, 0);
             let c = view.counts;
             assert_eq!((c.healthy, c.want, c.leaving, c.outdated), right, "{name}: {view:#?}");
-            assert_eq!(flow.running_slots("feed/web"), (1..=want).collect::<Vec<_>>(), "{name}");
+            assert_eq!(flow.running_slots("feed/web"), view.pool.slots().collect::<Vec<_>>(), "{name}");
             assert!(view.slots.iter().all(|s| s.instance.as_ref().unwrap().moved_from.is_none()), "{name}");
             if drained {
                 assert_eq!(on(&flow, "h1"), 0, "{name}");
@@ -333,4 +334,93 @@ async fn rebalancing_moves_what_was_proposed_and_drops_what_cannot() {
     assert_eq!(until_over(&flow, second).await, OpStatus::Done);
     assert_eq!(lines(&flow, "not moved to").await, 1);
     assert_eq!(flow.running_slots("feed/web"), [1, 2, 3, 4]);
+}
+
+/// The slots that a preview says would go, in its order.
+async fn foretold(flow: &Flow, change: &str) -> Vec<u32> {
+    let (pool, change) = (pool_id("feed/web"), change.parse().unwrap());
+    let query = Query::Preview { pool, change, confirm: None, strategy: None };
+    match flow.ask_as("alice", Request::Query(query)).await {
+        Reply::Preview(preview) => preview.removals.iter().map(|r| r.slot).collect(),
+        other => panic!("no preview: {other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_hurts_least_goes_as_foretold_and_the_same_number_comes_back() {
+    let mut checked = spec(9);
+    let test = vec!["CMD".to_owned(), "true".to_owned()];
+    checked.healthcheck = Some(HealthCheck {
+        test,
+        interval_ms: None,
+        timeout_ms: None,
+        retries: Some(1_000),
+        start_period_ms: None,
+    });
+    checked.restart.condition = longshore::model::pool::RestartCondition::None;
+    let mut flow = web(3, checked).await;
+    // Two more on h1 and h2 than on h3, then one of h1 fails its check and h3 takes no more.
+    flow.command("alice", Command::Cordon { hosts: vec![host("h3")] }).await.unwrap();
+    flow.scale("alice", "feed/web", "13", Busy::Refuse).await.unwrap();
+    flow.until_serving("feed/web", 13).await;
+    assert_eq!((on(&flow, "h1"), on(&flow, "h2"), on(&flow, "h3")), (5, 5, 3));
+    flow.command("alice", Command::Undrain { hosts: vec![host("h3")] }).await.unwrap();
+    let (_, sick, tag) =
+        flow.truth().into_iter().find(|(h, _, t)| *h == host("h1") && (2..9).contains(&t.slot)).unwrap();
+    flow.fleet.set_health(&host("h1"), &sick.id, Health::Unhealthy).unwrap();
+    flow.until("it is seen", |w| w.pool(&pool_id("feed/web")).is_some_and(|p| p.counts.healthy == 12)).await;
+    let told = foretold(&flow, "-4").await;
+    assert_eq!((told.len(), told[0]), (4, tag.slot), "the unhealthy one first");
+    let accepted = flow.scale("alice", "feed/web", "-4", Busy::Replace).await.unwrap();
+    // The choice is durable: a core that begins anew makes the same.
+    flow.crash();
+    flow.start().await;
+    flow.until_serving("feed/web", 9).await;
+    let stay: Vec<u32> = (1..=13).filter(|slot| !told.contains(slot)).collect();
+    assert_eq!(flow.running_slots("feed/web"), stay);
+    assert_eq!((on(&flow, "h1"), on(&flow, "h2"), on(&flow, "h3")), (3, 3, 3), "even");
+    // A cordoned host gives before others do.
+    flow.command("alice", Command::Cordon { hosts: vec![host("h2")] }).await.unwrap();
+    let told = foretold(&flow, "-2").await;
+    flow.scale("alice", "feed/web", "-2", Busy::Replace).await.unwrap();
+    flow.until_serving("feed/web", 7).await;
+    assert!(told.iter().all(|slot| !flow.running_slots("feed/web").contains(slot)));
+    assert_eq!((on(&flow, "h1"), on(&flow, "h2"), on(&flow, "h3")), (3, 1, 3));
+    let undone = flow.command("alice", Command::Undo { pool: pool_id("feed/web"), op: None }).await.unwrap();
+    assert!(undone.op > accepted.op && undone.text.ends_with("7 -> 9"), "{}", undone.text);
+    flow.until_serving("feed/web", 9).await;
+    flow.scale("alice", "feed/web", "13", Busy::Replace).await.unwrap();
+    flow.until_serving("feed/web", 13).await;
+    assert_eq!(flow.running_slots("feed/web"), (1..=13).collect::<Vec<_>>(), "holes are filled first");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_minimum_holds_in_a_drain_and_what_blocks_it_is_said() {
+    let mut full = spec(6);
+    full.limits = Limits { min: Some(6), max: Some(6), step: None };
+    let flow = web(3, full.clone()).await;
+    let id = drain(&flow, &["h1"], true).await;
+    watch(&flow, 120, 6).await;
+    let OpStatus::Stalled { why } = op(&flow, id).status else { panic!("{:?}", op(&flow, id)) };
+    let says = "cannot leave h1: its pool has its maximum (6) and its minimum (6): let it have one more with \
+                `longshore set feed/web max=7`";
+    assert!(why.ends_with(says), "{why}");
+    full.limits.max = Some(7);
+    flow.up(cluster("feed", &[("web", full)])).await;
+    watch(&flow, 60, 6).await;
+    assert_eq!(until_over(&flow, id).await, OpStatus::Done);
+    assert_eq!((on(&flow, "h1"), flow.running_slots("feed/web").len()), (0, 6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_forced_move_of_data_goes_one_below_the_minimum() {
+    let mut db = spec(4);
+    let (source, target) = ("data".into(), "/data".into());
+    db.mounts = vec![Mount { kind: MountKind::Volume, source, target, read_only: false }];
+    db.limits = Limits { min: Some(4), max: None, step: None };
+    let flow = web(2, db).await;
+    let id = drain(&flow, &["h1"], true).await;
+    watch(&flow, 120, 3).await;
+    assert_eq!(until_over(&flow, id).await, OpStatus::Done);
+    assert_eq!((on(&flow, "h1"), on(&flow, "h2")), (0, 4));
 }

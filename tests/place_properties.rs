@@ -92,7 +92,17 @@ fn any_host() -> impl Strategy<Value = H> {
 
 fn pool(i: usize, spec: PoolSpec, want: u32) -> Pool {
     let id = PoolId::new(["feed", "shop"][i % 2], &format!("p{i}")).unwrap();
-    Pool { id, revision: 1, spec, want, version: 1, down: false, hosts: vec![], last_scale: None }
+    Pool {
+        id,
+        revision: 1,
+        spec,
+        want,
+        version: 1,
+        down: false,
+        holes: Default::default(),
+        hosts: vec![],
+        last_scale: None,
+    }
 }
 
 fn any_placement() -> impl Strategy<Value = Placement> {

@@ -15,6 +15,8 @@ use longshore::model::pool::{Pool, PoolSpec};
 use longshore::plan::place::Room;
 use longshore::plan::reconcile::{Input, Plan, reconcile};
 use longshore::plan::restart::{Ended, after};
+use longshore::plan::seen::Index;
+use longshore::plan::shrink::chosen;
 use longshore::plan::slot::Step;
 use proptest::prelude::*;
 
@@ -75,7 +77,17 @@ fn id(i: usize) -> PoolId {
 
 fn pool(i: usize, want: u32) -> Pool {
     let spec = PoolSpec { image: "app:1".into(), update_parallelism: 1, ..PoolSpec::default() };
-    Pool { id: id(i), revision: 1, spec, want, version: 1, down: false, hosts: vec![], last_scale: None }
+    Pool {
+        id: id(i),
+        revision: 1,
+        spec,
+        want,
+        version: 1,
+        down: false,
+        holes: Default::default(),
+        hosts: vec![],
+        last_scale: None,
+    }
 }
 
 fn foreign(n: u64, owner: Owner) -> Container {
@@ -205,11 +217,24 @@ impl Model {
                     .get(&id(*p))
                     .cloned()
                     .unwrap_or_else(|| Pool { revision: 7, ..pool(*p, 0) });
-                self.desired.apply(&Write::PutPool(Box::new(Pool { want: *n, down: false, ..old })));
+                let index = Index::of(&self.desired.install, &self.views);
+                let seen = index.pool(&old.id, &self.views);
+                let going = chosen(&self.desired, &self.views, &seen, &old, *n);
+                assert_eq!(going.len(), old.target().saturating_sub(*n) as usize);
+                let holes = old.holes_at(*n, &going);
+                assert!(going.iter().all(|slot| old.wants(*slot)), "{going:?}");
+                let pool = Pool { want: *n, holes, down: false, ..old };
+                assert!(!going.iter().any(|slot| pool.wants(*slot)), "{going:?} {pool:?}");
+                assert_eq!(pool.slots().count(), *n as usize);
+                self.desired.apply(&Write::PutPool(Box::new(pool)));
             }
             Trouble::Down(p) => {
                 if let Some(old) = self.desired.pools.get(&id(*p)).cloned() {
-                    self.desired.apply(&Write::PutPool(Box::new(Pool { down: true, ..old })));
+                    self.desired.apply(&Write::PutPool(Box::new(Pool {
+                        down: true,
+                        holes: BTreeSet::new(),
+                        ..old
+                    })));
                 }
             }
             Trouble::Lose(h) => self.hosts.get_mut(&host(*h)).unwrap().0 = false,
@@ -258,7 +283,7 @@ impl Model {
             );
             assert!(slots.insert((instance.pool.clone(), instance.slot)), "two for one slot: {instance:?}");
             let pool = &self.desired.pools[&instance.pool];
-            assert!(instance.slot <= pool.target(), "more than wanted: {instance:?}");
+            assert!(pool.wants(instance.slot), "more than wanted: {instance:?}");
             let alive = self.ours().into_iter().find(|(at, c, t)| {
                 self.views.get(at).is_some_and(|v| v.is_live())
                     && c.state == State::Running
@@ -371,7 +396,7 @@ proptest! {
                 .map(|(_, _, t)| { assert_eq!(t.revision, pool.revision); t.slot })
                 .collect();
             running.sort_unstable();
-            prop_assert_eq!(running, (1..=pool.target()).collect::<Vec<_>>(), "{}", id);
+            prop_assert_eq!(running, pool.slots().collect::<Vec<_>>(), "{}", id);
         }
         let strangers = model.hosts[&host(0)].1.iter().filter(|c| c.owner.ours(&model.desired.install).is_none()).count();
         prop_assert_eq!(strangers, 2, "what is not ours is left alone");

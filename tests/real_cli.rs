@@ -12,7 +12,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
 use portable_pty::{CommandBuilder, PtySize, native_pty_system};
-use site::{BIN, Site, running, slots, until, within};
+use site::{BIN, Site, running, slots, so_many_run, until, within};
 use support::Lab;
 
 #[test]
@@ -33,7 +33,8 @@ fn a_pool_comes_up_is_scaled_in_every_form_and_goes_again() {
         let plan = site.run(&["scale", "life/web", change, "--plan"]).expect(0, &[words]);
         assert!(!plan.out.contains("accepted"), "{plan:?}");
         site.run(&["scale", "life/web", change]).expect(0, &["accepted op-", words, "done"]);
-        assert_eq!(slots(&lab, &install, "web"), running(count), "after {change}");
+        let there = slots(&lab, &install, "web");
+        assert!(so_many_run(there.clone(), count), "after {change}: {there:?}");
     }
     site.run(&["undo", "life/web"]).expect(0, &["undo life/web 4 -> 6"]);
     assert_eq!(slots(&lab, &install, "web"), running(6));

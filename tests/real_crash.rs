@@ -9,7 +9,7 @@ mod site;
 mod support;
 
 use longshore::base::ids::Seeded;
-use site::{INSTALL_LABEL, Site, pause, running, slots, until};
+use site::{INSTALL_LABEL, Site, pause, slots, so_many_run, until};
 use support::Lab;
 
 /// Kills of the engine while it scales.
@@ -82,7 +82,7 @@ fn an_engine_killed_while_it_scales_ends_with_exactly_the_wanted_containers() {
         let mut engine = site.engine();
         site.until_serving("crash", "web", wanted);
         until("what is left over is gone", || {
-            (slots(&lab, &install, "web") == running(wanted)).then_some(())
+            so_many_run(slots(&lab, &install, "web"), wanted).then_some(())
         });
         engine.kill();
     }

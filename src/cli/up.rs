@@ -191,6 +191,7 @@ mod tests {
             version: 1,
             down: false,
             hosts: Vec::new(),
+            holes: Default::default(),
             last_scale,
         };
         let view = PoolView { pool, slots: Vec::new(), waits: Vec::new(), counts: Counts::default() };

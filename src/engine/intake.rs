@@ -1,7 +1,7 @@
 //! Intake: whether a command is accepted, and the durable changes that it makes. A pure decision; the core writes them.
 
 use crate::base::clock::Millis;
-use crate::base::ids::{OpId, PoolId};
+use crate::base::ids::{OpId, PoolId, Slot};
 use crate::base::text::age;
 use crate::model::command::{Accepted, Busy, Change, Command, Refusal, RefusalKind, Target};
 use crate::model::desired::{Desired, QueuedCommand, Write};
@@ -32,13 +32,22 @@ pub struct Admission {
 /// The outcome of a decision.
 pub type Decided = Result<Admission, Refusal>;
 
+/// The slots of a pool that go so that so many stay: worked out from what is seen, which intake does not see.
+pub type Shrink<'a> = dyn Fn(&Pool, u32) -> Vec<Slot> + 'a;
+
 /// Decides about commands that change pools. Hosts are the core's own business.
-pub fn decide(desired: &Desired, command: &Command, caller: &Caller, now: Millis) -> Decided {
+pub fn decide(
+    desired: &Desired,
+    command: &Command,
+    caller: &Caller,
+    shrink: &Shrink<'_>,
+    now: Millis,
+) -> Decided {
     if caller.read_only {
         return Err(read_only());
     }
     match command {
-        Command::Up { spec, reset_scale } => up(desired, spec, *reset_scale, caller, now),
+        Command::Up { spec, reset_scale } => up(desired, spec, *reset_scale, caller, shrink, now),
         Command::Down { target, confirm } => down(desired, target, confirm.as_deref(), caller, now),
         Command::SetReplicas { pool, change, expect, busy, confirm, strategy } => {
             let (confirm, strategy) = (confirm.as_deref(), *strategy);
@@ -51,9 +60,9 @@ pub fn decide(desired: &Desired, command: &Command, caller: &Caller, now: Millis
                 undoes: None,
                 as_op: None,
             };
-            scale(desired, pool, &ask, command, caller, now)
+            scale(desired, pool, &ask, command, caller, shrink, now)
         }
-        Command::Undo { pool, op } => undo(desired, pool, *op, caller, now),
+        Command::Undo { pool, op } => undo(desired, pool, *op, caller, shrink, now),
         Command::Cancel { op } => cancel(desired, *op, caller, now),
         Command::AddHosts(_)
         | Command::Rebalance { .. }
@@ -102,7 +111,13 @@ pub fn wait_on(desired: &Desired, id: OpId, queued: &QueuedCommand) -> Option<Ve
 ///
 /// # Errors
 /// When it cannot be done any more.
-pub fn release(desired: &Desired, op: OpId, queued: &QueuedCommand, now: Millis) -> Decided {
+pub fn release(
+    desired: &Desired,
+    op: OpId,
+    queued: &QueuedCommand,
+    shrink: &Shrink<'_>,
+    now: Millis,
+) -> Decided {
     let caller = Caller { who: queued.by.clone(), read_only: false };
     let Command::SetReplicas { pool, change, confirm, strategy, .. } = &queued.command else {
         return Err(Refusal::new(RefusalKind::Invalid, "only a scale can be queued"));
@@ -110,7 +125,7 @@ pub fn release(desired: &Desired, op: OpId, queued: &QueuedCommand, now: Millis)
     let (change, confirm, strategy) = (*change, confirm.as_deref(), *strategy);
     let ask =
         Ask { change, expect: None, busy: Busy::Replace, confirm, strategy, undoes: None, as_op: Some(op) };
-    let mut admission = scale(desired, pool, &ask, &queued.command, &caller, now)?;
+    let mut admission = scale(desired, pool, &ask, &queued.command, &caller, shrink, now)?;
     admission.writes.push(Write::DropQueued(op));
     Ok(admission)
 }
@@ -160,7 +175,14 @@ fn supersede(
     }
 }
 
-fn up(desired: &Desired, spec: &ClusterSpec, reset_scale: bool, caller: &Caller, now: Millis) -> Decided {
+fn up(
+    desired: &Desired,
+    spec: &ClusterSpec,
+    reset_scale: bool,
+    caller: &Caller,
+    shrink: &Shrink<'_>,
+    now: Millis,
+) -> Decided {
     let mut writes = Vec::new();
     let mut changed = Vec::new();
     let mut sentences = Vec::new();
@@ -184,6 +206,7 @@ fn up(desired: &Desired, spec: &ClusterSpec, reset_scale: bool, caller: &Caller,
             revision,
             spec: wanted.clone(),
             want,
+            holes: old.map_or_else(Default::default, |p| p.holes_at(want, &shrink(p, want))),
             version: old.map_or(1, |p| p.version + 1),
             down: false,
             hosts: old.map_or_else(Vec::new, |p| p.hosts.clone()),
@@ -248,7 +271,14 @@ fn down(desired: &Desired, target: &Target, confirm: Option<&str>, caller: &Call
     let op = operation(desired, OpKind::Down, ids.clone(), caller, now);
     let mut writes: Vec<Write> = pools
         .iter()
-        .map(|p| Write::PutPool(Box::new(Pool { down: true, version: p.version + 1, ..(*p).clone() })))
+        .map(|p| {
+            Write::PutPool(Box::new(Pool {
+                down: true,
+                holes: Default::default(),
+                version: p.version + 1,
+                ..(*p).clone()
+            }))
+        })
         .collect();
     supersede(desired, &ids, op.id, true, now, &mut writes);
     let count: u32 = pools.iter().map(|p| p.target()).sum();
@@ -326,6 +356,7 @@ fn scale(
     ask: &Ask<'_>,
     command: &Command,
     caller: &Caller,
+    shrink: &Shrink<'_>,
     now: Millis,
 ) -> Decided {
     let pool = desired.pools.get(id).filter(|p| !p.down).ok_or_else(|| unknown_pool(desired, id))?;
@@ -354,7 +385,8 @@ fn scale(
     supersede(desired, std::slice::from_ref(id), op.id, and_queued, now, &mut writes);
     let last_scale =
         Some(LastScale { op: op.id, by: caller.who.clone(), at: now, from, to, strategy: ask.strategy });
-    let scaled = Pool { want: to, version: pool.version + 1, last_scale, ..pool.clone() };
+    let holes = pool.holes_at(to, &shrink(pool, to));
+    let scaled = Pool { want: to, holes, version: pool.version + 1, last_scale, ..pool.clone() };
     writes.push(Write::PutPool(Box::new(scaled)));
     let word = op.kind.word();
     Ok(accepted(op, format!("{word} {id} {from} -> {to}"), caller, writes))
@@ -421,7 +453,14 @@ fn queue(
     change
 }
 
-fn undo(desired: &Desired, id: &PoolId, op: Option<OpId>, caller: &Caller, now: Millis) -> Decided {
+fn undo(
+    desired: &Desired,
+    id: &PoolId,
+    op: Option<OpId>,
+    caller: &Caller,
+    shrink: &Shrink<'_>,
+    now: Millis,
+) -> Decided {
     let pool = desired.pools.get(id).filter(|p| !p.down).ok_or_else(|| unknown_pool(desired, id))?;
     let Some(last) = pool.last_scale.clone() else {
         return Err(Refusal::new(
@@ -455,7 +494,7 @@ fn undo(desired: &Desired, id: &PoolId, op: Option<OpId>, caller: &Caller, now: 
         undoes: Some(last.op),
         as_op: None,
     };
-    scale(desired, id, &ask, &Command::Undo { pool: id.clone(), op }, caller, now)
+    scale(desired, id, &ask, &Command::Undo { pool: id.clone(), op }, caller, shrink, now)
 }
 
 fn cancel(desired: &Desired, id: OpId, caller: &Caller, now: Millis) -> Decided {

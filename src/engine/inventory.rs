@@ -325,7 +325,7 @@ fn may_move(known: &Known<'_>, one: &Move) -> Result<Instance, Refusal> {
         Err(Refusal::new(kind, format!("{name} {why}"))
             .hint("nothing was changed; ask for a new proposal: longshore rebalance"))
     };
-    let pool = known.desired.pools.get(&one.pool).filter(|p| one.slot <= p.target());
+    let pool = known.desired.pools.get(&one.pool).filter(|p| p.wants(one.slot));
     let record = known.desired.instances.get(&one.pool).and_then(|s| s.get(&one.slot));
     let (Some(pool), Some(record)) = (pool, record) else {
         return refuse(RefusalKind::NotFound, "is not there any more");

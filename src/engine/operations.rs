@@ -199,11 +199,13 @@ impl Core {
             let now = self.clock.now();
             let writes = match intake::wait_on(&self.desired, id, &queued) {
                 Some(writes) => writes,
-                None => match intake::release(&self.desired, id, &queued, now) {
-                    Ok(admission) if admission.accepted.op.is_some() => admission.writes,
-                    Ok(_) => self.end_queued(id, &OpStatus::Done),
-                    Err(refusal) => self.end_queued(id, &OpStatus::Failed { why: refusal.text }),
-                },
+                None => {
+                    match intake::release(&self.desired, id, &queued, &|p, keep| self.going(p, keep), now) {
+                        Ok(admission) if admission.accepted.op.is_some() => admission.writes,
+                        Ok(_) => self.end_queued(id, &OpStatus::Done),
+                        Err(refusal) => self.end_queued(id, &OpStatus::Failed { why: refusal.text }),
+                    }
+                }
             };
             if self.write(writes).await? {
                 self.stir();

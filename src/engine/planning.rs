@@ -221,7 +221,7 @@ impl Core {
     /// Takes back creations whose turn has not come and that nobody wants any more.
     fn cancel_unwanted(&self, planned: &[PoolId]) {
         for ((pool, slot), busy) in planned.iter().flat_map(|id| self.busy.of_pool(id)) {
-            let wanted = self.desired.pools.get(pool).is_some_and(|p| *slot <= p.target());
+            let wanted = self.desired.pools.get(pool).is_some_and(|p| p.wants(*slot));
             if !wanted {
                 busy.cancelled.store(true, Ordering::SeqCst);
             }

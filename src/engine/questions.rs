@@ -19,12 +19,13 @@ use crate::model::desired::Write;
 use crate::model::exec::{ExecSession, ExecWanted};
 use crate::model::journal::{Draft, What};
 use crate::model::placement::Strategy;
-use crate::model::pool::PoolSpec;
+use crate::model::pool::{Pool, PoolSpec};
 use crate::model::preview::Preview;
 use crate::model::query::{Query, Reply, Request};
 use crate::plan::place::Ask;
-use crate::plan::preview::preview;
+use crate::plan::preview::{Scale, preview};
 use crate::plan::rebalance::propose;
+use crate::plan::shrink;
 
 /// A preview waits no longer than this for the hosts to say whether they have the image.
 const IMAGE_DEADLINE: Duration = Duration::from_millis(250);
@@ -96,8 +97,15 @@ impl Core {
         }
         let (desired, hosts, fixed) = (&self.desired, &self.hosts, &self.fixed_hosts);
         let known = inventory::Known { desired, hosts, fixed, now: self.clock.now() };
-        inventory::decide(&known, command, caller)
-            .unwrap_or_else(|| intake::decide(&self.desired, command, caller, known.now))
+        inventory::decide(&known, command, caller).unwrap_or_else(|| {
+            intake::decide(&self.desired, command, caller, &|p, keep| self.going(p, keep), known.now)
+        })
+    }
+
+    /// The slots of a pool that go so that `keep` stay.
+    pub(super) fn going(&self, pool: &Pool, keep: u32) -> Vec<Slot> {
+        let seen = self.index.pool(&pool.id, &self.hosts);
+        shrink::chosen(&self.desired, &self.hosts, &seen, pool, keep)
     }
 
     /// What follows from a durable change besides a new plan.
@@ -149,8 +157,9 @@ impl Core {
                 };
                 let now = self.clock.now();
                 self.room.wait_for_all = false;
-                let worked_out =
-                    preview(&self.desired, &self.hosts, &mut self.room, pool, to, refusal, strategy, now);
+                let going = self.going(pool, to);
+                let scale = Scale { pool, to, going, refusal, strategy };
+                let worked_out = preview(&self.desired, &self.hosts, &mut self.room, scale, now);
                 self.add_images(worked_out, pool.spec.clone(), reply);
             }
             Query::Inspect { host, container } => match self.runtime(&host) {
@@ -192,12 +201,13 @@ impl Core {
         };
         let records = self.desired.instances.get(id);
         let newest = records.and_then(|r| r.keys().next_back()).copied().unwrap_or(0);
-        if let Some(slot) = slot.filter(|slot| *slot > newest.max(pool.target())) {
+        let is_there = |slot: &Slot| pool.wants(*slot) || records.is_some_and(|r| r.contains_key(slot));
+        if let Some(slot) = slot.filter(|slot| !is_there(slot)) {
             let fault = Fault::new(Kind::NotFound, format!("{id} has no slot {slot}"));
             return Reply::Failed(fault.hint(format!("see `longshore ps {id}`")));
         }
         self.room.wait_for_all = false;
-        let ask = Ask::new(pool, slot.unwrap_or(newest.max(pool.target()) + 1));
+        let ask = Ask::new(pool, slot.unwrap_or(newest.max(pool.top()) + 1));
         let ask = Ask { strategy: strategy.unwrap_or(ask.strategy), ..ask };
         Reply::Why(Box::new(self.room.explain(&ask)))
     }

@@ -1,11 +1,11 @@
 //! A pool: a number of equal containers that is kept, and the specification that they are made from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Millis;
-use crate::base::ids::{HostId, OpId, PoolId};
+use crate::base::ids::{HostId, OpId, PoolId, Slot};
 use crate::model::host::Need;
 use crate::model::placement::{LossRule, Placement, Strategy};
 
@@ -272,6 +272,9 @@ pub struct Pool {
     pub spec: PoolSpec,
     /// Number of containers wanted.
     pub want: u32,
+    /// Slots that are not wanted although a higher one is: they went when the pool shrank.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub holes: BTreeSet<Slot>,
     /// Grows with every change of `want`, `spec` or `down`: what an undo or a staged change is checked against.
     pub version: u64,
     /// `longshore down` was said: nothing of it shall run, and it goes when its last container is gone.
@@ -311,6 +314,44 @@ impl Pool {
     pub fn target(&self) -> u32 {
         if self.down { 0 } else { self.want }
     }
+
+    /// The slots that are wanted now, the lowest first: the first [`Pool::target`] numbers from 1 that are no holes.
+    pub fn slots(&self) -> impl Iterator<Item = Slot> {
+        let count = usize::try_from(self.target()).unwrap_or(usize::MAX);
+        (1..=Slot::MAX).filter(|slot| !self.holes.contains(slot)).take(count)
+    }
+
+    /// True for a slot that is wanted now: one of [`Pool::slots`].
+    pub fn wants(&self, slot: Slot) -> bool {
+        if slot == 0 || self.holes.contains(&slot) {
+            return false;
+        }
+        let left_out = |slot: Slot| self.holes.range(..slot).count();
+        slot <= self.target() || slot - u32::try_from(left_out(slot)).unwrap_or(slot) <= self.target()
+    }
+
+    /// The highest slot that is wanted now; 0 when none is.
+    pub fn top(&self) -> Slot {
+        self.slots().last().unwrap_or(0)
+    }
+
+    /// The holes when `want` are wanted: of the slots that are wanted now those that are `going` are not; if that leaves too
+    /// few, the lowest that are free are wanted, too.
+    pub fn holes_at(&self, want: u32, going: &[Slot]) -> BTreeSet<Slot> {
+        let going: BTreeSet<&Slot> = going.iter().collect();
+        let mut stay: BTreeSet<Slot> = self.slots().filter(|slot| !going.contains(slot)).collect();
+        let want = usize::try_from(want).unwrap_or(usize::MAX);
+        while stay.len() > want {
+            stay.pop_last();
+        }
+        let mut free = 1..=Slot::MAX;
+        while stay.len() < want
+            && let Some(slot) = free.next()
+        {
+            stay.insert(slot);
+        }
+        (1..stay.last().copied().unwrap_or(0)).filter(|slot| !stay.contains(slot)).collect()
+    }
 }
 
 /// A whole pool file, read: a cluster and its pools.
@@ -322,4 +363,57 @@ pub struct ClusterSpec {
     pub pools: Vec<(crate::base::ids::PoolName, PoolSpec)>,
     /// The file as it was read, kept with the revision.
     pub source: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn pool(want: u32, holes: BTreeSet<Slot>) -> Pool {
+        let (id, spec) = (PoolId::new("feed", "web").unwrap(), PoolSpec::default());
+        Pool { id, revision: 1, spec, want, holes, version: 1, down: false, hosts: vec![], last_scale: None }
+    }
+
+    fn slots(pool: &Pool) -> Vec<Slot> {
+        pool.slots().collect()
+    }
+
+    #[test]
+    fn holes_are_filled_from_the_lowest_and_forgotten_when_nothing_higher_is_wanted() {
+        let six = pool(6, BTreeSet::new());
+        let four = pool(4, six.holes_at(4, &[3, 2]));
+        assert_eq!((slots(&four), four.top()), (vec![1, 4, 5, 6], 6));
+        let five = pool(5, four.holes_at(5, &[]));
+        assert_eq!(slots(&five), [1, 2, 4, 5, 6]);
+        let eight = pool(8, five.holes_at(8, &[]));
+        assert_eq!((slots(&eight), eight.holes.len()), ((1..=8).collect(), 0));
+        let one = pool(1, four.holes_at(1, &[6, 5, 4]));
+        assert_eq!((slots(&one), one.holes.len()), (vec![1], 0));
+        let down = Pool { down: true, ..four };
+        assert_eq!((slots(&down), down.top(), down.wants(1)), (vec![], 0, false));
+    }
+
+    proptest! {
+        #[test]
+        fn so_many_slots_are_wanted_as_are_asked_for(
+            want in 0..30u32,
+            holes in prop::collection::btree_set(1..50u32, 0..20),
+            going in prop::collection::vec(1..60u32, 0..20),
+            to in 0..40u32,
+        ) {
+            let before = pool(want, holes);
+            let after = pool(to, before.holes_at(to, &going));
+            for pool in [&before, &after] {
+                prop_assert_eq!(slots(pool).len(), pool.want as usize);
+                prop_assert_eq!((0..100).filter(|s| pool.wants(*s)).collect::<Vec<_>>(), slots(pool));
+                prop_assert_eq!(pool.top(), slots(pool).last().copied().unwrap_or(0));
+            }
+            prop_assert!(after.holes.iter().all(|hole| *hole < after.top()), "{:?}", after.holes);
+            if to >= want {
+                let none = pool(to, before.holes_at(to, &[]));
+                prop_assert!(before.slots().all(|slot| none.wants(slot)), "what is wanted stays wanted");
+            }
+        }
+    }
 }

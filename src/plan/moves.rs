@@ -300,8 +300,7 @@ fn stop_first(
     allow: Allow,
 ) -> Result<Decision, Option<String>> {
     if !allow.stop {
-        let why = "can only end before its successor begins (its pool's maximum, or its data), and too few would serve";
-        return Err(Some(why.to_owned()));
+        return Err(too_few(scene.pool, &instance.host));
     }
     // Only asked: what is on trial in `room` is the whole plan.
     if room.wait_for_all || !scene.hosts.values().any(|h| room.refusals(h, ask).is_empty()) {
@@ -316,6 +315,26 @@ fn stop_first(
         ..instance.clone()
     };
     Ok(update(SlotStatus::Stopping, next, None, scene.now))
+}
+
+/// Why none may stop first just now; `None` when that passes by itself.
+fn too_few(pool: &Pool, host: &HostId) -> Option<String> {
+    let (id, target, min) = (&pool.id, pool.target(), pool.spec.limits.min.unwrap_or(0));
+    let full = pool.spec.limits.max.filter(|max| *max <= target && !is_tied(pool));
+    let Some(max) = full else {
+        let why = is_tied(pool)
+            .then_some("its data lets it end only before its successor begins, and too few serve");
+        return why.map(|why| format!("cannot leave {host} yet: {why}"));
+    };
+    if min < target {
+        return Some(format!(
+            "cannot leave {host} yet: its pool has its maximum ({max}), and too few of it serve"
+        ));
+    }
+    let room = target.saturating_add(1);
+    Some(format!(
+        "cannot leave {host}: its pool has its maximum ({max}) and its minimum ({min}): let it have one more with `longshore set {id} max={room}`"
+    ))
 }
 
 /// What keeps an operation that moves containers, slot by slot.

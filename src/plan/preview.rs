@@ -18,18 +18,29 @@ use crate::plan::surplus::removal_order;
 /// Hosts that get none and are listed one by one, at most; a note says how many more there are.
 pub const REFUSED_LISTED: usize = 50;
 
-/// Works out what changing a pool's number to `to` would do, by the given strategy or the pool's own. `room` is the same
-/// afterwards.
+/// What is asked of a pool.
+pub struct Scale<'a> {
+    /// The pool as it is.
+    pub pool: &'a Pool,
+    /// The number that it is to have.
+    pub to: u32,
+    /// The slots that go, in this order.
+    pub going: Vec<Slot>,
+    /// Why it would be refused.
+    pub refusal: Option<Refusal>,
+    /// How new containers are placed; `None` for the pool's own way.
+    pub strategy: Option<Strategy>,
+}
+
+/// Works out what changing a pool's number would do. `room` is the same afterwards.
 pub fn preview(
     desired: &Desired,
     hosts: &BTreeMap<HostId, Arc<HostView>>,
     room: &mut Room,
-    pool: &Pool,
-    to: u32,
-    refusal: Option<Refusal>,
-    strategy: Option<Strategy>,
+    scale: Scale<'_>,
     now: Millis,
 ) -> Preview {
+    let Scale { pool, to, going, refusal, strategy } = scale;
     let mut preview = Preview {
         pool: pool.id.clone(),
         from: pool.target(),
@@ -37,14 +48,15 @@ pub fn preview(
         version: pool.version,
         strategy: strategy.unwrap_or_else(|| pool.strategy()),
         places: Vec::new(),
-        removals: removals(desired, hosts, pool, to, now),
+        removals: removals(desired, hosts, pool, &going, now),
         refused_hosts: Vec::new(),
         unplaced: 0,
         eta_ms: desired.pace_ms(&pool.id).map(|pace| pace * u64::from(to.saturating_sub(pool.target()))),
         notes: Vec::new(),
         refusal,
     };
-    add_places(desired, hosts, room, pool, to, &mut preview);
+    let after = Pool { want: to, down: false, holes: pool.holes_at(to, &going), ..pool.clone() };
+    add_places(desired, hosts, room, &after, &mut preview);
     if let Some(scale) = &pool.last_scale {
         let ago = crate::base::text::age(now.since(scale.at));
         preview.notes.push(format!("last scale: {} {} -> {}, {ago} ago", scale.by, scale.from, scale.to));
@@ -57,16 +69,15 @@ fn add_places(
     hosts: &BTreeMap<HostId, Arc<HostView>>,
     room: &mut Room,
     pool: &Pool,
-    to: u32,
     preview: &mut Preview,
 ) {
     let placed = desired.instances.get(&pool.id);
-    let fresh: Vec<Slot> = (1..=to).filter(|slot| placed.is_none_or(|p| !p.contains_key(slot))).collect();
+    let fresh: Vec<Slot> = pool.slots().filter(|slot| placed.is_none_or(|p| !p.contains_key(slot))).collect();
     if fresh.is_empty() {
         return;
     }
     let ask = |slot| Ask { strategy: preview.strategy, ..Ask::new(pool, slot) };
-    let (refused, more) = room.refused_hosts(&ask(to.saturating_add(1)), REFUSED_LISTED);
+    let (refused, more) = room.refused_hosts(&ask(pool.top().saturating_add(1)), REFUSED_LISTED);
     room.begin_trial();
     let (mut unplaced, mut note) = (0, None);
     let mut counts: BTreeMap<HostId, u32> = BTreeMap::new();
@@ -102,15 +113,18 @@ fn removals(
     desired: &Desired,
     hosts: &BTreeMap<HostId, Arc<HostView>>,
     pool: &Pool,
-    to: u32,
+    going: &[Slot],
     now: Millis,
 ) -> Vec<Leaving> {
+    let turns: BTreeMap<Slot, usize> = going.iter().enumerate().map(|(turn, slot)| (*slot, turn)).collect();
     let mut out = Vec::new();
     for (host, view) in hosts {
         for container in view.containers.iter() {
             let Owner::Longshore(tag) = &container.owner else { continue };
-            let goes = tag.install == desired.install && tag.pool == pool.id && tag.slot > to;
-            if goes {
+            if tag.install != desired.install || tag.pool != pool.id {
+                continue;
+            }
+            if let Some(turn) = turns.get(&tag.slot) {
                 let leaving = Leaving {
                     slot: tag.slot,
                     host: host.clone(),
@@ -118,12 +132,12 @@ fn removals(
                     health: container.health,
                     age_ms: now.since(container.created),
                 };
-                out.push((removal_order(container), leaving));
+                out.push((*turn, removal_order(container), leaving));
             }
         }
     }
-    out.sort_by_key(|(order, leaving)| (*order, leaving.slot));
-    out.into_iter().map(|(_, leaving)| leaving).collect()
+    out.sort_by_key(|(turn, order, _)| (*turn, *order));
+    out.into_iter().map(|(_, _, leaving)| leaving).collect()
 }
 
 /// One sentence about the containers that go: how many, how healthy.

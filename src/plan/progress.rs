@@ -108,7 +108,7 @@ fn add(progress: &mut Progress, view: &PoolView) {
     progress.running += c.running;
     progress.healthy += c.healthy;
     progress.leaving += c.leaving;
-    for slot in view.slots.iter().filter(|s| s.slot <= c.want) {
+    for slot in view.slots.iter().filter(|s| view.pool.wants(s.slot)) {
         progress.placed += u32::from(slot.instance.is_some());
         progress.pulling += u32::from(matches!(slot.status, SlotStatus::Pulling(_)));
         progress.created += u32::from(slot.container.is_some());

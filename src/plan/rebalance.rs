@@ -77,7 +77,7 @@ pub fn propose(
 
 fn is_settled(instance: &Instance, pool: &Pool) -> bool {
     instance.phase == Phase::Started
-        && instance.slot <= pool.target()
+        && pool.wants(instance.slot)
         && instance.moved_from.is_none()
         && instance.move_to.is_none()
         && instance.retry_at.is_none()

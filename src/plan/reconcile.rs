@@ -13,7 +13,7 @@ use crate::model::instance::{Instance, Phase};
 use crate::model::operation::{OpKind, Operation};
 use crate::model::pool::{Pool, STOP_GRACE_MS};
 use crate::model::world::{Counts, PoolView, SlotStatus, SlotView, Wait};
-use crate::plan::loss::{Losses, is_silent};
+use crate::plan::loss::{Losses, is_silent, is_tied};
 use crate::plan::moves::{self, Allow};
 use crate::plan::place::Room;
 use crate::plan::restart::is_ahead;
@@ -134,7 +134,7 @@ fn plan_pool(
         PoolView { pool: pool.clone(), slots: Vec::new(), waits: Vec::new(), counts: Counts::default() };
     let mut budget = Budget::of(input, pool, seen, records);
     let mut removals = Vec::new();
-    for slot in 1..=pool.target() {
+    for slot in pool.slots() {
         let instance = records.and_then(|r| r.get(&slot));
         let ours = seen.slots.get(&slot).map_or(&[][..], Vec::as_slice);
         let activity = under_way(input, pool, slot, instance);
@@ -203,8 +203,9 @@ impl Budget {
         let moving = u32::try_from(moved().filter(|f| !lost(&f.host)).count()).unwrap_or(u32::MAX);
         let limits = &pool.spec.limits;
         let over = limits.max.map_or(u32::MAX, |max| max.saturating_sub(pool.target()));
-        // A minimum that is the wanted number cannot be kept by a container that has to stop first: one may be away.
-        let floor = limits.min.unwrap_or(0).min(pool.target().saturating_sub(1));
+        let min = limits.min.unwrap_or(0);
+        // What is tied by its data stops first, and only when that is forced: then one may be away, whatever the minimum.
+        let floor = if is_tied(pool) { min.min(pool.target().saturating_sub(1)) } else { min };
         Budget {
             renew,
             go: pool.spec.update_parallelism.max(1).saturating_sub(moving),
@@ -266,7 +267,7 @@ fn renewal_budget(
             && !condemned(slot)
             && ours.iter().any(moves::serves)
     };
-    let serving = (1..=pool.target()).filter(serving).count();
+    let serving = pool.slots().filter(serving).count();
     let serving = u32::try_from(serving).unwrap_or(u32::MAX);
     let away = pool.target().saturating_sub(serving);
     (pool.spec.update_parallelism.max(1).saturating_sub(away), serving)
@@ -295,7 +296,7 @@ fn earliest(a: Option<Millis>, b: Option<Millis>) -> Option<Millis> {
     a.into_iter().chain(b).min()
 }
 
-/// Slots above the target: their containers go, then their records.
+/// Slots that are not wanted: their containers go, then their records.
 fn surplus<'a>(
     input: &Input<'_>,
     pool: &Pool,
@@ -305,11 +306,9 @@ fn surplus<'a>(
     plan: &mut Plan,
     removals: &mut Vec<(Ours<'a>, &'static str)>,
 ) {
-    let above = (std::ops::Bound::Excluded(pool.target()), std::ops::Bound::Unbounded);
     let why = if pool.down { "its pool was taken down" } else { "its pool was scaled down" };
-    let mut slots: BTreeSet<Slot> = seen.slots.range(above).map(|(slot, _)| *slot).collect();
-    slots.extend(seen.lost.range(above).map(|(slot, _)| *slot));
-    slots.extend(records.into_iter().flat_map(|r| r.range(above)).map(|(slot, _)| *slot));
+    let known = seen.slots.keys().chain(seen.lost.keys()).chain(records.into_iter().flat_map(|r| r.keys()));
+    let slots: BTreeSet<Slot> = known.filter(|slot| !pool.wants(**slot)).copied().collect();
     for slot in slots {
         let ours = seen.slots.get(&slot).map_or(&[][..], Vec::as_slice);
         let instance = records.and_then(|r| r.get(&slot));
@@ -336,6 +335,7 @@ fn surplus<'a>(
             why: None,
         });
     }
+    view.slots.sort_by_key(|s| s.slot);
 }
 
 fn push_removals(
@@ -368,7 +368,7 @@ fn finish(input: &Input<'_>, pool: &Pool, seen: &Seen<'_>, mut view: PoolView, p
     let counts = &mut view.counts;
     counts.want = pool.target();
     let mut waits: BTreeMap<String, u32> = BTreeMap::new();
-    for slot in view.slots.iter().filter(|s| s.slot <= pool.target()) {
+    for slot in view.slots.iter().filter(|s| pool.wants(s.slot)) {
         match &slot.status {
             SlotStatus::Running => {
                 counts.running += 1;

@@ -1,14 +1,24 @@
 //! Which slots of a pool go when it shrinks: those that hurt least, so that what stays is spread as evenly as can be.
 //!
 //! Swarm removes what does not run, then from the node with most of the service (orchestration research 4.5); the domains
-//! that a pool is spread over are levelled in the same way here, from the outermost inwards.
+//! that a pool is spread over are levelled in the same way here, in the order in which placement fills them.
 
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
 
 use crate::base::clock::Millis;
 use crate::base::ids::{HostId, Slot};
 use crate::model::container::{Health, State};
+use crate::model::desired::Desired;
+use crate::model::host::{Duty, HostView};
+use crate::model::instance::Phase;
+use crate::model::placement::Strategy;
+use crate::model::pool::Pool;
+use crate::plan::moves::serves;
+use crate::plan::place::value;
+use crate::plan::seen::Seen;
+use crate::plan::surplus::Ours;
 
 /// One slot, as far as it matters here.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,8 +29,10 @@ pub struct Held {
     pub host: Option<HostId>,
     /// That host answers and takes containers: it is not silent, cordoned or being drained.
     pub ready: bool,
-    /// The domains that the host lies in (its site, then values of the pool's spread), the outermost first.
+    /// The values of what the pool asks to be spread over, the outermost first: levelled before hosts are.
     pub domains: Vec<Option<String>>,
+    /// The site of its host: levelled among hosts that hold as many.
+    pub site: Option<String>,
     /// The state of its container; `None` when there is none.
     pub state: Option<State>,
     /// Its health.
@@ -30,83 +42,149 @@ pub struct Held {
 }
 
 impl Held {
-    /// How little is lost with it: the least goes first.
+    /// How much is lost with it: the least goes first.
     fn worth(&self) -> u8 {
         match self.state {
-            Some(State::Running) if !self.ready => 2,
-            Some(State::Running) if self.health == Health::Unhealthy => 1,
-            Some(State::Running) => 3,
-            _ => 0,
+            None if self.host.is_none() => 0,
+            Some(State::Running) if !self.ready => 3,
+            Some(State::Running) if self.health == Health::Unhealthy => 2,
+            Some(State::Running) if self.health == Health::Starting => 4,
+            Some(State::Running) => 5,
+            _ => 1,
         }
     }
 
-    fn age_order(&self) -> (Reverse<i64>, Reverse<Slot>) {
-        (Reverse(self.created.0), Reverse(self.slot))
+    /// The younger goes first.
+    fn youth(&self) -> (i64, Slot) {
+        (self.created.0, self.slot)
+    }
+}
+
+/// The wanted slots of a pool that go so that `keep` stay, in the order in which they go. `seen` is what is seen of it.
+pub fn chosen(
+    desired: &Desired,
+    hosts: &BTreeMap<HostId, Arc<HostView>>,
+    seen: &Seen<'_>,
+    pool: &Pool,
+    keep: u32,
+) -> Vec<Slot> {
+    if keep >= pool.target() {
+        return Vec::new();
+    }
+    let all: Vec<Held> = pool.slots().map(|slot| held(desired, hosts, seen, pool, slot)).collect();
+    going(&all, keep, pool.strategy() == Strategy::Spread)
+}
+
+fn held(
+    desired: &Desired,
+    hosts: &BTreeMap<HostId, Arc<HostView>>,
+    seen: &Seen<'_>,
+    pool: &Pool,
+    slot: Slot,
+) -> Held {
+    let record = desired.instances.get(&pool.id).and_then(|records| records.get(&slot));
+    let ours = seen.slots.get(&slot).map_or(&[][..], Vec::as_slice);
+    let best: Option<&Ours<'_>> = ours.iter().max_by_key(|o| (serves(o), o.is_alive(), o.tag.generation));
+    let host = record.map(|r| &r.host).or(best.map(|o| o.host));
+    let view = host.and_then(|host| hosts.get(host));
+    let ready = view.is_some_and(|v| {
+        v.is_live() && v.record.duty == Duty::Active && !v.other_engine && !v.facts.engine_id.raw().is_empty()
+    });
+    // What ran on a host that is silent now may still do so.
+    let unseen = view.is_some_and(|v| !v.is_live()) && record.is_some_and(|r| r.phase == Phase::Started);
+    let on = |attribute| view.and_then(|v| value(attribute, v)).map(Cow::into_owned);
+    Held {
+        slot,
+        host: host.cloned(),
+        ready,
+        domains: pool.spec.placement.spread.iter().map(on).collect(),
+        site: view.and_then(|v| v.record.site.as_ref()).map(ToString::to_string),
+        state: best.map(|o| o.container.state).or_else(|| unseen.then_some(State::Running)),
+        health: best.map_or(Health::None, |o| o.container.health),
+        created: best.map_or(Millis(0), |o| o.container.created),
     }
 }
 
 /// The slots that go so that `keep` stay, in the order in which they go: what does not run, what is unhealthy, what is on
-/// hosts that are not ready, then from the domains and hosts with most of the pool, the youngest first.
-pub fn going(all: &[Held], keep: u32) -> Vec<Slot> {
+/// hosts that are not ready, what is still being checked, then what serves. Among equals, if it shall be `even`, from the
+/// domains and hosts with most of the pool; then the youngest.
+pub fn going(all: &[Held], keep: u32, even: bool) -> Vec<Slot> {
     let keep = usize::try_from(keep).unwrap_or(usize::MAX);
-    let surplus = all.len().saturating_sub(keep);
-    let mut poor: Vec<&Held> = all.iter().filter(|h| h.worth() < 3).collect();
-    poor.sort_by_key(|h| (h.worth(), h.age_order()));
-    poor.truncate(surplus);
-    let good: Vec<&Held> = all.iter().filter(|h| h.worth() == 3).collect();
-    let mut out: Vec<Slot> = poor.iter().map(|h| h.slot).collect();
-    let mut more = Vec::new();
-    level(good, 0, surplus - poor.len(), &mut more);
-    more.sort_by_key(|h| h.age_order());
-    out.extend(more.iter().map(|h| h.slot));
+    let take = all.len().saturating_sub(keep);
+    let mut counts = Counts::default();
+    let mut classes: BTreeMap<u8, Groups<'_>> = BTreeMap::new();
+    for held in all {
+        let path = if even { counts.enter(held) } else { Vec::new() };
+        classes.entry(held.worth()).or_default().entry(path).or_default().push(held);
+    }
+    let mut out = Vec::with_capacity(take);
+    for groups in classes.into_values() {
+        counts.level(groups, take, &mut out);
+    }
     out
 }
 
-/// Takes so many, from the fullest domains at this depth, and inside them in the same way.
-fn level<'a>(mut of: Vec<&'a Held>, depth: usize, take: usize, out: &mut Vec<&'a Held>) {
-    if take == 0 {
-        return;
-    }
-    let depths = of.iter().map(|h| h.domains.len()).max().unwrap_or(0);
-    if depth > depths {
-        of.sort_by_key(|h| h.age_order());
-        return out.extend(of.into_iter().take(take));
-    }
-    let mut parts: BTreeMap<Option<&str>, Vec<&Held>> = BTreeMap::new();
-    for held in of {
-        let host = || held.host.as_ref().map(HostId::as_str);
-        let key = if depth == depths { host() } else { held.domains.get(depth).and_then(|d| d.as_deref()) };
-        parts.entry(key).or_default().push(held);
-    }
-    let counts: Vec<usize> = parts.values().map(Vec::len).collect();
-    let youngest: Vec<_> = parts.values().map(|p| p.iter().map(|h| h.age_order()).min()).collect();
-    let shares = shares(&counts, take, |at| youngest[at]);
-    for (part, share) in parts.into_values().zip(shares) {
-        level(part, depth + 1, share, out);
-    }
+/// Slots that lose as much, by the places of their counts.
+type Groups<'a> = BTreeMap<Vec<usize>, Vec<&'a Held>>;
+
+/// How many of the pool stay in each domain, on each host and in each site.
+#[derive(Default)]
+struct Counts<'a> {
+    /// The place of a count: of a site or not, inside which other, its name.
+    places: BTreeMap<(bool, usize, Option<&'a str>), usize>,
+    stay: Vec<u32>,
 }
 
-/// How many each of several counts gives, so that `take` go and what stays is level; among equals by `rank`.
-fn shares<K: Ord>(counts: &[usize], take: usize, rank: impl Fn(usize) -> K) -> Vec<usize> {
-    let above = |line: usize| counts.iter().map(|n| n.saturating_sub(line)).sum::<usize>();
-    // The lowest line above which there are not more than are taken.
-    let (mut low, mut high) = (0, counts.iter().copied().max().unwrap_or(0));
-    while low < high {
-        let middle = low.midpoint(high);
-        if above(middle) <= take {
-            high = middle;
-        } else {
-            low = middle + 1;
+impl<'a> Counts<'a> {
+    /// Counts one. Returns the places of its counts, in the order in which they are levelled: what the pool asks for, the
+    /// host, and the site inside what was asked for.
+    fn enter(&mut self, held: &'a Held) -> Vec<usize> {
+        let mut path = Vec::with_capacity(held.domains.len() + 2);
+        let mut within = usize::MAX;
+        for domain in &held.domains {
+            within = self.place((false, within, domain.as_deref()));
+            path.push(within);
+        }
+        path.push(self.place((false, within, held.host.as_ref().map(HostId::as_str))));
+        path.push(self.place((true, within, held.site.as_deref())));
+        path.iter().for_each(|at| self.stay[*at] += 1);
+        path
+    }
+
+    fn place(&mut self, key: (bool, usize, Option<&'a str>)) -> usize {
+        let stay = &mut self.stay;
+        *self.places.entry(key).or_insert_with(|| {
+            stay.push(0);
+            stay.len() - 1
+        })
+    }
+
+    /// Lets slots go, one after the other from where most stay, until so many have gone.
+    fn level(&mut self, mut groups: Groups<'_>, take: usize, out: &mut Vec<Slot>) {
+        let mut next = BinaryHeap::new();
+        for (path, group) in &mut groups {
+            group.sort_by_key(|held| held.youth());
+            next.extend(group.last().map(|held| (self.of(path), held.youth(), path.clone())));
+        }
+        while out.len() < take
+            && let Some((counts, youth, path)) = next.pop()
+        {
+            // Counts only fall: what is the first by counts that still hold is the first of all.
+            let now = self.of(&path);
+            if now != counts {
+                next.push((now, youth, path));
+                continue;
+            }
+            let Some(group) = groups.get_mut(&path) else { continue };
+            out.extend(group.pop().map(|held| held.slot));
+            path.iter().for_each(|at| self.stay[*at] -= 1);
+            next.extend(group.last().map(|held| (self.of(&path), held.youth(), path)));
         }
     }
-    let mut out: Vec<usize> = counts.iter().map(|n| n.saturating_sub(low)).collect();
-    let rest = take - out.iter().sum::<usize>();
-    let mut at_line: Vec<usize> = (0..counts.len()).filter(|at| low > 0 && counts[*at] >= low).collect();
-    at_line.sort_by_cached_key(|at| rank(*at));
-    for at in at_line.into_iter().take(rest) {
-        out[at] += 1;
+
+    fn of(&self, path: &[usize]) -> Vec<u32> {
+        path.iter().map(|at| self.stay[*at]).collect()
     }
-    out
 }
 
 #[cfg(test)]
@@ -119,7 +197,8 @@ mod tests {
             slot,
             host: Some(format!("h{host}").parse().unwrap()),
             ready: true,
-            domains: vec![Some(format!("s{site}"))],
+            domains: vec![Some(format!("r{site}"))],
+            site: None,
             state: Some(State::Running),
             health: Health::None,
             created: Millis(i64::from(slot)),
@@ -132,15 +211,34 @@ mod tests {
         all[2].health = Health::Unhealthy;
         all[0].ready = false;
         all[4].state = Some(State::Exited);
-        assert_eq!(going(&all, 2), [5, 3, 1, 6]);
-        assert_eq!(going(&all, 6), Vec::<Slot>::new());
-        assert_eq!(going(&all, 0).len(), 6);
+        all[3].health = Health::Starting;
+        assert_eq!(going(&all, 1, true), [5, 3, 1, 4, 6]);
+        assert_eq!(going(&all, 6, true), Vec::<Slot>::new());
+        assert_eq!(going(&all, 0, false).len(), 6);
     }
 
     #[test]
     fn the_fuller_host_gives_before_the_younger_slot() {
         let all = [held(1, 0, 0), held(2, 0, 0), held(3, 0, 0), held(4, 1, 0)];
-        assert_eq!(going(&all, 2), [3, 2]);
+        assert_eq!(going(&all, 2, true), [3, 2]);
+        assert_eq!(going(&all, 2, false), [4, 3], "packed hosts are not evened out");
+    }
+
+    #[test]
+    fn of_hosts_that_hold_as_many_the_one_in_the_fuller_site_gives() {
+        let at = |slot, host, site: &str| Held { site: Some(site.into()), ..held(slot, host, 0) };
+        let all = [at(1, 0, "bj"), at(2, 1, "bj"), at(3, 2, "sh")];
+        assert_eq!(going(&all, 2, true), [2]);
+    }
+
+    #[test]
+    fn what_is_unhealthy_counts_where_it_stays() {
+        let mut all = [held(1, 0, 0), held(2, 0, 0), held(3, 1, 0), held(4, 1, 0)];
+        (all[1].health, all[3].health) = (Health::Unhealthy, Health::Unhealthy);
+        assert_eq!(going(&all, 3, true), [4]);
+        all[3].created = Millis(0);
+        let more = [&all[..], &[held(5, 1, 0)]].concat();
+        assert_eq!(going(&more, 4, true), [4], "from the fuller host, though the other is younger");
     }
 
     proptest! {
@@ -151,12 +249,12 @@ mod tests {
             let slot = |i: usize| Slot::try_from(i + 1).unwrap();
             let all: Vec<Held> =
                 places.iter().enumerate().map(|(i, (h, s))| held(slot(i), s * 10 + h, *s)).collect();
-            let gone = going(&all, keep);
+            let gone = going(&all, keep, true);
             let stay: Vec<&Held> = all.iter().filter(|h| !gone.contains(&h.slot)).collect();
             prop_assert_eq!(stay.len(), all.len().min(keep as usize));
             prop_assert_eq!(gone.len(), all.len() - stay.len());
             let count = |of: &[&Held], site: usize| {
-                of.iter().filter(|h| h.domains[0].as_deref() == Some(&format!("s{site}"))).count()
+                of.iter().filter(|h| h.domains[0].as_deref() == Some(&format!("r{site}"))).count()
             };
             let (every, most): (Vec<&Held>, usize) =
                 (all.iter().collect(), (0..3).map(|s| count(&stay, s)).max().unwrap_or(0));
@@ -165,6 +263,36 @@ mod tests {
                 let here = count(&stay, site);
                 prop_assert!(here + 1 >= most || here == count(&every, site), "{places:?} {gone:?}");
             }
+            // Within a site the same holds for its hosts.
+            let on = |of: &[&Held], host: &HostId| of.iter().filter(|h| h.host.as_ref() == Some(host)).count();
+            for (a, b) in all.iter().flat_map(|a| all.iter().map(move |b| (a, b))).filter(|(a, b)| a.domains == b.domains) {
+                let (a, b) = (a.host.as_ref().unwrap(), b.host.as_ref().unwrap());
+                prop_assert!(on(&stay, a) + 1 >= on(&stay, b) || on(&stay, a) == on(&every, a), "{places:?} {gone:?}");
+            }
+        }
+
+        #[test]
+        fn never_a_better_one_goes_while_a_worse_one_stays(
+            states in prop::collection::vec((0..3usize, 0..6u8), 1..30), keep in 0..30u32, even: bool,
+        ) {
+            let all: Vec<Held> = states.iter().enumerate().map(|(i, (host, state))| {
+                let mut one = held(Slot::try_from(i + 1).unwrap(), *host, 0);
+                match state {
+                    0 => (one.state, one.host) = (None, None),
+                    1 => one.state = Some(State::Exited),
+                    2 => one.health = Health::Unhealthy,
+                    3 => one.ready = false,
+                    4 => one.health = Health::Starting,
+                    _ => {}
+                }
+                one
+            }).collect();
+            let gone = going(&all, keep, even);
+            let worth = |slot: &Slot| all[*slot as usize - 1].worth();
+            let stay = all.iter().filter(|h| !gone.contains(&h.slot));
+            let least = stay.map(Held::worth).min().unwrap_or(u8::MAX);
+            prop_assert!(gone.iter().all(|slot| worth(slot) <= least));
+            prop_assert!(gone.is_sorted_by_key(worth));
         }
     }
 }

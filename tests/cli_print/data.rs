@@ -105,6 +105,7 @@ pub fn world() -> World {
         version: 9,
         down: false,
         hosts: Vec::new(),
+        holes: Default::default(),
         last_scale: Some(LastScale { op: OpId(4), by: EVIL.into(), at: NOW, from: 2, to: 3, strategy: None }),
     };
     let waiting = SlotStatus::Waiting("no host".into());

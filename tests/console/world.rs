@@ -129,6 +129,7 @@ pub fn pool(world: &mut World, id: &str, want: u32, have: u32, rest: impl Into<O
         version: 5,
         down: false,
         hosts: Vec::new(),
+        holes: Default::default(),
         last_scale: None,
     };
     world.pools.insert(id, Arc::new(PoolView { pool, slots, waits, counts }));

@@ -35,7 +35,7 @@ impl Model {
             assert!(self.is_live(&instance.host), "made on a host that does not answer: {instance:?}");
             assert!(slots.insert((instance.pool.clone(), instance.slot)), "two for one slot: {instance:?}");
             let pool = &self.desired.pools[&instance.pool];
-            assert!(instance.slot <= pool.target(), "more than wanted: {instance:?}");
+            assert!(pool.wants(instance.slot), "more than wanted: {instance:?}");
             let from = |host: &HostId, generation: u32| {
                 instance.moved_from.as_ref().is_some_and(|f| f.host == *host && f.generation == generation)
             };
@@ -64,7 +64,7 @@ impl Model {
             let silent =
                 self.views.get(&record.host).is_some_and(|v| !v.is_live() && v.record.given_up.is_none());
             assert!(!silent, "unreachable is not empty: {record:?}");
-            assert!(*slot > self.desired.pools[pool].target(), "dropped though wanted: {record:?}");
+            assert!(!self.desired.pools[pool].wants(*slot), "dropped though wanted: {record:?}");
         }
         for (id, view) in &plan.pools {
             let mut seen = BTreeSet::new();
@@ -155,7 +155,7 @@ impl Model {
             }
             slots.sort_unstable();
             let view = &plan.pools[id];
-            assert_eq!(slots, (1..=pool.target()).collect::<Vec<_>>(), "{id}: {view:#?}");
+            assert_eq!(slots, pool.slots().collect::<Vec<_>>(), "{id}: {view:#?}");
         }
         for record in self.desired.instances.values().flat_map(|s| s.values()) {
             assert!(record.moved_from.is_none() && record.move_to.is_none(), "still moving: {record:?}");

@@ -9,6 +9,8 @@ use longshore::model::host::{Duty, HostRecord};
 use longshore::model::instance::{Instance, Phase};
 use longshore::model::pool::Pool;
 use longshore::plan::loss::is_tied;
+use longshore::plan::seen::Index;
+use longshore::plan::shrink::chosen;
 
 use crate::model::{Job, Model};
 
@@ -61,7 +63,11 @@ impl Model {
                 let most = pool.spec.limits.max.unwrap_or(60).min(40);
                 let want = self.dice.number(pool.spec.limits.min.unwrap_or(0).min(most), most);
                 let text = format!("scale {} {}", pool.id, want);
-                self.desired.apply(&Write::PutPool(Box::new(Pool { want, down: false, ..pool })));
+                let index = Index::of(&self.desired.install, &self.views);
+                let seen = index.pool(&pool.id, &self.views);
+                let going = chosen(&self.desired, &self.views, &seen, &pool, want);
+                let holes = pool.holes_at(want, &going);
+                self.desired.apply(&Write::PutPool(Box::new(Pool { want, holes, down: false, ..pool })));
                 text
             }
             3 => {
@@ -77,7 +83,11 @@ impl Model {
                     return String::new();
                 };
                 let text = format!("down {}", pool.id);
-                self.desired.apply(&Write::PutPool(Box::new(Pool { down: true, ..pool })));
+                self.desired.apply(&Write::PutPool(Box::new(Pool {
+                    down: true,
+                    holes: BTreeSet::new(),
+                    ..pool
+                })));
                 text
             }
             _ => self.wish(),
@@ -199,7 +209,7 @@ impl Model {
             .get(&pool.id)
             .into_iter()
             .flat_map(|s| s.values())
-            .filter(|i| i.phase == Phase::Started && i.moved_from.is_none() && i.slot <= pool.target())
+            .filter(|i| i.phase == Phase::Started && i.moved_from.is_none() && pool.wants(i.slot))
             .filter(|_| !is_tied(&pool))
             .cloned()
             .collect();

@@ -131,6 +131,7 @@ impl Model {
                 version: 1,
                 down: false,
                 hosts: vec![],
+                holes: Default::default(),
                 last_scale: None,
             };
             desired.apply(&Write::PutPool(Box::new(pool)));

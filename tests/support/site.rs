@@ -314,6 +314,15 @@ pub fn slots(lab: &crate::support::Lab, install: &str, pool: &str) -> Vec<(u32, 
     all
 }
 
+/// True when so many containers of a pool are there, all of them running, no slot twice: which slots stay of a pool that
+/// shrinks is for its planner to say.
+pub fn so_many_run(mut there: Vec<(u32, String)>, count: u32) -> bool {
+    let all = there.len();
+    there.sort();
+    there.dedup_by_key(|(slot, _)| *slot);
+    there.len() == all && all == count as usize && there.iter().all(|(_, state)| state == "running")
+}
+
 /// Slots 1 to `count`, each running once.
 pub fn running(count: u32) -> Vec<(u32, String)> {
     (1..=count).map(|slot| (slot, "running".to_owned())).collect()

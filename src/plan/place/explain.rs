@@ -23,7 +23,7 @@ impl Room {
         }
         self.set(key, before);
         let sentence = sentence(ask, &choice, now_on.as_ref(), &hosts);
-        let slot = (now_on.is_some() || ask.slot <= ask.pool.target()).then_some(ask.slot);
+        let slot = (now_on.is_some() || ask.pool.wants(ask.slot)).then_some(ask.slot);
         let (pool, choice) = (ask.pool.id.clone(), choice.ok());
         Explanation { pool, slot, strategy: ask.strategy, now_on, choice, sentence, hosts }
     }

@@ -20,7 +20,17 @@ fn install() -> InstallId {
 fn pool(want: u32) -> Pool {
     let id = PoolId::new("feed", "web").unwrap();
     let spec = PoolSpec { image: "lab/busybox:1".into(), ..PoolSpec::default() };
-    Pool { id, revision: 1, spec, want, version: 1, down: false, hosts: vec![], last_scale: None }
+    Pool {
+        id,
+        revision: 1,
+        spec,
+        want,
+        version: 1,
+        down: false,
+        holes: Default::default(),
+        hosts: vec![],
+        last_scale: None,
+    }
 }
 
 #[tokio::test]

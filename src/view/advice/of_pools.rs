@@ -49,7 +49,7 @@ type Push<'a> = dyn FnMut(&'static str, Severity, String, String) + 'a;
 fn look<'a>(world: &'a World, view: &'a PoolView) -> Seen<'a> {
     let mut seen = Seen::default();
     for slot in &view.slots {
-        if matches!(slot.status, SlotStatus::Stopping | SlotStatus::Finished) || slot.slot > view.pool.want {
+        if matches!(slot.status, SlotStatus::Stopping | SlotStatus::Finished) || !view.pool.wants(slot.slot) {
             continue;
         }
         let Some(id) = &slot.host else {

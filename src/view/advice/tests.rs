@@ -74,6 +74,7 @@ fn pool(world: &mut World, on: &[&str], change: impl FnOnce(&mut Pool)) {
         version: 1,
         down: false,
         hosts: Vec::new(),
+        holes: Default::default(),
         last_scale: None,
     };
     change(&mut pool);
