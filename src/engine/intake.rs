@@ -7,6 +7,7 @@ use crate::base::ids::{OpId, PoolId, Slot};
 use crate::base::text::age;
 use crate::model::command::{Accepted, Busy, Change, Command, Refusal, RefusalKind, Target};
 use crate::model::desired::{Desired, QueuedCommand, Write};
+use crate::model::instance::Instance;
 use crate::model::journal::{Draft, What};
 use crate::model::operation::{OpKind, OpStatus, Operation, Progress};
 use crate::model::placement::Strategy;
@@ -508,15 +509,31 @@ fn cancel(desired: &Desired, id: OpId, caller: &Caller, now: Millis) -> Decided 
         Refusal::new(RefusalKind::NotFound, format!("there is no operation {id} that could be cancelled"))
             .hint("see `longshore ops`")
     })?;
-    if !matches!(op.status, OpStatus::Queued { .. }) {
+    let moves = matches!(op.kind, OpKind::Rebalance { .. }) && !op.status.is_over();
+    if !moves && !matches!(op.status, OpStatus::Queued { .. }) {
+        let hint = match &op.kind {
+            OpKind::Drain { .. } => "a drain is taken back with `longshore hosts undrain`",
+            _ => "a scale under way is taken back with `longshore undo`",
+        };
         return Err(Refusal::new(RefusalKind::Invalid, format!("{id} is {}, not queued", op.status.word()))
-            .hint("a scale under way is taken back with `longshore undo`"));
+            .hint(hint));
     }
-    let text = format!("cancelled {id}");
-    let writes = vec![
+    let text = if moves {
+        format!("cancelled {id}: moves that have begun come to their end")
+    } else {
+        format!("cancelled {id}")
+    };
+    let wishes = desired
+        .instances
+        .values()
+        .flat_map(std::collections::BTreeMap::values)
+        .filter(|i| moves && i.move_to.is_some() && i.moved_from.is_none());
+    let mut writes: Vec<Write> =
+        wishes.map(|i| Write::PutInstance(Instance { move_to: None, ..i.clone() })).collect();
+    writes.extend([
         Write::PutOperation(Operation { status: OpStatus::Cancelled, ended: Some(now), ..op.clone() }),
         Write::DropQueued(id),
         Write::Journal(Draft::by(&caller.who, What::Ended, text.clone()).op(id)),
-    ];
+    ]);
     Ok(Admission { writes, accepted: Accepted { op: None, text } })
 }

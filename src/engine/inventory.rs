@@ -8,6 +8,7 @@ use crate::base::ids::{HostId, OpId};
 use crate::base::text::count;
 use crate::engine::intake::{Admission, Caller, Decided, accepted, operation};
 use crate::model::command::{Accepted, Command, HostEdit, NewHost, Refusal, RefusalKind};
+use crate::model::container::{Container, State};
 use crate::model::desired::{Desired, Write};
 use crate::model::host::{Duty, HostConfig, HostRecord, HostSource, HostView};
 use crate::model::instance::{Instance, Phase};
@@ -140,11 +141,13 @@ fn may_remove(known: &Known<'_>, host: &HostId, force: bool) -> Result<(), Refus
             .hint("see `longshore hosts`"));
     }
     let ours = |view: &Arc<HostView>| {
-        view.containers.iter().filter(|c| c.owner.ours(&known.desired.install).is_some()).count()
+        let held = |c: &&Container| !matches!(c.state, State::Exited | State::Dead);
+        view.containers.iter().filter(held).filter(|c| c.owner.ours(&known.desired.install).is_some()).count()
     };
     let listed = known.hosts.get(host).map_or(0, ours);
-    let recorded =
-        known.desired.instances.values().flat_map(|s| s.values()).filter(|i| i.host == *host).count();
+    // What has ended for good is only a log: a drained host may have some.
+    let stays = |i: &&Instance| i.host == *host && i.phase != Phase::Finished;
+    let recorded = known.desired.instances.values().flat_map(BTreeMap::values).filter(stays).count();
     let held = listed.max(recorded) as u64;
     if held > 0 && !force {
         let text = format!("host {host} holds {} of ours", count(held, "container"));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::base::ids::{HostId, OpId};
 use crate::engine::core::Core;
+use crate::model::container::{Container, State, Tag};
 use crate::model::desired::Write;
 use crate::model::host::{Duty, HostRecord};
 use crate::model::instance::{Instance, Phase};
@@ -17,6 +18,10 @@ use crate::plan::progress::Standing;
 fn is_on(instance: &Instance, host: &HostId) -> bool {
     let there = instance.host == *host && instance.phase != Phase::Finished;
     there || instance.moved_from.as_ref().is_some_and(|from| from.host == *host)
+}
+
+fn is_alive(state: State) -> bool {
+    matches!(state, State::Running | State::Paused | State::Restarting)
 }
 
 impl Core {
@@ -36,7 +41,11 @@ impl Core {
         let duty = |host: &HostId| self.desired.records.get(host).map(|r| &r.duty);
         let ours = |host: &HostId| matches!(duty(host), Some(Duty::Draining { op: by, .. }) if *by == op.id);
         let open: Vec<&HostId> = hosts.iter().filter(|h| self.hosts.contains_key(*h) && ours(h)).collect();
-        let left = left(&self.desired, |i| open.iter().any(|h| is_on(i, h)), view);
+        let mut left = left(&self.desired, |i| open.iter().any(|h| is_on(i, h)), view);
+        for why in open.iter().filter_map(|host| self.runs_on(host)) {
+            (left.slots, left.blocked) = (left.slots + 1, left.blocked + 1);
+            left.why.get_or_insert(why);
+        }
         let drained: Vec<&HostId> = open.iter().copied().filter(|host| self.is_empty(host)).collect();
         if self.is_active() {
             writes.extend(drained.iter().flat_map(|host| self.drained(host, op.id)));
@@ -75,6 +84,27 @@ impl Core {
         })
     }
 
+    /// A container on this host that runs although its slot has ended for good; in words.
+    fn runs_on(&self, host: &HostId) -> Option<String> {
+        let view = self.hosts.get(host).filter(|h| h.is_live())?;
+        let runs = |c: &&Container| {
+            is_alive(c.state) && c.owner.ours(&self.desired.install).is_some_and(|t| self.keeps(t, host))
+        };
+        let one = view.containers.iter().find(runs)?;
+        Some(format!(
+            "{} runs on {host}, unhealthy, and its restart policy makes no other: end it (docker stop {})",
+            one.owner.ours(&self.desired.install)?,
+            one.id.short()
+        ))
+    }
+
+    /// True for the container of a record that has ended for good: it stays for its log.
+    fn keeps(&self, tag: &Tag, host: &HostId) -> bool {
+        let record = self.desired.instances.get(&tag.pool).and_then(|slots| slots.get(&tag.slot));
+        record
+            .is_some_and(|i| i.phase == Phase::Finished && i.host == *host && i.generation == tag.generation)
+    }
+
     fn is_gone(&self, host: &HostId) -> bool {
         self.hosts.get(host).is_some_and(|h| is_silent(h))
     }
@@ -85,14 +115,14 @@ impl Core {
         let Some(view) = self.hosts.get(host) else { return false };
         let recorded = self.desired.instances.values().flat_map(|s| s.values()).any(|i| is_on(i, host));
         let busy = self.busy.values().any(|b| b.host == *host);
-        let kept = |tag: &crate::model::container::Tag| {
-            let record = self.desired.instances.get(&tag.pool).and_then(|s| s.get(&tag.slot));
-            record.is_some_and(|i| i.host == *host && i.generation == tag.generation)
+        let left = |c: &Container| {
+            let tag = c.owner.ours(&self.desired.install);
+            tag.is_some_and(|tag| {
+                self.desired.revisions.contains_key(&tag.pool)
+                    && (is_alive(c.state) || !self.keeps(tag, host))
+            })
         };
-        let running = || {
-            let ours = view.containers.iter().filter_map(|c| c.owner.ours(&self.desired.install));
-            ours.filter(|tag| !kept(tag)).any(|tag| self.desired.revisions.contains_key(&tag.pool))
-        };
+        let running = || view.containers.iter().any(left);
         let seen = view.is_live() && !view.facts.engine_id.raw().is_empty();
         !recorded && !busy && (view.record.given_up.is_some() || (seen && !running()))
     }

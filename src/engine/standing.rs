@@ -18,11 +18,11 @@ impl Core {
         let mut view = (**fresh).clone();
         let id = &fresh.config.id;
         view.record = self.desired.records.get(id).cloned().unwrap_or_default();
-        view.state = view.state_at(self.clock.now());
         let old = self.hosts.get(id);
         view.taken = old.map(|old| old.taken).unwrap_or_default();
         view.silent = old.and_then(|old| old.silent);
         keep_silence(&mut view, self.clock.now());
+        view.state = view.state_at(self.clock.now());
         Arc::new(view)
     }
 
@@ -37,12 +37,12 @@ impl Core {
             let same =
                 record.map_or_else(|| *view.record == Default::default(), |r| Arc::ptr_eq(r, &view.record));
             let state = view.state_at(now);
-            let silent = is_silent(view) != view.silent.is_some();
+            let silent = is_silent(view) != view.silent.is_some() || view.silent.is_some_and(|at| at > now);
             if !same || state != view.state || silent {
                 let view = Arc::make_mut(view);
                 view.record = record.cloned().unwrap_or_default();
-                view.state = view.state_at(now);
                 keep_silence(view, now);
+                view.state = view.state_at(now);
                 changed.insert(id.clone());
             }
             if let Seen::Lost { last, .. } = &view.seen
@@ -64,10 +64,21 @@ impl Core {
         (changed, self.judge_losses(now))
     }
 
+    /// Of very many that were silent together some answer again: the others are about to, or have to be silent for their whole
+    /// time again. (Kubernetes' node controller does the same when it leaves its disruption mode.)
+    fn count_silence_anew(&mut self, now: Millis) {
+        for view in self.hosts.values_mut().filter(|view| view.silent.is_some()) {
+            Arc::make_mut(view).silent = Some(now);
+        }
+    }
+
     /// What is lost of all hosts together, and what is to be written about it.
     fn judge_losses(&mut self, now: Millis) -> Vec<Write> {
         let losses = Losses::of(&self.desired, &self.hosts, now);
         if losses != self.losses {
+            if self.losses.mass && !losses.mass {
+                self.count_silence_anew(now);
+            }
             // What many hosts or a whole site do together counts for containers on any of them.
             self.losses = losses;
             self.doubt.everything();
@@ -87,9 +98,12 @@ impl Core {
     }
 }
 
-/// Keeps since when a host has been silent.
+/// Keeps since when a host has been silent. What lies ahead was noted before the clock was put back: it counts from now.
 fn keep_silence(view: &mut HostView, now: Millis) {
-    view.silent = is_silent(view).then(|| view.silent_since().unwrap_or(now));
+    view.silent = is_silent(view).then(|| view.silent_since().unwrap_or(now).min(now));
+    if let (Seen::Lost { last, since, .. }, Some(silent)) = (&mut view.seen, view.silent) {
+        (*last, *since) = ((*last).min(silent), (*since).min(silent));
+    }
 }
 
 /// Hosts that were given up and answer: that is forgotten.
@@ -108,7 +122,7 @@ fn returned(desired: &Desired, hosts: &BTreeMap<HostId, Arc<HostView>>) -> Vec<W
 
 fn mass_sentence(mass: Option<&MassLoss>) -> String {
     let Some(mass) = mass else {
-        return "no longer so much is lost together: what is lost is replaced".into();
+        return "no longer so much is lost together: what stays silent is replaced after its time, counted from now".into();
     };
     let what = match mass.sites.as_slice() {
         [] => format!("{} of {} hosts are lost together", mass.lost, mass.of),

@@ -126,19 +126,30 @@ pub struct NewHost {
     pub record: HostRecord,
 }
 
+/// What is written is said, even when it is nothing: `null` is `Some(None)`.
+fn said<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(
+    from: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(from).map(Some)
+}
+
 /// Changes to what is recorded about a host: `None` leaves a thing as it is, `Some(None)` takes it away.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HostEdit {
     /// Its site.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "said")]
     pub site: Option<Option<SiteName>>,
     /// The cluster that it belongs to.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "said")]
     pub cluster: Option<Option<ClusterName>>,
     /// Labels to set, and those to take away (`None`).
     pub labels: BTreeMap<String, Option<String>>,
     /// Its stated class.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "said")]
     pub class: Option<Option<String>>,
     /// In service since.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "said")]
     pub in_service: Option<Option<Millis>>,
     /// What its engine does not tell; the whole of it.
     pub capacity: Option<Capacity>,

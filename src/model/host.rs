@@ -268,7 +268,7 @@ pub struct HostView {
     /// What our containers on record take of it.
     #[serde(default)]
     pub taken: Taken,
-    /// Since when this engine core has heard nothing of it; `None` while it answers.
+    /// Since when this engine core has heard nothing of it, counted anew when a mass loss ends; `None` while it answers.
     #[serde(default)]
     pub silent: Option<Millis>,
 }

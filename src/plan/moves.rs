@@ -67,6 +67,12 @@ pub fn is_away(scene: &Scene<'_>, host: &HostId) -> bool {
     scene.hosts.get(host).is_some_and(|h| matches!(away(h, scene.pool), Away::Yes { .. }))
 }
 
+/// True for a host that is drained, or being drained: what is only kept for its log goes from there, whatever ties the rest.
+pub fn is_drained(scene: &Scene<'_>, host: &HostId) -> bool {
+    let drains = |h: &HostView| matches!(h.record.duty, Duty::Draining { .. } | Duty::Drained { .. });
+    scene.hosts.get(host).is_some_and(|h| drains(h))
+}
+
 /// True while a container serves: it runs, and is healthy if it has a check.
 pub fn serves(one: &Ours<'_>) -> bool {
     one.container.state == State::Running && matches!(one.container.health, Health::None | Health::Healthy)
@@ -117,7 +123,8 @@ pub fn in_flight(
     let name = format!("{}.{}", instance.pool, instance.slot);
     if current.is_some_and(serves) && instance.phase == Phase::Started {
         let proven = instance.since.plus(PROVEN_AFTER_MS);
-        if scene.now < proven {
+        // (A start that lies ahead was noted before the clock was put back.)
+        if scene.now < proven && scene.now >= instance.since {
             return Some(Decision { wake_at: Some(proven), ..Decision::just(SlotStatus::Running) });
         }
         let sentence = format!("{name}: moved from {} to {}", from.host, instance.host);

@@ -98,7 +98,8 @@ fn is_reached(view: &PoolView, now: Millis) -> bool {
 /// policy's window if the attempt before it failed.
 fn is_proven(view: &PoolView, instance: &Instance, now: Millis) -> bool {
     let needed = if instance.failures == 0 { PROVEN_AFTER_MS } else { view.pool.spec.restart.window_ms };
-    instance.phase != Phase::Started || now.since(instance.since) >= needed
+    // A start that lies ahead was noted before the clock was put back.
+    instance.phase != Phase::Started || now.since(instance.since) >= needed || instance.since > now
 }
 
 fn add(progress: &mut Progress, view: &PoolView) {

@@ -145,7 +145,7 @@ fn plan_pool(
             && activity.is_none()
             && decision.update.is_none()
         {
-            let is_away = |host: &HostId| moves::is_away(&scene, host);
+            let is_away = |host: &HostId| moves::is_drained(&scene, host);
             removals.extend(of_slot(ours, instance, input.now, is_away));
         }
         record(&mut view, plan, slot, instance, decision);

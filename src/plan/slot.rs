@@ -13,7 +13,7 @@ use crate::model::placement::LossRule;
 use crate::model::pool::Pool;
 use crate::model::world::SlotStatus;
 use crate::plan::loss::{Fate, Losses, fate, is_silent};
-use crate::plan::moves::{self, Allow, is_away, is_from};
+use crate::plan::moves::{self, Allow, Away, is_away, is_from};
 use crate::plan::place::{Ask, Room};
 use crate::plan::restart::{Ended, after, is_ahead, is_crash_loop};
 use crate::plan::surplus::{Ours, is_current};
@@ -174,7 +174,12 @@ fn decide_known(
     // What it takes over from is not in the way of the new one.
     let others: Vec<Ours<'_>> = ours.iter().filter(|o| !is_from(o, instance)).copied().collect();
     let ours = &others[..];
-    let Some(host) = scene.hosts.get(&instance.host) else { return forgotten(scene, instance, ours, room) };
+    let host = scene.hosts.get(&instance.host);
+    // What has ended for good is done, whatever has become of its host since.
+    if is_done(scene, instance) && host.is_none_or(|h| is_silent(h)) {
+        return Decision::just(SlotStatus::Finished);
+    }
+    let Some(host) = host else { return forgotten(scene, instance, ours, room) };
     match &host.seen {
         Seen::At(_) => {}
         Seen::Never { why: None } => {
@@ -193,6 +198,11 @@ fn decide_known(
             Decision { why, ..present(scene, instance, one, ours, room, renew) }
         }
     }
+}
+
+/// True when a slot has ended for good and nothing else is wanted of it since.
+fn is_done(scene: &Scene<'_>, instance: &Instance) -> bool {
+    instance.phase == Phase::Finished && instance.revision == scene.pool.revision
 }
 
 /// Its host was taken out of the inventory.
@@ -228,10 +238,6 @@ fn silent(
     };
     let why = match fate(scene.losses, host, scene.pool, scene.now) {
         Fate::Wait { status, why, wake_at } => return Decision { wake_at, ..waits(status, why) },
-        // It has ended for good already: there is nothing to replace.
-        Fate::Replace { why, .. } if instance.phase == Phase::Finished => {
-            return waits(SlotStatus::HostLost, why);
-        }
         Fate::Replace { why, .. } => why,
     };
     let counts = instance.moved_from.as_ref().is_some_and(|f| is_silent_host(scene, &f.host));
@@ -333,6 +339,7 @@ fn place(
     // A successor on another host takes over from what may still serve where it was.
     let moved_from = before.and_then(|old| match &old.moved_from {
         Some(from) => Some(from.clone()),
+        None if old.phase == Phase::Finished => None,
         None => is_silent_host(scene, &old.host).then(|| moves::leaving(old)),
     });
     let left = moved_from.as_ref().map(|from| &from.host);
@@ -437,10 +444,21 @@ fn missing(scene: &Scene<'_>, instance: &Instance, ours: &[Ours<'_>], room: &mut
             }
             again(scene, instance, ours, next_generation(instance, ours), &why)
         }),
-        Phase::Finished if instance.revision != scene.pool.revision => {
-            again(scene, instance, ours, next_generation(instance, ours), "its specification has changed")
-        }
-        Phase::Finished => Decision::just(SlotStatus::Finished),
+        Phase::Finished if is_done(scene, instance) => Decision::just(SlotStatus::Finished),
+        Phase::Finished => afresh(scene, instance, ours, room),
+    }
+}
+
+/// What has ended for good begins again, because something else is wanted of it now: where it was, if that host may stay.
+fn afresh(scene: &Scene<'_>, instance: &Instance, ours: &[Ours<'_>], room: &mut Room) -> Decision {
+    let (generation, why) = (next_generation(instance, ours), "its specification has changed");
+    match scene.hosts.get(&instance.host).map(|host| moves::away(host, scene.pool)) {
+        Some(Away::Yes { .. }) => place(scene, instance.slot, generation, Some(instance), ours, why, room),
+        Some(Away::Tied(why)) => Decision::just(SlotStatus::Waiting(format!(
+            "{why}; or let it run there again: `longshore hosts undrain {}`",
+            instance.host
+        ))),
+        Some(Away::No) | None => again(scene, instance, ours, generation, why),
     }
 }
 

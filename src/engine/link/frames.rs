@@ -212,3 +212,52 @@ pub fn decode<T: for<'a> Deserialize<'a>>(bytes: &[u8]) -> Outcome<T> {
             .hint("are both sides the same version of longshore?")
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::command::HostEdit;
+    use crate::model::host::{HostConfig, HostSource};
+    use crate::model::site::{Site, SiteLimits};
+
+    #[test]
+    fn nothing_of_a_world_is_lost_on_the_way() {
+        let (host, site) = (HostId::new("h1").unwrap(), SiteName::new("bj").unwrap());
+        let address = "tcp://h1:2376".to_owned();
+        let config = HostConfig { id: host.clone(), address, tls_dir: None, source: HostSource::Added };
+        let bj = Site { name: site.clone(), registry: None, limits: SiteLimits::default() };
+        let view = SiteView { site: bj, hosts: 1, silent: 1, lost: Some(Millis(5)) };
+        // Every part is named here, so that a new one is not forgotten.
+        let world = World {
+            at: Millis(7),
+            revision: 3,
+            engine: EngineView { attached: true, epoch: 4, ..EngineView::default() },
+            hosts: [(host, Arc::new(HostView::never(config)))].into(),
+            pools: BTreeMap::new(),
+            operations: Arc::default(),
+            sites: Arc::new([(site.clone(), view)].into()),
+            mass_loss: Some(MassLoss { lost: 1, of: 1, sites: vec![site], containers: 2 }),
+        };
+        let mut there = World::default();
+        let empty = World::default();
+        for (from, to) in [(&empty, &world), (&world, &empty)] {
+            let bytes = encode(&Difference::between(from, to)).unwrap();
+            decode::<Difference>(&bytes).unwrap().apply(&mut there);
+            let attached = EngineView { attached: true, ..to.engine.clone() };
+            assert_eq!(there, World { engine: attached, ..to.clone() });
+        }
+    }
+
+    #[test]
+    fn what_is_taken_away_is_taken_away_on_the_other_side_too() {
+        let site = SiteName::new("bj").unwrap();
+        let edits = [
+            HostEdit::default(),
+            HostEdit { site: Some(None), cluster: Some(None), class: Some(None), ..HostEdit::default() },
+            HostEdit { site: Some(Some(site)), in_service: Some(None), ..HostEdit::default() },
+        ];
+        for edit in edits {
+            assert_eq!(decode::<HostEdit>(&encode(&edit).unwrap()).unwrap(), edit);
+        }
+    }
+}
