@@ -156,12 +156,15 @@ impl Core {
     fn take_views(&mut self, plan: &mut Plan) -> Vec<PoolId> {
         let mut wakes = std::mem::take(&mut plan.wakes).into_iter().peekable();
         let mut planned = Vec::with_capacity(plan.pools.len());
-        for (id, view) in std::mem::take(&mut plan.pools) {
+        for (id, mut view) in std::mem::take(&mut plan.pools) {
             let wake_at = wakes.next_if(|(of, _)| *of == id).map(|(_, at)| at);
             self.doubt.planned(&id, &view, wake_at);
             match self.pools.get(&id) {
                 Some(old) if **old == view => {}
-                _ => drop(self.pools.insert(id.clone(), Arc::new(view))),
+                _ => {
+                    view.slots.shrink_to_fit();
+                    self.pools.insert(id.clone(), Arc::new(view));
+                }
             }
             planned.push(id);
         }

@@ -62,7 +62,8 @@ impl Specs {
 pub(super) struct HostState {
     pub host: HostId,
     pub seed: u64,
-    pub units: BTreeMap<ContainerId, Unit>,
+    /// Boxed: half of a tree's places are empty.
+    pub units: BTreeMap<ContainerId, Box<Unit>>,
     pub names: BTreeMap<Arc<str>, ContainerId>,
     /// Who was last given a port of the host; it counts only while that container runs.
     pub ports: BTreeMap<(u16, String), Vec<(Option<String>, ContainerId)>>,
@@ -236,7 +237,7 @@ impl HostState {
 
     /// The container with this id.
     pub fn unit(&self, id: &ContainerId) -> Outcome<&Unit> {
-        self.units.get(id).ok_or_else(|| {
+        self.units.get(id).map(Box::as_ref).ok_or_else(|| {
             Fault::new(Kind::NotFound, format!("there is no container {} on {}", id.short(), self.host))
         })
     }
@@ -279,7 +280,7 @@ impl HostState {
         };
         let id = unit.id.clone();
         self.names.insert(name, id.clone());
-        self.units.insert(id.clone(), unit);
+        self.units.insert(id.clone(), Box::new(unit));
         id
     }
 

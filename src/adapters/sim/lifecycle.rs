@@ -201,7 +201,7 @@ impl HostState {
 
     fn room_for(&self, unit: &Unit, memory: Option<u64>, at: Ms) -> Outcome<()> {
         let wanted = reserved(unit);
-        let used = || self.units.values().filter(|u| has_live_run(u, at)).map(reserved).sum::<u64>();
+        let used = || self.units.values().filter(|u| has_live_run(u, at)).map(|u| reserved(u)).sum::<u64>();
         if self.condition.no_memory || memory.is_some_and(|limit| used().saturating_add(wanted) > limit) {
             return Err(Fault::new(Kind::Exhausted, format!("{}: cannot allocate memory", self.host)));
         }
@@ -243,7 +243,7 @@ impl HostState {
         !holders.into_iter().flatten().any(|(ip, holder)| {
             let overlaps = ip.is_none() || port.host_ip.is_none() || *ip == port.host_ip;
             let holds = |u: &Unit| has_live_run(u, at) && u.bound.iter().any(|b| b.published == number);
-            overlaps && holder != id && self.units.get(holder).is_some_and(holds)
+            overlaps && holder != id && self.units.get(holder).is_some_and(|u| holds(u))
         })
     }
 
