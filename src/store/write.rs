@@ -61,7 +61,7 @@ pub fn write(tx: &Transaction<'_>, at: Millis, write: &Write) -> Outcome<()> {
     }
 }
 
-/// The changes about hosts and sites; every other one belongs to [`write`].
+/// The changes about hosts and sites; every other one belongs to [`write()`].
 fn write_host(tx: &Transaction<'_>, write: &Write) -> Outcome<()> {
     match write {
         Write::PutHost(host) => {
