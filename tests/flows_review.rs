@@ -16,6 +16,7 @@ use longshore::model::container::{Health, State};
 use longshore::model::host::HostState;
 use longshore::model::moves::Move;
 use longshore::model::operation::OpStatus;
+use longshore::model::placement::Strategy;
 use longshore::model::pool::{Mount, MountKind, PoolSpec, RestartCondition, RestartPolicy};
 use longshore::model::world::SlotStatus;
 
@@ -425,4 +426,33 @@ async fn what_no_host_takes_keeps_its_old_container_and_the_operation_says_why()
         .await;
         flow.until_serving("feed/web", 3).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_strategy_asked_for_with_a_change_counts_for_what_that_change_adds_only() {
+    let flow = Flow::begin(Scenario::uniform(4, "app:1").unwrap()).await;
+    flow.up(cluster("feed", &[("web", spec(1))])).await;
+    flow.until_serving("feed/web", 1).await;
+    pass(10).await;
+    let (full, _, _) = flow.truth().remove(0);
+    let command = Command::SetReplicas {
+        pool: pool_id("feed/web"),
+        change: "7".parse().unwrap(),
+        expect: None,
+        busy: Busy::Refuse,
+        confirm: None,
+        strategy: Some(Strategy::Binpack),
+    };
+    let accepted = flow.command("alice", command).await.unwrap();
+    assert!(accepted.text.ends_with("1 -> 7, by binpack"), "{}", accepted.text);
+    assert!(flow.journal().await.iter().any(|line| format!("{line:?}").contains(", by binpack")));
+    flow.until_serving("feed/web", 7).await;
+    pass(30).await;
+    assert!(flow.truth().iter().all(|(on, _, _)| *on == full), "packed: {:?}", flow.truth());
+    let op = drain(&flow, &full, false).await;
+    assert_eq!(until_over(&flow, op).await, OpStatus::Done);
+    let mut on: Vec<HostId> = flow.truth().into_iter().map(|(on, _, _)| on).collect();
+    on.sort();
+    on.dedup();
+    assert_eq!(on.len(), 3, "what is replaced is spread: {on:?}");
 }

@@ -353,7 +353,12 @@ fn place(
     });
     let left = moved_from.as_ref().map(|from| &from.host);
     let class = left.and_then(|host| class_of(scene, host));
-    let ask = Ask { avoid: failed_on, not_on: left, class: class.as_deref(), ..Ask::new(scene.pool, slot) };
+    // What replaces another follows the pool's own way, whatever was asked for with the last change.
+    let is_added = before.is_none_or(|old| old.op == scene.op && moved_from.is_none());
+    let strategy = if is_added { scene.pool.strategy_in(scene.op) } else { scene.pool.strategy() };
+    let wishes =
+        Ask { avoid: failed_on, not_on: left, class: class.as_deref(), ..Ask::new(scene.pool, slot) };
+    let ask = Ask { strategy, ..wishes };
     let host = match room.choose(&ask) {
         Ok(host) => host,
         Err(why) => return Decision::just(SlotStatus::Waiting(why)),
