@@ -456,3 +456,18 @@ async fn a_strategy_asked_for_with_a_change_counts_for_what_that_change_adds_onl
     on.dedup();
     assert_eq!(on.len(), 3, "what is replaced is spread: {on:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_removes_a_host_by_force_is_told_that_data_stays_behind() {
+    let mut flow = Flow::begin(Scenario::uniform(1, "app:1").unwrap()).await;
+    removable(&mut flow).await;
+    flow.up(cluster("feed", &[("db", with_data(2)), ("web", spec(1))])).await;
+    flow.until_serving("feed/db", 2).await;
+    flow.until_serving("feed/web", 1).await;
+    flow.fleet.fault(&host("h1"), &Trouble::Cut).unwrap();
+    pass(60).await;
+    let remove = Command::RemoveHost { host: host("h1"), force: false };
+    let refusal = flow.command("alice", remove).await.unwrap_err();
+    let hint = refusal.hint.unwrap_or_default();
+    assert!(hint.ends_with("; 2 of them keep data there, which the new ones will not have"), "{hint}");
+}
