@@ -396,7 +396,13 @@ fn scale(
     let scaled = Pool { want: to, holes, version: pool.version + 1, last_scale, ..pool.clone() };
     writes.push(Write::PutPool(Box::new(scaled)));
     let word = op.kind.word();
-    Ok(accepted(op, format!("{word} {id} {from} -> {to}"), caller, writes))
+    let by = by_strategy(ask.strategy);
+    Ok(accepted(op, format!("{word} {id} {from} -> {to}{by}"), caller, writes))
+}
+
+/// What a sentence about a change says of the placement that was asked for with it.
+fn by_strategy(strategy: Option<Strategy>) -> String {
+    strategy.map_or_else(String::new, |strategy| format!(", by {strategy}"))
 }
 
 fn changed(pool: &Pool, now: Millis) -> Refusal {
@@ -451,7 +457,11 @@ fn queue(
         ..operation(desired, kind, vec![id.clone()], caller, now)
     };
     let queued = QueuedCommand { command: command.clone(), by: caller.who.clone(), behind };
-    let text = format!("queued behind {behind}: scale {id} {from} -> {to}");
+    let asked = match command {
+        Command::SetReplicas { strategy, .. } => *strategy,
+        _ => None,
+    };
+    let text = format!("queued behind {behind}: scale {id} {from} -> {to}{}", by_strategy(asked));
     let queued = Write::PutQueued(op.id, Box::new(queued));
     let mut change = accepted(op, text, caller, Vec::new());
     // The queue refers to the operation, so the operation is written first.

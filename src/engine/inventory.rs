@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::clock::Millis;
-use crate::base::ids::{HostId, OpId};
+use crate::base::ids::{HostId, OpId, PoolId};
 use crate::base::text::count;
 use crate::engine::intake::{Admission, Caller, Decided, accepted, operation};
 use crate::model::command::{Accepted, Command, HostEdit, NewHost, Refusal, RefusalKind};
@@ -15,6 +15,7 @@ use crate::model::instance::{Instance, Phase};
 use crate::model::journal::{Draft, What};
 use crate::model::moves::Move;
 use crate::model::operation::{OpKind, Operation};
+use crate::model::placement::LossRule;
 use crate::model::site::Site;
 use crate::plan::loss::is_tied;
 
@@ -151,11 +152,27 @@ fn may_remove(known: &Known<'_>, host: &HostId, force: bool) -> Result<(), Refus
     let held = listed.max(recorded) as u64;
     if held > 0 && !force {
         let text = format!("host {host} holds {} of ours", count(held, "container"));
+        let data = match keeping_data(known.desired, host) {
+            0 => String::new(),
+            n if n == held => "; they keep data there, which the new ones will not have".to_owned(),
+            1 => "; one of them keeps data there, which the new one will not have".to_owned(),
+            n => format!("; {n} of them keep data there, which the new ones will not have"),
+        };
         return Err(Refusal::new(RefusalKind::Limit, text).hint(format!(
-            "empty it first: longshore hosts drain {host}; or forget it all the same with --force: its containers stay, new ones are made elsewhere"
+            "empty it first: longshore hosts drain {host}; or forget it all the same with --force: its containers stay, new ones are made elsewhere{data}"
         )));
     }
     Ok(())
+}
+
+/// How many containers on a host would begin elsewhere without the data that their pools keep there.
+fn keeping_data(desired: &Desired, host: &HostId) -> u64 {
+    let keeps = |id: &PoolId| {
+        let pool = desired.pools.get(id);
+        pool.is_some_and(|p| p.spec.keeps_data() && p.spec.loss_rule() != LossRule::Never)
+    };
+    let slots = desired.instances.iter().filter(|(id, _)| keeps(id)).flat_map(|(_, slots)| slots.values());
+    slots.filter(|i| i.host == *host && i.phase != Phase::Finished).count() as u64
 }
 
 /// Changes the records of some hosts, those that differ.

@@ -305,9 +305,15 @@ pub struct LastScale {
 }
 
 impl Pool {
-    /// The strategy that counts for a new container.
+    /// The strategy that counts for a new container, but for those that its last change adds.
     pub fn strategy(&self) -> Strategy {
-        self.last_scale.as_ref().and_then(|s| s.strategy).unwrap_or(self.spec.placement.strategy)
+        self.spec.placement.strategy
+    }
+
+    /// The strategy for containers that an operation adds: the one asked for with it, if it is the last change of the number.
+    pub fn strategy_in(&self, op: OpId) -> Strategy {
+        let asked = self.last_scale.as_ref().filter(|s| s.op == op).and_then(|s| s.strategy);
+        asked.unwrap_or_else(|| self.strategy())
     }
 
     /// How many containers shall run now.

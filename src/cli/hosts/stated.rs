@@ -10,6 +10,7 @@ use crate::cli::cx::Stop;
 use crate::model::command::HostEdit;
 use crate::model::constraint::is_label_key;
 use crate::model::host::{Capacity, HostRecord};
+use crate::spec::inventory::{class, is_label_value};
 use crate::spec::units;
 
 /// What was said; `Some(None)` takes a thing away.
@@ -46,14 +47,13 @@ impl Stated {
     /// Reads the options.
     pub fn read(args: &RecordArgs) -> Result<Stated, Stop> {
         let name = "lower-case letters, digits, '-', '_' or '.'";
-        let word = |t: &str| (!t.contains(char::is_whitespace) && t.len() <= 63).then(|| t.to_owned());
         let some = |n: Option<u64>| n.filter(|n| *n > 0);
         let percent =
             |t: &str| t.trim_end_matches('%').parse::<u32>().ok().filter(|n| (1..=10_000).contains(n));
         Ok(Stated {
             site: value("--site", args.site.as_deref(), name, |t| t.parse().ok())?,
             cluster: value("--cluster", args.cluster.as_deref(), name, |t| t.parse().ok())?,
-            class: value("--class", args.class.as_deref(), "a word without blanks", word)?,
+            class: value("--class", args.class.as_deref(), "a word without blanks", class)?,
             in_service: value("--in-service", args.in_service.as_deref(), units::DAY_EXPECTED, units::day)?,
             disk: value("--disk", args.disk.as_deref(), units::SIZE_EXPECTED, |t| some(units::size(t)))?,
             bandwidth: value("--bandwidth", args.bandwidth.as_deref(), units::BANDWIDTH_EXPECTED, |t| {
@@ -103,12 +103,34 @@ impl Stated {
 /// Reads `KEY=VALUE`.
 pub fn label(word: &str) -> Result<(String, String), Stop> {
     match word.split_once('=') {
+        Some((key, value)) if is_label_key(key) && !is_label_value(value) => {
+            let fault = Fault::new(Kind::Invalid, format!("the value of the label {key} cannot be kept"));
+            Err(Stop::usage(&fault.hint("write a shorter one, without characters that are invisible")))
+        }
         Some((key, value)) if is_label_key(key) => Ok((key.to_owned(), value.to_owned())),
         _ => {
             let fault = Fault::new(Kind::Invalid, format!("{word:?} is not a label"));
             Err(Stop::usage(
                 &fault.hint("write KEY=VALUE, the key of letters, digits, '.', '_', '-' and '/'"),
             ))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_on_the_command_line_is_checked_as_what_is_imported() {
+        assert!(label("rack=a 7").is_ok());
+        for value in ["\u{1b}[2J", "a\u{202e}b", "a\nb", &"x".repeat(256)] {
+            assert!(label(&format!("rack={value}")).is_err(), "{value:?}");
+        }
+        let said = |class: &str| RecordArgs { class: Some(class.to_owned()), ..RecordArgs::default() };
+        assert!(Stated::read(&said("big-ssd")).is_ok());
+        for class in ["a b", "\u{1b}[2J", "a\u{200b}b", &"x".repeat(64)] {
+            assert!(Stated::read(&said(class)).is_err(), "{class:?}");
         }
     }
 }

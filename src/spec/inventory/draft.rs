@@ -195,7 +195,8 @@ fn named<T>(text: &str, make: impl Fn(&str) -> Result<T, Fault>) -> Result<Optio
     make(text).map(Some)
 }
 
-fn class(text: &str) -> Option<String> {
+/// Reads the class of a host: a word without blanks and without what is invisible.
+pub fn class(text: &str) -> Option<String> {
     let fits =
         text.chars().count() <= NAME_MAX && !text.contains(|c: char| c.is_whitespace() || is_hostile(c));
     fits.then(|| text.to_owned())

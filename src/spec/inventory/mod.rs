@@ -18,6 +18,8 @@ use crate::model::command::NewHost;
 use crate::spec::fault::{PoolFileFault, PoolFileFaults};
 use crate::spec::inventory::sheet::Sheet;
 
+pub use crate::spec::inventory::draft::{class, is_label_value};
+
 /// Longest inventory, in bytes: tens of thousands of hosts.
 pub const INVENTORY_MAX: usize = 8 << 20;
 /// Most hosts of one inventory: a guard against a slipped range.
