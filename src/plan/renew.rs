@@ -1,6 +1,7 @@
 //! Renewals: whether a slot's host takes what replaces its container, and what becomes of the slot if not.
 
 use crate::model::container::{Health, State};
+use crate::model::explain::{Filter, Refused};
 use crate::model::instance::{Instance, Phase};
 use crate::model::world::SlotStatus;
 use crate::plan::loss::is_tied;
@@ -21,11 +22,13 @@ pub enum Renewal {
 }
 
 /// Why its present host does not take what its pool now wants, were the slot not there already; `None` when it does, or when
-/// the host has not said yet who it is.
-pub fn refused(scene: &Scene<'_>, instance: &Instance, room: &mut Room) -> Option<String> {
+/// the host has not said yet who it is. With `down`, nothing of a tied slot runs: that its host is cordoned or drained does
+/// not keep it from its data.
+pub fn refused(scene: &Scene<'_>, instance: &Instance, room: &mut Room, down: bool) -> Option<String> {
     let host = scene.hosts.get(&instance.host).filter(|h| !h.facts.engine_id.raw().is_empty())?;
     let why = room.refusals_but_own(host, &Ask::new(scene.pool, instance.slot));
-    let why: Vec<String> = why.into_iter().map(|refused| refused.why).collect();
+    let counts = |refused: &Refused| !(down && is_tied(scene.pool) && refused.filter == Filter::Ready);
+    let why: Vec<String> = why.into_iter().filter(counts).map(|refused| refused.why).collect();
     let (host, revision) = (&instance.host, scene.pool.revision);
     (!why.is_empty()).then(|| format!("{host} does not take revision {revision} ({})", why.join("; ")))
 }
@@ -53,7 +56,7 @@ pub fn renew(
     room: &mut Room,
     allow: Allow,
 ) -> Renewal {
-    let Some(refused) = refused(scene, instance, room) else { return Renewal::EndFirst };
+    let Some(refused) = refused(scene, instance, room, false) else { return Renewal::EndFirst };
     if let Some(why) = tied(scene, &refused) {
         return Renewal::Stays(Some(why));
     }

@@ -391,7 +391,7 @@ fn again_or_elsewhere(
     room: &mut Room,
 ) -> Decision {
     let outdated = instance.revision != scene.pool.revision;
-    let Some(refused) = outdated.then(|| renew::refused(scene, instance, room)).flatten() else {
+    let Some(refused) = outdated.then(|| renew::refused(scene, instance, room, true)).flatten() else {
         return again(scene, instance, ours, generation, why);
     };
     if let Some(why) = renew::tied(scene, &refused) {
