@@ -33,7 +33,7 @@ fn a_pool_is_scaled_by_keys_and_taken_back() {
     ]);
     console.until_shows(&["web.1", "running", "engine active", "hosts 1 ok"]);
     console.keys("+++");
-    console.until_shows(&["2→5", "Enter now", "Esc drops it", "new: local +3"]);
+    console.until_shows(&["2→5", "Enter now", "Esc drops it", "new, by spread: local +3"]);
     console.keys("\x1b");
     console.until("the change is dropped", |s| !s.contains("2→5") && !s.contains("Enter now"));
     pause(600);
