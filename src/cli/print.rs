@@ -164,8 +164,8 @@ impl<'a> Printer<'a> {
     }
 }
 
-/// Makes JSON safe for a terminal without changing what it means: hostile characters inside strings become escapes (`\u` and four digits),
-/// those between (tabs, carriage returns) a space. Line ends between values stay.
+/// Makes JSON safe for a terminal without changing what it means: hostile characters inside strings become escapes (`\u` and
+/// four digits), those between (tabs, carriage returns) a space. Line ends between values stay.
 pub fn escape_json(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     let (mut inside, mut escaped) = (false, false);

@@ -67,6 +67,25 @@ pub enum Phase {
 }
 
 impl Instance {
+    /// The record of a container that was found running: its labels say all of it.
+    pub fn found(tag: &Tag, host: &HostId, now: Millis) -> Instance {
+        Instance {
+            pool: tag.pool.clone(),
+            slot: tag.slot,
+            generation: tag.generation,
+            host: host.clone(),
+            revision: tag.revision,
+            op: tag.op,
+            phase: Phase::Started,
+            failures: 0,
+            retry_at: None,
+            cause: None,
+            since: now,
+            moved_from: None,
+            move_to: None,
+        }
+    }
+
     /// The hosts that it has to do with: where it is, where it comes from and where it goes.
     pub fn hosts(&self) -> impl Iterator<Item = &HostId> {
         let from = self.moved_from.as_ref().map(|from| &from.host);

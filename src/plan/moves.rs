@@ -89,24 +89,6 @@ pub fn leaving(instance: &Instance) -> Box<MovedFrom> {
     Box::new(MovedFrom { host: host.clone(), generation: *generation, revision: *revision, op: *op })
 }
 
-/// A record that means this container.
-fn taken_back(scene: &Scene<'_>, instance: &Instance, one: &Ours<'_>) -> Instance {
-    Instance {
-        generation: one.tag.generation,
-        host: one.host.clone(),
-        revision: one.tag.revision,
-        op: one.tag.op,
-        phase: Phase::Started,
-        failures: 0,
-        retry_at: None,
-        cause: None,
-        since: scene.now,
-        moved_from: None,
-        move_to: None,
-        ..instance.clone()
-    }
-}
-
 fn update(status: SlotStatus, next: Instance, sentence: Option<String>, now: Millis) -> Decision {
     Decision { update: Some((next, sentence)), wake_at: Some(now), ..Decision::just(status) }
 }
@@ -153,7 +135,7 @@ pub fn in_flight(
         _ => format!("it serves and the one on {} does not yet", instance.host),
     };
     let sentence = format!("{name}: the one on {} stays ({why})", from.host);
-    Some(update(SlotStatus::Moving, taken_back(scene, instance, old), Some(sentence), scene.now))
+    Some(update(SlotStatus::Moving, Instance::found(old.tag, old.host, scene.now), Some(sentence), scene.now))
 }
 
 /// The new container ended and its restart policy has no other try, but the old one serves on a host that it must leave: one
@@ -196,7 +178,12 @@ pub fn settle_rivals(
     }
     let word = if newer { "is newer" } else { "serves, and nothing newer does" };
     let sentence = format!("{}: found on {}, {word}: taken back", best.tag, best.host);
-    Some(update(SlotStatus::Running, taken_back(scene, instance, best), Some(sentence), scene.now))
+    Some(update(
+        SlotStatus::Running,
+        Instance::found(best.tag, best.host, scene.now),
+        Some(sentence),
+        scene.now,
+    ))
 }
 
 /// A wish to move that cannot be met any more, and why.

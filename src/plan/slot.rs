@@ -277,21 +277,7 @@ fn class_of(scene: &Scene<'_>, lost: &HostId) -> Option<String> {
 /// A container of ours runs in a slot of which there is no record (it was on a host that had been forgotten, or the state
 /// was restored): its labels are the record.
 fn adopt(scene: &Scene<'_>, one: &Ours<'_>) -> Decision {
-    let record = Instance {
-        pool: scene.pool.id.clone(),
-        slot: one.tag.slot,
-        generation: one.tag.generation,
-        host: one.host.clone(),
-        revision: one.tag.revision,
-        op: one.tag.op,
-        phase: Phase::Started,
-        failures: 0,
-        retry_at: None,
-        cause: None,
-        since: scene.now,
-        moved_from: None,
-        move_to: None,
-    };
+    let record = Instance::found(one.tag, one.host, scene.now);
     let sentence = format!("{}: found running on {} without a record, taken over", one.tag, one.host);
     Decision {
         container: Some(one.container.id.clone()),
