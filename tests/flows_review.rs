@@ -320,6 +320,114 @@ async fn a_constraint_that_no_present_host_meets_moves_nothing() {
     assert_eq!(flow.running_slots("feed/web").len(), 8);
     assert_eq!(flow.world().hosts[&host("h3")].state, HostState::Draining);
 }
+
+/// The same pool with another environment: every container is to be renewed.
+fn renewed(spec: PoolSpec) -> PoolSpec {
+    let environment = [("RUN".to_owned(), "2".to_owned())].into();
+    PoolSpec { environment, ..spec }
+}
+
+async fn label(flow: &Flow, name: &str) {
+    let labels = [("disk".to_owned(), Some("ssd".to_owned()))].into();
+    let edit = Box::new(HostEdit { labels, ..HostEdit::default() });
+    flow.command("alice", Command::EditHosts { hosts: vec![host(name)], edit }).await.unwrap();
+}
+
+/// Brings up and lets two minutes pass; at least so many serve all the while.
+async fn up_and_watch(flow: &Flow, specs: &[(&str, PoolSpec)], at_least: usize) -> OpStatus {
+    let op = flow.up(cluster("feed", specs)).await.op.unwrap();
+    for _ in 0..1_200 {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        let runs = flow.truth().iter().filter(|(_, c, _)| c.state == State::Running).count();
+        assert!(runs >= at_least, "{runs} of at least {at_least} run");
+    }
+    flow.world().operations.iter().find(|o| o.id == op).unwrap().status.clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_goes_to_hosts_that_take_what_is_wanted_now() {
+    for max in [None, Some(6)] {
+        let flow = Flow::begin(Scenario::uniform(3, "app:1").unwrap()).await;
+        let mut before = spec(6);
+        before.limits.max = max;
+        flow.up(cluster("feed", &[("web", before.clone())])).await;
+        flow.until_serving("feed/web", 6).await;
+        label(&flow, "h3").await;
+        let mut after = renewed(before);
+        after.placement.constraints = vec!["node.labels.disk == ssd".parse().unwrap()];
+        // In place, or within its maximum, one ends before the next begins.
+        let status = up_and_watch(&flow, &[("web", after)], 5).await;
+        assert_eq!(status, OpStatus::Done, "max {max:?}");
+        let truth = flow.truth();
+        assert_eq!(truth.len(), 6, "max {max:?}: {truth:?}");
+        assert!(truth.iter().all(|(on, _, tag)| on.as_str() == "h3" && tag.revision == 2), "{truth:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_leaves_a_cordoned_host() {
+    let flow = Flow::begin(Scenario::uniform(3, "app:1").unwrap()).await;
+    flow.up(cluster("feed", &[("web", spec(3))])).await;
+    flow.until_serving("feed/web", 3).await;
+    flow.command("alice", Command::Cordon { hosts: vec![host("h1")] }).await.unwrap();
+    let status = up_and_watch(&flow, &[("web", renewed(spec(3)))], 2).await;
+    assert_eq!(status, OpStatus::Done);
+    let truth = flow.truth();
+    assert!(truth.iter().all(|(on, _, tag)| on.as_str() != "h1" && tag.revision == 2), "{truth:?}");
+    assert_eq!(truth.len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_needs_more_memory_does_not_overfill_a_host() {
+    let sized = |gib: u64| {
+        let mut spec = spec(4);
+        spec.resources.memory_reserved = Some(gib << 30);
+        spec
+    };
+    let mut scenario = Scenario::uniform(2, "app:1").unwrap();
+    scenario.hosts.iter_mut().for_each(|h| h.memory_mb = 8 << 10);
+    let flow = Flow::begin(scenario).await;
+    flow.command("alice", Command::Cordon { hosts: vec![host("h2")] }).await.unwrap();
+    flow.up(cluster("feed", &[("web", sized(1))])).await;
+    flow.until_serving("feed/web", 4).await;
+    flow.command("alice", Command::Undrain { hosts: vec![host("h2")] }).await.unwrap();
+    let status = up_and_watch(&flow, &[("web", sized(3))], 3).await;
+    assert_eq!(status, OpStatus::Done);
+    for name in ["h1", "h2"] {
+        let there = flow.truth().iter().filter(|(on, _, _)| on.as_str() == name).count();
+        assert_eq!(there, 2, "on {name}: {:?}", flow.truth());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_host_takes_keeps_its_old_container_and_the_operation_says_why() {
+    for data in [false, true] {
+        let flow = Flow::begin(Scenario::uniform(3, "app:1").unwrap()).await;
+        let before = if data { with_data(3) } else { spec(3) };
+        flow.up(cluster("feed", &[("web", before.clone())])).await;
+        flow.until_serving("feed/web", 3).await;
+        if data {
+            label(&flow, "h3").await;
+        }
+        let mut after = renewed(before);
+        after.placement.constraints = vec!["node.labels.disk == ssd".parse().unwrap()];
+        let status = up_and_watch(&flow, &[("web", after)], 2).await;
+        let OpStatus::Stalled { why } = &status else { panic!("data {data}: {status:?}") };
+        assert!(why.contains("does not take revision 2"), "{why}");
+        assert_eq!(why.contains("its data is there"), data, "{why}");
+        let old = flow.truth().iter().filter(|(_, _, tag)| tag.revision == 1).count();
+        assert_eq!(old, if data { 2 } else { 3 }, "data {data}");
+        for name in ["h1", "h2", "h3"] {
+            label(&flow, name).await;
+        }
+        flow.until("all are renewed", |w| {
+            w.pool(&pool_id("feed/web")).is_some_and(|p| p.counts.outdated == 0)
+        })
+        .await;
+        flow.until_serving("feed/web", 3).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_strategy_asked_for_with_a_change_counts_for_what_that_change_adds_only() {
     let flow = Flow::begin(Scenario::uniform(4, "app:1").unwrap()).await;

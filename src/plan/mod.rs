@@ -7,6 +7,7 @@ pub mod preview;
 pub mod progress;
 pub mod rebalance;
 pub mod reconcile;
+pub mod renew;
 pub mod restart;
 pub mod seen;
 pub mod shrink;

@@ -29,6 +29,8 @@ pub struct Allow {
     pub stop: bool,
     /// One more slot of a lost host may be replaced.
     pub replace: bool,
+    /// Another host may be sought for one whose host does not take what replaces it.
+    pub seek: bool,
 }
 
 /// Whether a container is to leave its host.
@@ -259,9 +261,23 @@ pub fn begin(
         Err(_) if room.wait_for_all => return Err(None),
         Err(why) => return Ok(dropped(scene, instance, Some(why))),
     };
-    let generation = ours.iter().map(|o| o.tag.generation).max().unwrap_or(0).max(instance.generation) + 1;
-    let next = Instance {
-        generation,
+    let move_to = (!drained).then(|| to.clone());
+    let next = Instance { move_to, ..successor(scene, instance, ours, to, op) };
+    let why = if drained { format!("{} is drained", instance.host) } else { "to even the load out".into() };
+    Ok(Decision::step(SlotStatus::Moving, Step::Create { instance: next, why }))
+}
+
+/// The record of a container on another host that takes over from this one, which serves meanwhile.
+pub fn successor(
+    scene: &Scene<'_>,
+    instance: &Instance,
+    ours: &[Ours<'_>],
+    to: HostId,
+    op: OpId,
+) -> Instance {
+    Instance {
+        generation: ours.iter().map(|o| o.tag.generation).max().unwrap_or(0).max(instance.generation) + 1,
+        host: to,
         revision: scene.pool.revision,
         op,
         phase: Phase::Intended,
@@ -270,12 +286,9 @@ pub fn begin(
         cause: None,
         since: scene.now,
         moved_from: Some(leaving(instance)),
-        move_to: (!drained).then(|| to.clone()),
-        host: to,
+        move_to: None,
         ..instance.clone()
-    };
-    let why = if drained { format!("{} is drained", instance.host) } else { "to even the load out".into() };
-    Ok(Decision::step(SlotStatus::Moving, Step::Create { instance: next, why }))
+    }
 }
 
 /// Ends the old container before the new one begins: the same data cannot be used twice, or the pool is at its maximum.

@@ -43,7 +43,12 @@ pub fn of<'a>(
             let cause = || slot.instance.as_ref().and_then(|i| i.cause.clone()).unwrap_or_default();
             let named = |why: String| format!("{}.{}: {why}", view.pool.id, slot.slot);
             match &slot.status {
-                SlotStatus::Running | SlotStatus::Checking | SlotStatus::Paused => {}
+                SlotStatus::Running | SlotStatus::Checking | SlotStatus::Paused => {
+                    // One that serves and cannot be renewed.
+                    let outdated = slot.instance.as_ref().is_some_and(|i| i.revision != view.pool.revision);
+                    let why = slot.why.clone().filter(|_| outdated);
+                    stuck = stuck.or_else(|| why.map(named));
+                }
                 SlotStatus::Unhealthy => stuck = stuck.or_else(|| Some(named("unhealthy".into()))),
                 SlotStatus::Finished
                     if slot

@@ -187,7 +187,12 @@ struct Budget {
     stop: u32,
     /// Slots of lost hosts that may be replaced.
     replace: u32,
+    /// Slots for which another host may be sought in vain: every one of them may look at every host.
+    seek: u32,
 }
+
+/// So many slots of a pool look for another host in vain before the rest of them wait for the next plan.
+const SEEK_IN_VAIN: u32 = 8;
 
 impl Budget {
     fn of(
@@ -212,6 +217,7 @@ impl Budget {
             surge: over.saturating_sub(moving),
             stop: serving.saturating_sub(floor).min(renew),
             replace: pool.spec.placement.on_loss.at_once.max(1).saturating_sub(replacing),
+            seek: SEEK_IN_VAIN,
         }
     }
 
@@ -222,6 +228,7 @@ impl Budget {
             surge: self.surge > 0,
             stop: self.stop > 0,
             replace: self.replace > 0,
+            seek: self.seek > 0,
         }
     }
 
@@ -235,7 +242,12 @@ impl Budget {
             } else {
                 self.go = self.go.saturating_sub(1);
                 self.surge = self.surge.saturating_sub(1);
+                let renews = before.is_some_and(|i| i.revision != scene.pool.revision);
+                self.renew = self.renew.saturating_sub(u32::from(renews));
             }
+        }
+        if decision.why.is_some() && before.is_some_and(|i| i.revision != scene.pool.revision) {
+            self.seek = self.seek.saturating_sub(1);
         }
         if let Some((next, _)) = &decision.update
             && decision.status == SlotStatus::Stopping

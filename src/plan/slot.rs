@@ -15,6 +15,7 @@ use crate::model::world::SlotStatus;
 use crate::plan::loss::{Fate, Losses, fate, is_silent};
 use crate::plan::moves::{self, Allow, Away, is_away, is_from};
 use crate::plan::place::{Ask, Room};
+use crate::plan::renew::{self, Renewal};
 use crate::plan::restart::{Ended, after, is_ahead, is_crash_loop};
 use crate::plan::surplus::{Ours, is_current};
 
@@ -194,8 +195,16 @@ fn decide_known(
     match moves::begin(scene, instance, one, ours, room, allow) {
         Ok(decision) => decision,
         Err(why) => {
-            let renew = allow.renew && !is_away(scene, &instance.host);
-            Decision { why, ..present(scene, instance, one, ours, room, renew) }
+            let mut renew = allow.renew && !is_away(scene, &instance.host);
+            let mut stays = None;
+            if renew && renew::is_due(scene, instance, one) {
+                match renew::renew(scene, instance, one, ours, room, allow) {
+                    Renewal::EndFirst => {}
+                    Renewal::Elsewhere(decision) => return *decision,
+                    Renewal::Stays(why) => (renew, stays) = (false, why),
+                }
+            }
+            Decision { why: why.or(stays), ..present(scene, instance, one, ours, room, renew) }
         }
     }
 }
@@ -358,6 +367,25 @@ fn place(
     Decision::step(SlotStatus::Creating, Step::Create { instance: fresh, why: why.to_owned() })
 }
 
+/// The next generation on the same host, unless another revision is wanted meanwhile, which that host does not take.
+fn again_or_elsewhere(
+    scene: &Scene<'_>,
+    instance: &Instance,
+    ours: &[Ours<'_>],
+    generation: u32,
+    why: &str,
+    room: &mut Room,
+) -> Decision {
+    let outdated = instance.revision != scene.pool.revision;
+    let Some(refused) = outdated.then(|| renew::refused(scene, instance, room, true)).flatten() else {
+        return again(scene, instance, ours, generation, why);
+    };
+    if let Some(why) = renew::tied(scene, &refused) {
+        return Decision::just(SlotStatus::Waiting(why));
+    }
+    place(scene, instance.slot, next_generation(instance, ours), Some(instance), ours, &refused, room)
+}
+
 /// The next generation on the same host.
 fn again(scene: &Scene<'_>, instance: &Instance, ours: &[Ours<'_>], generation: u32, why: &str) -> Decision {
     if ours.iter().any(|o| o.is_alive() && o.tag.generation != generation) {
@@ -424,7 +452,8 @@ fn missing(scene: &Scene<'_>, instance: &Instance, ours: &[Ours<'_>], room: &mut
                 keep_generation_on_same_host(decision, instance)
             } else {
                 let generation = resumed_generation(scene, instance, ours);
-                again(scene, instance, ours, generation, "it was intended and is not there")
+                let why = "it was intended and is not there";
+                again_or_elsewhere(scene, instance, ours, generation, why, room)
             }
         }),
         Phase::Ended => not_yet(scene, instance).unwrap_or_else(|| {
@@ -433,7 +462,7 @@ fn missing(scene: &Scene<'_>, instance: &Instance, ours: &[Ours<'_>], room: &mut
                 let generation = next_generation(instance, ours);
                 return place(scene, instance.slot, generation, Some(instance), ours, &why, room);
             }
-            again(scene, instance, ours, next_generation(instance, ours), &why)
+            again_or_elsewhere(scene, instance, ours, next_generation(instance, ours), &why, room)
         }),
         Phase::Finished if is_done(scene, instance) => Decision::just(SlotStatus::Finished),
         Phase::Finished => afresh(scene, instance, ours, room),
@@ -449,7 +478,7 @@ fn afresh(scene: &Scene<'_>, instance: &Instance, ours: &[Ours<'_>], room: &mut 
             "{why}; or let it run there again: `longshore hosts undrain {}`",
             instance.host
         ))),
-        Some(Away::No) | None => again(scene, instance, ours, generation, why),
+        Some(Away::No) | None => again_or_elsewhere(scene, instance, ours, generation, why, room),
     }
 }
 
@@ -483,7 +512,8 @@ fn present(
             }
             None => {
                 let generation = resumed_generation(scene, instance, ours);
-                again(scene, instance, ours, generation, "it was made and not started")
+                let why = "it was made and not started";
+                again_or_elsewhere(scene, instance, ours, generation, why, room)
             }
         },
         State::Paused => Decision::just(SlotStatus::Paused),

@@ -209,6 +209,21 @@ impl Room {
         why.into_iter().map(|w| w.refused(&self.books, terms, ask, view)).collect()
     }
 
+    /// The same were the ask's slot not counted anywhere: whether a host takes the successor of what it has.
+    pub fn refusals_but_own(&mut self, host: &HostView, ask: &Ask<'_>) -> Vec<Refused> {
+        let (pool, _) = self.pool(ask.pool);
+        let key = (pool, ask.slot);
+        let before = self.books.entries.get(&key).cloned();
+        let failure = self.batch.as_ref().and_then(|b| b.failure.clone());
+        self.set(key, None);
+        let refusals = self.refusals(host, ask);
+        self.set(key, before);
+        if let Some(batch) = &mut self.batch {
+            batch.failure = failure;
+        }
+        refusals
+    }
+
     /// Hosts that cannot take one, each with all of its reasons, at most so many, and how many more there are.
     pub fn refused_hosts(&mut self, ask: &Ask<'_>, most: usize) -> (Vec<(HostId, String)>, u32) {
         let (pool, shape) = self.pool(ask.pool);
