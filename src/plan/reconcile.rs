@@ -19,7 +19,7 @@ use crate::plan::place::Room;
 use crate::plan::restart::is_ahead;
 use crate::plan::seen::{Index, Seen};
 use crate::plan::slot::{Activity, Decision, Scene, Step, decide};
-use crate::plan::surplus::{Ours, Removal, of_slot, removal_order};
+use crate::plan::surplus::{Ours, Removal, of_busy_slot, of_slot, removal_order};
 
 /// Everything that is known.
 pub struct Input<'a> {
@@ -141,12 +141,13 @@ fn plan_pool(
         let outdated = instance.is_some_and(|i| i.revision != pool.revision);
         let decision = decide(&scene, slot, instance, ours, activity, room, budget.allow(outdated));
         budget.spend(&scene, instance, &decision);
-        if let Some(instance) = instance
-            && activity.is_none()
-            && decision.update.is_none()
-        {
-            let is_away = |host: &HostId| moves::is_drained(&scene, host);
-            removals.extend(of_slot(ours, instance, input.now, is_away));
+        match instance {
+            Some(instance) if activity.is_some() => removals.extend(of_busy_slot(ours, instance)),
+            Some(instance) if decision.update.is_none() => {
+                let is_away = |host: &HostId| moves::is_drained(&scene, host);
+                removals.extend(of_slot(ours, instance, input.now, is_away));
+            }
+            _ => {}
         }
         record(&mut view, plan, slot, instance, decision);
     }

@@ -82,3 +82,16 @@ pub fn of_slot<'a>(
     }
     out
 }
+
+/// Of the containers of one slot on which something is under way: those that have to go already. Hosts that returned meanwhile
+/// may have brought several that run; the newest of them stays until it is known what becomes of the slot.
+pub fn of_busy_slot<'a>(all: &[Ours<'a>], instance: &Instance) -> Vec<(Ours<'a>, &'static str)> {
+    let mut rivals: Vec<Ours<'a>> = all
+        .iter()
+        .filter(|o| o.is_alive() && !is_current(o, instance) && !is_from(o, instance))
+        .copied()
+        .collect();
+    rivals.sort_by_key(|o| std::cmp::Reverse((o.tag.generation, o.container.created.0)));
+    let why = "a newer one of its slot runs";
+    rivals.into_iter().skip(1).map(|o| (o, why)).collect()
+}
