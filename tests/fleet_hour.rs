@@ -8,6 +8,8 @@
 mod flow;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use flow::{Flow, cluster, pass, spec};
 use longshore::adapters::sim::{Belongs, Existing, Scenario, Span, Trouble};
@@ -280,18 +282,45 @@ async fn hour(size: Size, seed: u64) {
     assert_eq!(trouble, None, "the engine itself is well");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_busy_hour_of_a_small_fleet() {
-    let first = std::env::var("LONGSHORE_FLEET_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(1);
-    let seeds = std::env::var("LONGSHORE_FLEET_SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(5);
-    for seed in first..first + seeds {
-        hour(Size { hosts: 6, pools: 8, slots: 5, steps: 60 }, seed).await;
-    }
+fn of_env(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).ok().and_then(|s| s.parse().ok()).unwrap_or(otherwise)
+}
+
+/// Seeds that once found a fault.
+const FAULTS: &[u64] = &[527, 615];
+
+/// `LONGSHORE_FLEET_SEEDS` small fleets from seed `LONGSHORE_FLEET_SEED` on, each with an engine, a clock and a thread of its
+/// own at a time.
+#[test]
+fn a_busy_hour_of_small_fleets() {
+    let first = of_env("LONGSHORE_FLEET_SEED", 1);
+    let last = first + of_env("LONGSHORE_FLEET_SEEDS", 20);
+    let seeds: Vec<u64> = FAULTS.iter().copied().chain(first..last).collect();
+    let next = AtomicUsize::new(0);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        let work = || {
+            loop {
+                let Some(&seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
+                let mut runtime = tokio::runtime::Builder::new_current_thread();
+                let runtime = runtime.enable_all().start_paused(true).build().unwrap();
+                let size = Size { hosts: 6, pools: 8, slots: 5, steps: 30 };
+                let run = AssertUnwindSafe(|| runtime.block_on(hour(size, seed)));
+                assert!(
+                    catch_unwind(run).is_ok(),
+                    "run it alone: LONGSHORE_FLEET_SEED={seed} LONGSHORE_FLEET_SEEDS=1"
+                );
+            }
+        };
+        // (While one waits for the disk, another computes.)
+        let threads: Vec<_> = (0..cores * 2).map(|_| scope.spawn(work)).collect();
+        assert!(threads.into_iter().all(|t| t.join().is_ok()), "a seed failed: see above");
+    });
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_busy_hour_of_a_large_fleet() {
-    let hosts = std::env::var("LONGSHORE_FLEET_HOSTS").ok().and_then(|s| s.parse().ok()).unwrap_or(100);
-    let slots = std::env::var("LONGSHORE_FLEET_SLOTS").ok().and_then(|s| s.parse().ok()).unwrap_or(20);
+    let hosts = usize::try_from(of_env("LONGSHORE_FLEET_HOSTS", 100)).unwrap();
+    let slots = u32::try_from(of_env("LONGSHORE_FLEET_SLOTS", 20)).unwrap();
     hour(Size { hosts, pools: hosts, slots, steps: 40 }, 7).await;
 }

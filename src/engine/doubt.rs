@@ -7,7 +7,7 @@ use crate::base::clock::Millis;
 use crate::base::ids::{HostId, PoolId, Slot};
 use crate::engine::core::Busy;
 use crate::model::world::{PoolView, SlotStatus};
-use crate::plan::slot::Activity;
+use crate::plan::slot::Doing;
 
 /// Which pools have to be planned again.
 #[derive(Debug, Default)]
@@ -167,8 +167,10 @@ impl UnderWay {
     }
 
     /// The same as the planner wants it, of some pools or of all.
-    pub fn activities(&self, scope: &Scope) -> BTreeMap<(PoolId, Slot), Activity> {
-        let one = |(key, busy): (&(PoolId, Slot), &Busy)| (key.clone(), busy.activity.clone());
+    pub fn activities(&self, scope: &Scope) -> BTreeMap<(PoolId, Slot), Doing> {
+        let one = |(key, busy): (&(PoolId, Slot), &Busy)| {
+            (key.clone(), Doing { activity: busy.activity.clone(), host: busy.host.clone() })
+        };
         match scope {
             Scope::All => self.slots.iter().map(one).collect(),
             Scope::Some(pools) => pools.iter().flat_map(|id| self.of_pool(id)).map(one).collect(),

@@ -18,7 +18,7 @@ use crate::plan::moves::{self, Allow};
 use crate::plan::place::Room;
 use crate::plan::restart::is_ahead;
 use crate::plan::seen::{Index, Seen};
-use crate::plan::slot::{Activity, Decision, Scene, Step, decide};
+use crate::plan::slot::{Activity, Decision, Doing, Scene, Step, decide};
 use crate::plan::surplus::{Ours, Removal, of_busy_slot, of_slot, removal_order};
 
 /// Everything that is known.
@@ -33,7 +33,7 @@ pub struct Input<'a> {
     /// that the first host to answer does not get everything.
     pub beginning: bool,
     /// What is under way on a slot.
-    pub busy: &'a BTreeMap<(PoolId, Slot), Activity>,
+    pub busy: &'a BTreeMap<(PoolId, Slot), Doing>,
     /// Containers whose removal is under way.
     pub leaving: &'a BTreeSet<(HostId, ContainerId)>,
 }
@@ -137,7 +137,7 @@ fn plan_pool(
     for slot in pool.slots() {
         let instance = records.and_then(|r| r.get(&slot));
         let ours = seen.slots.get(&slot).map_or(&[][..], Vec::as_slice);
-        let activity = under_way(input, pool, slot, instance);
+        let activity = under_way(input, pool, slot);
         let outdated = instance.is_some_and(|i| i.revision != pool.revision);
         let decision = decide(&scene, slot, instance, ours, activity, room, budget.allow(outdated));
         budget.spend(&scene, instance, &decision);
@@ -158,15 +158,10 @@ fn plan_pool(
 
 /// What is under way on a slot. A step that is over, on a host that has fallen silent since, holds nothing up: no list will
 /// come that shows its effect.
-fn under_way<'a>(
-    input: &'a Input<'_>,
-    pool: &Pool,
-    slot: Slot,
-    instance: Option<&Instance>,
-) -> Option<&'a Activity> {
-    let activity = input.busy.get(&(pool.id.clone(), slot))?;
+fn under_way<'a>(input: &'a Input<'_>, pool: &Pool, slot: Slot) -> Option<&'a Activity> {
+    let Doing { activity, host } = input.busy.get(&(pool.id.clone(), slot))?;
     let is_over = matches!(activity, Activity::Settling | Activity::Unknown(_));
-    let silent = instance.and_then(|i| input.hosts.get(&i.host)).is_some_and(|h| is_silent(h));
+    let silent = input.hosts.get(host).is_some_and(|h| is_silent(h));
     (!(is_over && silent)).then_some(activity)
 }
 
@@ -276,9 +271,7 @@ fn renewal_budget(
     };
     let serving = |slot: &Slot| {
         let ours = seen.slots.get(slot).map_or(&[][..], Vec::as_slice);
-        !input.busy.contains_key(&(pool.id.clone(), *slot))
-            && !condemned(slot)
-            && ours.iter().any(moves::serves)
+        under_way(input, pool, *slot).is_none() && !condemned(slot) && ours.iter().any(moves::serves)
     };
     let serving = pool.slots().filter(serving).count();
     let serving = u32::try_from(serving).unwrap_or(u32::MAX);

@@ -36,6 +36,16 @@ pub enum Activity {
     Unknown(String),
 }
 
+/// What the engine is doing with a slot, and on which host: which need not be the one on record, once what returned has been
+/// taken back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Doing {
+    /// What.
+    pub activity: Activity,
+    /// Where.
+    pub host: HostId,
+}
+
 /// A step for the executor. Its record is durable before it is tried.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {

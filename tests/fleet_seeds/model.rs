@@ -15,7 +15,7 @@ use longshore::model::pool::{Limits, Pool, PoolSpec};
 use longshore::plan::place::Room;
 use longshore::plan::reconcile::{Input, Plan, reconcile};
 use longshore::plan::restart::{Ended, after};
-use longshore::plan::slot::{Activity, Step};
+use longshore::plan::slot::{Activity, Doing, Step};
 use longshore::plan::surplus::Removal;
 
 const HOUR: u64 = 3_600_000;
@@ -66,7 +66,7 @@ pub struct Model {
     pub truth: BTreeMap<HostId, Truth>,
     pub views: BTreeMap<HostId, Arc<HostView>>,
     pub jobs: Vec<(Millis, u64, Job)>,
-    pub busy: BTreeMap<(PoolId, Slot), Activity>,
+    pub busy: BTreeMap<(PoolId, Slot), Doing>,
     /// Steps whose effect shows when this host is listed again.
     pub unsettled: BTreeMap<(PoolId, Slot), HostId>,
     pub leaving: BTreeSet<(HostId, ContainerId)>,
@@ -324,12 +324,12 @@ impl Model {
             match step {
                 Step::Create { instance, .. } => {
                     self.desired.apply(&Write::PutInstance(instance.clone()));
-                    self.busy.insert((instance.pool.clone(), instance.slot), Activity::Creating);
+                    self.doing(&instance, Activity::Creating);
                     self.unsettled.remove(&(instance.pool.clone(), instance.slot));
                     self.later(takes, Job::Create(instance));
                 }
                 Step::Bury { instance, container } => {
-                    self.busy.insert((instance.pool.clone(), instance.slot), Activity::Burying);
+                    self.doing(&instance, Activity::Burying);
                     self.later(short, Job::Bury(instance, container));
                 }
             }
@@ -337,6 +337,11 @@ impl Model {
         if !again {
             self.check_numbers();
         }
+    }
+
+    fn doing(&mut self, instance: &Instance, activity: Activity) {
+        let doing = Doing { activity, host: instance.host.clone() };
+        self.busy.insert((instance.pool.clone(), instance.slot), doing);
     }
 
     pub fn later(&mut self, ms: u64, job: Job) {
@@ -400,7 +405,7 @@ impl Model {
         let known = host.known;
         let answered = host.up && known && !lost_answer;
         let activity = if answered { Activity::Settling } else { Activity::Unknown("timeout".into()) };
-        self.busy.insert(key.clone(), activity);
+        self.doing(&instance, activity);
         self.unsettled.insert(key, instance.host.clone());
         if !answered {
             return;
@@ -415,7 +420,7 @@ impl Model {
 
     pub fn bury(&mut self, instance: &Instance, id: &ContainerId) {
         let key = (instance.pool.clone(), instance.slot);
-        self.busy.insert(key.clone(), Activity::Settling);
+        self.doing(instance, Activity::Settling);
         self.unsettled.insert(key, instance.host.clone());
         let Some(pool) = self.desired.pools.get(&instance.pool) else { return };
         let host = &self.truth[&instance.host];
