@@ -225,16 +225,26 @@ pub fn everywhere(pane: &'static Pane) -> impl Iterator<Item = &'static Verb> {
     GLOBAL.iter().filter(|v| v.act != Act::Back || pane.verbs.iter().all(|own| own.act != Act::Back))
 }
 
+/// The jumps that a view has no use of its own for the keys of.
+pub fn jumps(pane: &'static Pane) -> impl Iterator<Item = &'static Verb> {
+    let taken = |jump: &Verb| pane.verbs.iter().any(|own| own.keys.iter().any(|key| jump.keys.contains(key)));
+    JUMPS.iter().filter(move |jump| !taken(jump))
+}
+
 /// All verbs of a view, its own first.
 pub fn of(pane: &'static Pane) -> impl Iterator<Item = &'static Verb> {
     let home: &[Verb] = if pane.home { HOME } else { &[] };
-    pane.verbs.iter().chain(home).chain(everywhere(pane))
+    pane.verbs.iter().chain(home).chain(jumps(pane)).chain(everywhere(pane))
 }
 
 /// Verbs of the four panes of the home screen.
 pub const HOME: &[Verb] = &[
     verb("next pane", &["Tab", "]"], When::Always, Act::Focus(1), "to the next pane"),
     verb("previous pane", &["Shift-Tab", "["], When::Always, Act::Focus(-1), "to the previous pane"),
+];
+
+/// Straight to a view from every other, but where a view has a use of its own for the key.
+pub const JUMPS: &[Verb] = &[
     verb("pane 1", &["1"], When::Always, Act::Goto(PaneId::Pools), "to the pools"),
     verb(
         "pane 2",

@@ -264,3 +264,15 @@ fn a_slot_that_waits_for_its_host_says_so() {
     let screen = console.screen();
     assert!(screen.contains("db.9       tc-03 waiting for its host: its "), "{screen}");
 }
+
+#[test]
+fn from_one_view_to_another() {
+    for from in ["5", "A", "6", "5 H"] {
+        for (key, title) in [("5", "Hosts ("), ("A", "Advice ("), ("6", "Journal"), ("1", "1 Pools")] {
+            let mut console = Console::new((120, 40), fleet());
+            console.keys(from);
+            console.keys(key);
+            assert!(console.screen().contains(title), "from {from} by {key}:\n{}", console.screen());
+        }
+    }
+}

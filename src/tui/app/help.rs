@@ -19,6 +19,7 @@ impl App {
         if pane.home {
             self.verb_lines(&mut out, "Keys of the home screen", HOME, columns);
         }
+        self.verb_lines(&mut out, "Keys that jump", verbs::jumps(pane), columns);
         self.verb_lines(&mut out, "Keys everywhere", verbs::everywhere(pane), columns);
         out.push((String::new(), Role::Text));
         let practice =
