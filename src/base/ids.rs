@@ -101,6 +101,27 @@ name_type!(
     "site"
 );
 
+name_type!(
+    /// The name that this install gave to an image registry (its address has a name of its own).
+    RegistryName,
+    "registry"
+);
+name_type!(
+    /// The name of a replication rule.
+    RuleName,
+    "rule"
+);
+name_type!(
+    /// The first part of a repository's path, to which people get rights: a project.
+    ProjectName,
+    "project"
+);
+name_type!(
+    /// A person, or a robot, that logs in to a registry.
+    UserName,
+    "user"
+);
+
 /// A pool: `cluster/pool`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod fault;
+pub mod hash;
 pub mod ids;
 pub mod stamp;
 pub mod text;

@@ -1,5 +1,6 @@
 //! The nouns of the product: what there is, what is wanted, what may be asked. Data and small rules, no IO.
 
+pub mod access;
 pub mod command;
 pub mod constraint;
 pub mod container;
@@ -11,10 +12,14 @@ pub mod instance;
 pub mod journal;
 pub mod logs;
 pub mod moves;
+pub mod oci;
 pub mod operation;
 pub mod placement;
+pub mod policy;
 pub mod pool;
 pub mod preview;
 pub mod query;
+pub mod registry;
+pub mod replication;
 pub mod site;
 pub mod world;

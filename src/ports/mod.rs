@@ -1,4 +1,5 @@
 //! Narrow traits to everything outside, in our own nouns. Each has a contract that every adapter must keep.
 
 pub mod contract;
+pub mod registry;
 pub mod runtime;

@@ -1,0 +1,132 @@
+//! Image registries: how each is reached, which sites pull from it, how it stands, and what is asked of it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::clock::Millis;
+use crate::base::ids::{RegistryName, SiteName};
+use crate::base::text::Untrusted;
+use crate::model::host::Seen;
+
+/// What serves a registry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RegistryKind {
+    /// CNCF Distribution, or anything that speaks its protocol.
+    #[default]
+    Distribution,
+    /// Harbor, with projects, members and replication of its own.
+    Harbor,
+}
+
+/// What people have decided about a registry, durable. Credentials are not here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registry {
+    /// Its name in this install.
+    pub name: RegistryName,
+    /// What serves it.
+    #[serde(default)]
+    pub kind: RegistryKind,
+    /// What image references call it: `HOST[:PORT]`.
+    pub address: String,
+    /// The instances behind that address, each `HOST[:PORT]`; empty means the address itself. All hold the same content:
+    /// calls go to the first that is well.
+    #[serde(default)]
+    pub endpoints: Vec<String>,
+    /// Sites whose hosts pull from it first.
+    #[serde(default)]
+    pub sites: Vec<SiteName>,
+    /// It speaks HTTP without TLS. Only loopback addresses may without being told so.
+    #[serde(default)]
+    pub plain_http: bool,
+    /// A file with further certificate authorities, PEM.
+    #[serde(default)]
+    pub ca: Option<String>,
+    /// Where it keeps its content (`filesystem`, `s3`, `ceph` …), in the operator's words.
+    #[serde(default)]
+    pub storage: Option<String>,
+    /// Requests to it at a time, at most.
+    #[serde(default = "default_parallel")]
+    pub parallel: u32,
+}
+
+/// Beyond this, uploads to a registry on two cores gain nothing (measured on Distribution 2.8.2).
+fn default_parallel() -> u32 {
+    8
+}
+
+impl Registry {
+    /// The addresses that calls go to, in order.
+    pub fn addresses(&self) -> impl Iterator<Item = &str> {
+        let own = self.endpoints.is_empty().then_some(self.address.as_str());
+        self.endpoints.iter().map(String::as_str).chain(own)
+    }
+}
+
+/// How a registry wants its callers to log in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LoginKind {
+    /// Not at all.
+    None,
+    /// By name and password at each call.
+    Basic,
+    /// By tokens that another service gives out.
+    Token,
+}
+
+/// What one endpoint says of itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RegistryFacts {
+    /// Its product and version, where it tells them.
+    pub version: Option<Untrusted>,
+    /// How it wants callers to log in.
+    pub login: LoginKind,
+    /// It lists its repositories to us.
+    pub lists: bool,
+}
+
+/// One endpoint as it stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EndpointView {
+    /// `HOST[:PORT]`.
+    pub address: String,
+    /// When it was last heard of, and why not since.
+    pub seen: Seen,
+    /// How long it took to answer last, in milliseconds.
+    pub took_ms: Option<u64>,
+    /// What it says of itself.
+    pub facts: Option<RegistryFacts>,
+}
+
+/// A registry as it stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RegistryView {
+    /// What people have decided.
+    pub registry: Registry,
+    /// Its endpoints, in order.
+    pub endpoints: Vec<EndpointView>,
+    /// The endpoint that calls go to now, by its place in the list; none while no one answers.
+    pub active: Option<usize>,
+    /// Repositories and tags, as they were counted last.
+    pub counted: Option<Counted>,
+}
+
+/// How much a registry holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    /// When that was counted.
+    pub at: Millis,
+    /// Repositories.
+    pub repositories: u32,
+    /// Tags in all of them.
+    pub tags: u32,
+}
+
+/// A part of a long list, and where the next begins.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Page<T> {
+    /// The part, in the registry's own order.
+    pub items: Vec<T>,
+    /// What to ask for the next part with; none at the end.
+    pub next: Option<String>,
+}
