@@ -8,6 +8,7 @@ pub mod progress;
 pub mod rebalance;
 pub mod reconcile;
 pub mod renew;
+pub mod replicate;
 pub mod restart;
 pub mod seen;
 pub mod shrink;
