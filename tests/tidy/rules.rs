@@ -108,7 +108,7 @@ pub const FOREIGN: &[(&str, &[&[&str]])] = &[
     ("tokio", &[ASYNC, &["src/adapters/sim/", "src/base/clock.rs", "src/model/exec.rs"]]),
     ("tokio_rustls", &[&["src/adapters/docker/", "src/adapters/tokens/"]]),
     ("tokio_util", &[&["src/engine/"]]),
-    ("toml", &[&["src/adapters/sim/", "src/tui/theme.rs", "src/wire"]]),
+    ("toml", &[&["src/adapters/sim/", "src/spec/policy.rs", "src/tui/theme.rs", "src/wire"]]),
     ("tower_service", &[&["src/adapters/docker/"]]),
     ("unicode_segmentation", &[&["src/base/text.rs", "src/tui/kit/"]]),
     ("unicode_width", &[&["src/base/text.rs"]]),
