@@ -2,4 +2,5 @@
 
 pub mod contract;
 pub mod registry;
+pub mod registry_admin;
 pub mod runtime;
