@@ -20,11 +20,12 @@ use crate::engine::identity::Engines;
 use crate::engine::intake::Caller;
 use crate::engine::losses::Told;
 use crate::engine::observe::{Eyes, Observer};
+use crate::engine::registry::health::Health;
 use crate::model::desired::{Desired, Write};
 use crate::model::host::{HostConfig, HostView};
 use crate::model::operation::Progress;
 use crate::model::pool::PoolSpec;
-use crate::model::registry::RegistryView;
+use crate::model::registry::{Registry, RegistryView};
 use crate::model::replication::ReplicationView;
 use crate::model::site::{MassLoss, SiteView};
 use crate::model::world::{EngineView, Mode, PoolView, World};
@@ -32,6 +33,7 @@ use crate::plan::loss::Losses;
 use crate::plan::place::Room;
 use crate::plan::seen::Index;
 use crate::plan::slot::Activity;
+use crate::ports::registry::RegistryClient;
 use crate::ports::runtime::Runtime;
 use crate::store::Store;
 
@@ -53,6 +55,14 @@ pub trait Connector: Send + Sync {
     /// # Errors
     /// When the address cannot be used.
     fn connect(&self, host: &HostConfig) -> Outcome<Arc<dyn Runtime>>;
+
+    /// Connects to a registry, lazily as well.
+    ///
+    /// # Errors
+    /// When its address, its authorities or the credentials for it cannot be used.
+    fn registry(&self, registry: &Registry) -> Outcome<Arc<dyn RegistryClient>> {
+        Err(Fault::new(Kind::Refused, format!("{}: there are no registries here", registry.name)))
+    }
 }
 
 /// What a core is made of.
@@ -160,6 +170,8 @@ pub(super) struct Core {
     pub(super) specs: BTreeMap<(PoolId, u32), Arc<PoolSpec>>,
     pub(super) sites: Arc<BTreeMap<SiteName, SiteView>>,
     pub(super) mass_loss: Option<MassLoss>,
+    /// Whether registries answer.
+    pub(super) health: Health,
     /// Image registries as they stand.
     pub(super) registries: Arc<BTreeMap<RegistryName, RegistryView>>,
     /// Replication as it stands.
@@ -200,6 +212,7 @@ impl Core {
         let mut doubt = Doubt::default();
         doubt.everything();
         let now = Instant::now();
+        let health = Health::new(connector.clone(), clock.clone(), eyes.wakes.clone());
         Core {
             index: Index::new(&desired.install),
             room: Room::new(&desired, &BTreeMap::new()),
@@ -225,6 +238,7 @@ impl Core {
             specs: BTreeMap::new(),
             sites: Arc::default(),
             mass_loss: None,
+            health,
             registries: Arc::default(),
             replication: Arc::default(),
             losses: Losses::default(),

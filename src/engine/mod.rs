@@ -20,6 +20,7 @@ mod publish;
 pub mod questions;
 mod record;
 mod registries;
+pub mod registry;
 pub mod session;
 mod sight;
 mod standing;

@@ -71,8 +71,22 @@ impl Core {
         let rules = self.desired.rules.values().map(rule).collect();
         let lines = self.replication.lines.clone();
         self.registries = Arc::new(registries);
+        self.health.look_at(&self.desired.registries);
         self.replication = Arc::new(ReplicationView { rules, lines });
         self.dirty = true;
+    }
+
+    /// Takes over what has been seen of registries since.
+    pub(super) fn see_registries(&mut self) {
+        let Some(seen) = self.health.take() else { return };
+        let registries = Arc::make_mut(&mut self.registries);
+        for view in seen.values() {
+            if let Some(known) =
+                registries.get_mut(&view.registry.name).filter(|k| k.registry == view.registry)
+            {
+                *known = RegistryView { counted: known.counted, ..view.clone() };
+            }
+        }
     }
 
     fn note_instance(&mut self, new: &Instance) {

@@ -58,6 +58,21 @@ fn default_parallel() -> u32 {
 }
 
 impl Registry {
+    /// A registry of which only the address is known.
+    pub fn new(name: RegistryName, address: String) -> Registry {
+        Registry {
+            name,
+            kind: RegistryKind::default(),
+            address,
+            endpoints: Vec::new(),
+            sites: Vec::new(),
+            plain_http: false,
+            ca: None,
+            storage: None,
+            parallel: default_parallel(),
+        }
+    }
+
     /// The addresses that calls go to, in order.
     pub fn addresses(&self) -> impl Iterator<Item = &str> {
         let own = self.endpoints.is_empty().then_some(self.address.as_str());
