@@ -6,3 +6,4 @@ mod converge;
 pub mod deletes;
 pub mod difference;
 pub mod filter;
+pub mod work;
