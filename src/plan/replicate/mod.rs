@@ -6,4 +6,5 @@ mod converge;
 pub mod deletes;
 pub mod difference;
 pub mod filter;
+pub mod schedule;
 pub mod work;
