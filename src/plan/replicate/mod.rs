@@ -7,4 +7,5 @@ pub mod deletes;
 pub mod difference;
 pub mod filter;
 pub mod schedule;
+pub mod state;
 pub mod work;
