@@ -8,4 +8,5 @@ pub mod difference;
 pub mod filter;
 pub mod schedule;
 pub mod state;
+pub mod topology;
 pub mod work;
