@@ -137,6 +137,13 @@ impl Known {
         next
     }
 
+    /// What is remembered after somebody said no to a deletion: nothing. With two masters the tag is then brought back to the other
+    /// side; with one direction it stays where it is, and is not missed by later listings.
+    #[must_use]
+    pub fn spared() -> Known {
+        Known::default()
+    }
+
     fn is_buried(&self, digest: &Digest) -> bool {
         self.tombstone.as_ref().is_some_and(|stone| stone.digest == *digest)
     }
@@ -424,6 +431,15 @@ mod tests {
         assert_eq!(buried.learn(&sight(0), &sight(0), Millis(9)), buried);
         assert_eq!(buried.learn(&sight(1), &sight(0), Millis(9)).gone_since, Some(Millis(9)));
         assert_eq!(buried.learn(&sight(1), &sight(1), now).tombstone, None, "somebody wanted it back");
+    }
+
+    #[test]
+    fn what_was_spared_is_not_proposed_again() {
+        let of = |two_way| {
+            let way = Way { two_way, deletes: Deletes::Review };
+            mark(&decide(way, &sight(0), &sight(1), &Known::spared()))
+        };
+        assert_eq!((of(false), of(true)), ('x', '<'));
     }
 
     #[test]
