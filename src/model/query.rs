@@ -119,7 +119,8 @@ pub enum Query {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PageAsk {
-    /// Only rows whose name has this text in it, `!text` for those without; empty means all.
+    /// Only rows whose name has this text in it, `!text` for those without, `=text` for the one that is called so; empty means
+    /// all.
     pub filter: String,
     /// [`Page::next`] of the part before; `None` begins anew.
     pub after: Option<String>,
