@@ -1,4 +1,5 @@
-//! The outside systems behind the ports: real Docker engines, and the simulated fleet.
+//! The outside systems behind the ports: real Docker engines, the simulated fleet, and the service that gives registries tokens.
 
 pub mod docker;
 pub mod sim;
+pub mod tokens;

@@ -1,5 +1,6 @@
 //! Narrow traits to everything outside, in our own nouns. Each has a contract that every adapter must keep.
 
 pub mod contract;
+pub mod desk;
 pub mod registry;
 pub mod runtime;
