@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::base::clock::{Millis, SharedClock};
 use crate::base::fault::{Fault, Kind, Outcome};
-use crate::base::ids::{ContainerId, HostId, OpId, PoolId, SiteName};
+use crate::base::ids::{ContainerId, HostId, OpId, PoolId, RegistryName, SiteName};
 use crate::engine::doubt::{Doubt, UnderWay};
 use crate::engine::execute::{Executor, Report};
 use crate::engine::handle::{CALLS_MAX, Call};
@@ -24,6 +24,8 @@ use crate::model::desired::{Desired, Write};
 use crate::model::host::{HostConfig, HostView};
 use crate::model::operation::Progress;
 use crate::model::pool::PoolSpec;
+use crate::model::registry::RegistryView;
+use crate::model::replication::ReplicationView;
 use crate::model::site::{MassLoss, SiteView};
 use crate::model::world::{EngineView, Mode, PoolView, World};
 use crate::plan::loss::Losses;
@@ -108,6 +110,7 @@ pub fn start_seeing(parts: Parts, eyes: Eyes) -> Running {
         watch::channel(Arc::new(World { engine: parts.engine.clone(), ..World::default() }));
     let (stop, stopped) = oneshot::channel();
     let mut core = Core::new(parts, eyes, publish, reports);
+    core.note_registries();
     core.start_observers();
     let task = tokio::spawn(async move {
         let fault = core.run(inbox, outcomes).await;
@@ -157,6 +160,10 @@ pub(super) struct Core {
     pub(super) specs: BTreeMap<(PoolId, u32), Arc<PoolSpec>>,
     pub(super) sites: Arc<BTreeMap<SiteName, SiteView>>,
     pub(super) mass_loss: Option<MassLoss>,
+    /// Image registries as they stand.
+    pub(super) registries: Arc<BTreeMap<RegistryName, RegistryView>>,
+    /// Replication as it stands.
+    pub(super) replication: Arc<ReplicationView>,
     pub(super) losses: Losses,
     /// What the journal has been told about lost hosts.
     pub(super) told: Told,
@@ -218,6 +225,8 @@ impl Core {
             specs: BTreeMap::new(),
             sites: Arc::default(),
             mass_loss: None,
+            registries: Arc::default(),
+            replication: Arc::default(),
             losses: Losses::default(),
             told: Told::default(),
             moved: BTreeMap::new(),

@@ -3,4 +3,5 @@
 pub mod contract;
 pub mod desk;
 pub mod registry;
+pub mod registry_admin;
 pub mod runtime;

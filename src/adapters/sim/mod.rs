@@ -18,6 +18,9 @@ mod logs;
 mod observe;
 mod play;
 mod populate;
+mod registry;
+mod registry_client;
+mod registry_images;
 mod scenario;
 mod shell;
 mod trouble;
@@ -30,6 +33,8 @@ pub use fleet::Fleet;
 pub use gate::{CALL_DEADLINE_MS, CallKind, Calls};
 pub use host::SimHost;
 pub use logs::LOG_KEPT;
+pub use registry::{RegistryCall, RegistryCounts, RegistryPace, RegistryTrouble, SimRegistry};
+pub use registry_images::layer;
 pub use scenario::{Belongs, Existing, HostPlan, ImagePlan, Scenario, Turn};
 pub use trouble::{Lies, Trouble};
 
