@@ -142,7 +142,7 @@ impl State {
                     return Poll::Pending;
                 }
                 Poll::Ready(Some(Ok(more))) => {
-                    self.rest = [self.rest.as_ref(), more.as_ref()].concat().into()
+                    self.rest = [self.rest.as_ref(), more.as_ref()].concat().into();
                 }
                 Poll::Ready(Some(Err(fault))) => return Poll::Ready(Err(fault)),
                 Poll::Ready(None) if self.rest.is_empty() => return Poll::Ready(Err(self.early())),
