@@ -18,10 +18,15 @@ pub const LAYERS: &[(&str, &str, &[&str])] = &[
     ("src/ports/contract/", "ports::contract", &["base", "model", "ports"]),
     ("src/ports/", "ports", &["base", "model"]),
     ("src/store/", "store", &["base", "model"]),
-    ("src/adapters/docker/", "adapters::docker", &["base", "model", "ports"]),
+    ("src/adapters/credentials.rs", "adapters::credentials", &["base", "model"]),
+    ("src/adapters/docker/", "adapters::docker", &["base", "model", "ports", "adapters::credentials"]),
     ("src/adapters/archive/", "adapters::archive", &["base", "model", "ports"]),
-    ("src/adapters/harbor/", "adapters::harbor", &["base", "model", "ports", "adapters::oci"]),
-    ("src/adapters/oci/", "adapters::oci", &["base", "model", "ports"]),
+    (
+        "src/adapters/harbor/",
+        "adapters::harbor",
+        &["base", "model", "ports", "adapters::credentials", "adapters::oci"],
+    ),
+    ("src/adapters/oci/", "adapters::oci", &["base", "model", "ports", "adapters::credentials"]),
     ("src/adapters/tokens/", "adapters::tokens", &["base", "model", "ports"]),
     ("src/adapters/sim/", "adapters::sim", &["base", "model", "ports"]),
     ("src/adapters/", "adapters", &["base", "model", "ports"]),
@@ -57,6 +62,7 @@ const ASYNC: &[&str] = &[
 /// What touches the machine.
 const MACHINE: &[&str] = &[
     "src/adapters/archive/",
+    "src/adapters/credentials.rs",
     "src/adapters/docker/",
     "src/adapters/harbor/",
     "src/adapters/oci/",
@@ -73,7 +79,7 @@ const TERMINAL: &[&str] = &["src/tui/screen.rs", "src/tui/term.rs"];
 /// Crates and parts of the standard library: where in `src/` each may be named. Every dependency has a row.
 pub const FOREIGN: &[(&str, &[&[&str]])] = &[
     ("argon2", &[&["src/adapters/tokens/"]]),
-    ("base64", &[&["src/adapters/docker/", "src/adapters/oci/", "src/adapters/tokens/"]]),
+    ("base64", &[&["src/adapters/"]]),
     ("bollard", &[&["src/adapters/docker/"]]),
     ("bytes", &[&["src/adapters/", "src/engine/", "src/model/exec.rs", "src/ports/"]]),
     ("clap", &[&["src/cli/"]]),
@@ -99,6 +105,7 @@ pub const FOREIGN: &[(&str, &[&[&str]])] = &[
         "rustls",
         &[&["src/adapters/docker/", "src/adapters/harbor/", "src/adapters/oci/", "src/adapters/tokens/"]],
     ),
+    ("rustls_native_certs", &[&["src/adapters/oci/"]]),
     ("saphyr_parser", &[&["src/spec/"]]),
     ("semver", &[&["src/plan/"]]),
     ("serde", &[ALL]),
