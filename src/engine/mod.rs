@@ -19,6 +19,7 @@ mod planning;
 mod publish;
 pub mod questions;
 mod record;
+pub mod registry;
 pub mod session;
 mod sight;
 mod standing;

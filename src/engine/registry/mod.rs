@@ -1,0 +1,20 @@
+//! Replication between registries: compares by digests, moves what is missing, and owns every run until it is over.
+
+mod budget;
+mod compare;
+mod decide;
+mod flight;
+mod image;
+mod lines;
+mod notes;
+mod pace;
+mod parts;
+mod pool;
+mod progress;
+mod reader;
+mod replicator;
+mod run;
+mod tasks;
+
+pub use lines::Views;
+pub use replicator::{Diff, Handle, Registries, Replicator};
