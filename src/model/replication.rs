@@ -265,6 +265,9 @@ pub struct TagRun {
     pub moved: u64,
     /// How often it was tried again.
     pub retries: u32,
+    /// Platforms of its index that the rule leaves out: the target has the index, and not these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<Platform>,
 }
 
 /// One blob on its way.

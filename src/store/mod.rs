@@ -8,6 +8,7 @@ pub mod journal;
 pub mod load;
 pub mod open;
 pub mod owner;
+pub mod replication;
 pub mod schema;
 pub mod write;
 

@@ -15,15 +15,32 @@ use crate::model::journal::Entry;
 use crate::model::operation::Operation;
 use crate::store::fault::from_sqlite;
 use crate::store::journal::Filter;
-use crate::store::{journal, load, open, write};
+use crate::store::replication::Note;
+use crate::store::{journal, load, open, replication, write};
 
 /// Jobs that may wait; a caller beyond that waits itself.
 const JOBS_MAX: usize = 64;
 
 enum Job {
-    Write { at: Millis, writes: Arc<Vec<Write>>, done: oneshot::Sender<Outcome<()>> },
-    Journal { filter: Filter, done: oneshot::Sender<Outcome<Vec<Entry>>> },
-    Operations { limit: u32, done: oneshot::Sender<Outcome<Vec<Operation>>> },
+    Write {
+        at: Millis,
+        writes: Arc<Vec<Write>>,
+        done: oneshot::Sender<Outcome<()>>,
+    },
+    Replication {
+        notes: Vec<Note>,
+        done: oneshot::Sender<Outcome<()>>,
+    },
+    /// Reads, and hands the answer on by itself.
+    Read(Box<dyn FnOnce(&Connection) + Send>),
+    Journal {
+        filter: Filter,
+        done: oneshot::Sender<Outcome<Vec<Entry>>>,
+    },
+    Operations {
+        limit: u32,
+        done: oneshot::Sender<Outcome<Vec<Operation>>>,
+    },
 }
 
 /// A handle to the durable state. Cheap to clone; the connection closes when the last one is dropped.
@@ -101,6 +118,28 @@ impl Store {
     pub async fn apply(&self, writes: impl Into<Arc<Vec<Write>>>) -> Outcome<()> {
         let (at, writes) = (self.clock.now(), writes.into());
         self.ask(|done| Job::Write { at, writes, done }).await
+    }
+
+    /// Makes notes about replication durable, all or none; they share a commit with whatever waits.
+    ///
+    /// # Errors
+    /// When the disk says no, or another core has taken over (`Fenced`).
+    pub async fn note(&self, notes: Vec<Note>) -> Outcome<()> {
+        self.ask(|done| Job::Replication { notes, done }).await
+    }
+
+    /// Reads something, after all that was given to be written before.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> Outcome<T> + Send + 'static,
+    ) -> Outcome<T> {
+        self.ask(|done| {
+            Job::Read(Box::new(move |connection| {
+                // Whoever asked may have given up.
+                let _ = done.send(read(connection));
+            }))
+        })
+        .await
     }
 
     /// Lines of the journal, newest first.
@@ -194,7 +233,12 @@ fn serve(connection: &mut Connection, epoch: u64, jobs: Vec<Job>, is_there: &dyn
     let mut writes = Vec::new();
     for job in jobs {
         match job {
-            Job::Write { at, writes: list, done } => writes.push((at, list, done)),
+            Job::Write { at, writes: list, done } => writes.push((Changes::Wanted(at, list), done)),
+            Job::Replication { notes, done } => writes.push((Changes::Replicated(notes), done)),
+            Job::Read(read) => {
+                commit(connection, epoch, std::mem::take(&mut writes), is_there);
+                read(connection);
+            }
             Job::Journal { filter, done } => {
                 commit(connection, epoch, std::mem::take(&mut writes), is_there);
                 let _ = done.send(journal::journal(connection, &filter));
@@ -208,7 +252,13 @@ fn serve(connection: &mut Connection, epoch: u64, jobs: Vec<Job>, is_there: &dyn
     commit(connection, epoch, writes, is_there);
 }
 
-type Waiting = (Millis, Arc<Vec<Write>>, oneshot::Sender<Outcome<()>>);
+/// What one caller wants to have written.
+enum Changes {
+    Wanted(Millis, Arc<Vec<Write>>),
+    Replicated(Vec<Note>),
+}
+
+type Waiting = (Changes, oneshot::Sender<Outcome<()>>);
 
 /// One transaction for all that wait together; when it fails, each gets the reason and nothing is changed.
 fn commit(
@@ -221,7 +271,7 @@ fn commit(
         return;
     }
     let result = is_there().and_then(|()| transact(connection, epoch, &waiting));
-    for (_, _, done) in waiting {
+    for (_, done) in waiting {
         let _ = done.send(result.clone());
     }
 }
@@ -230,9 +280,12 @@ fn transact(connection: &mut Connection, epoch: u64, waiting: &[Waiting]) -> Out
     let tx =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(|e| from_sqlite(&e))?;
     check_epoch(&tx, epoch)?;
-    for (at, writes, _) in waiting {
-        for change in writes.iter() {
-            write::write(&tx, *at, change)?;
+    for (changes, _) in waiting {
+        match changes {
+            Changes::Wanted(at, writes) => {
+                writes.iter().try_for_each(|change| write::write(&tx, *at, change))?;
+            }
+            Changes::Replicated(notes) => notes.iter().try_for_each(|note| replication::write(&tx, note))?,
         }
     }
     tx.commit().map_err(|e| from_sqlite(&e))

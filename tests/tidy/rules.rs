@@ -112,7 +112,15 @@ pub const FOREIGN: &[(&str, &[&[&str]])] = &[
     ("serde_json", &[ALL]),
     ("sha2", &[&["src/base/hash.rs"]]),
     ("tar", &[&["src/adapters/archive/"]]),
-    ("tempfile", &[&["src/wire", "src/adapters/docker/", "src/store/owner/tests.rs"]]),
+    (
+        "tempfile",
+        &[&[
+            "src/wire",
+            "src/adapters/docker/",
+            "src/store/owner/tests.rs",
+            "src/store/replication/tests.rs",
+        ]],
+    ),
     ("terminal_size", &[&["src/cli/", "src/wire"]]),
     // base/clock.rs has the clock that follows virtual time, model/exec.rs the two channels of a session.
     ("tokio", &[ASYNC, &["src/adapters/sim/", "src/base/clock.rs", "src/model/exec.rs"]]),

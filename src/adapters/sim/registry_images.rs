@@ -98,9 +98,8 @@ impl SimRegistry {
         let more = json!({ "artifactType": kind, "subject": subject });
         let manifest = self.image(&to, kind, &[payload], more)?;
         let digest = self.put(&to, &Reference::Digest(manifest.digest.clone()), &manifest)?;
-        if self.state().trouble.no_referrers
-            && let Some(tag) = about.referrers_tag().map(Reference::Tag)
-        {
+        let by_tag = self.state().trouble.no_referrers;
+        if by_tag && let Some(tag) = about.referrers_tag().map(Reference::Tag) {
             let old = self.state().resolve(&to, &tag).map(|m| m.manifests.clone());
             let all: Vec<_> = old.unwrap_or_default().into_iter().chain([manifest.descriptor()]).collect();
             self.put(&to, &tag, &index(&all)?)?;

@@ -1,3 +1,22 @@
-//! The registry layer: whether registries answer, and moving images between them.
+//! The registry layer: whether registries answer, and replication between them, which compares by digests, moves what is
+//! missing, and owns every run until it is over.
 
+mod budget;
+mod compare;
+mod decide;
+mod flight;
 pub mod health;
+mod image;
+mod lines;
+mod notes;
+mod pace;
+mod parts;
+mod pool;
+mod progress;
+mod reader;
+mod replicator;
+mod run;
+mod tasks;
+
+pub use lines::Views;
+pub use replicator::{Diff, Handle, Registries, Replicator};

@@ -1,0 +1,86 @@
+//! One blob's way: is it there already, can it be mounted, else it is streamed from the source into the target.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use futures_util::FutureExt;
+
+use crate::base::fault::Outcome;
+use crate::engine::registry::pace::{TRIES, may_pass, pause};
+use crate::engine::registry::pool::{Flight, Pool};
+use crate::engine::registry::reader;
+use crate::model::oci::Repository;
+use crate::store::replication::Note;
+
+/// Repositories from which a mount is tried, at most.
+const MOUNTS_TRIED: u32 = 3;
+/// After so many mounts in vain, of blobs that were there, the registry is taken for one that does not mount.
+const VAIN_MOUNTS: u64 = 3;
+
+/// Brings a blob to its place, with further tries where they may help.
+pub(super) async fn fly(pool: &Arc<Pool>, flight: &Arc<Flight>) -> Outcome<()> {
+    let mut done = 0;
+    loop {
+        pool.may_go(flight).await;
+        match once(pool, flight).await {
+            Err(fault) if may_pass(&fault) && done + 1 < TRIES => {
+                flight.progress.again();
+                tokio::time::sleep(pause(done)).await;
+            }
+            other => return other.map_err(|f| f.because(format!("blob {}", flight.digest.short()))),
+        }
+        done += 1;
+    }
+}
+
+async fn once(pool: &Arc<Pool>, flight: &Arc<Flight>) -> Outcome<()> {
+    let ends = &pool.ends;
+    let here = || vec![Note::Placed(ends.line.to.clone(), flight.digest.clone(), flight.to.clone())];
+    ends.purse.request().await;
+    if ends.target.has_blob(&flight.to, &flight.digest).await?.is_some() {
+        flight.progress.found();
+        pool.found(&flight.digest, &flight.to);
+        ends.notes.lazily(here()).await;
+        return Ok(());
+    }
+    if mounted(pool, flight).await? {
+        flight.progress.found();
+        pool.found(&flight.digest, &flight.to);
+        ends.notes.lazily(here()).await;
+        return Ok(());
+    }
+    // Before the first byte: whatever happens from here on, it is known where this blob may be.
+    ends.notes.now(here()).await?;
+    ends.purse.request().await;
+    let source = || reader::open(pool.clone(), flight.clone()).boxed();
+    ends.target.write_blob(&flight.to, &flight.digest, flight.size, &source).await?;
+    flight.moved(flight.size, ends.clock.now());
+    pool.found(&flight.digest, &flight.to);
+    Ok(())
+}
+
+/// Lets the target take the blob from another of its repositories.
+async fn mounted(pool: &Arc<Pool>, flight: &Flight) -> Outcome<bool> {
+    let ends = &pool.ends;
+    if pool.vain_mounts.load(Ordering::Relaxed) >= VAIN_MOUNTS {
+        return Ok(false);
+    }
+    let known = ends.store.placed(&ends.line.to, &flight.digest, MOUNTS_TRIED + 1).await?;
+    let recent = pool.recent(&flight.digest);
+    let older = known.into_iter().filter(|r| Some(r) != recent.as_ref());
+    let others: Vec<Repository> = recent.iter().cloned().chain(older).collect();
+    for from in others.iter().filter(|r| **r != flight.to) {
+        ends.purse.request().await;
+        if ends.target.mount(&flight.to, &flight.digest, from).await? {
+            pool.vain_mounts.store(0, Ordering::Relaxed);
+            return Ok(true);
+        }
+        if ends.target.has_blob(from, &flight.digest).await?.is_some() {
+            pool.vain_mounts.fetch_add(1, Ordering::Relaxed);
+            return Ok(false);
+        }
+        let gone = Note::Unplaced(ends.line.to.clone(), flight.digest.clone(), from.clone());
+        ends.notes.lazily(vec![gone]).await;
+    }
+    Ok(false)
+}

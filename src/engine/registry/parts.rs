@@ -1,0 +1,321 @@
+//! The parts of a run, from which its state is worked out: each tag with the blobs that count for it.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::base::clock::Millis;
+use crate::base::ids::RuleName;
+use crate::base::text::Untrusted;
+use crate::engine::registry::pace::Pace;
+use crate::engine::registry::progress::{Meter, Progress};
+use crate::model::oci::{Digest, Repository, Tag};
+use crate::model::replication::{
+    Cause, DiffRow, Difference, Line, RunId, RunState, RunView, TagCounts, TagRun, TagState,
+};
+
+/// One tag that was not the same, and what it needs.
+pub struct Part {
+    /// As it stands, but for the blobs that are under way.
+    tag: TagRun,
+    /// The tag's place among the rule's targets.
+    pub target: usize,
+    /// What goes first.
+    pub priority: i32,
+    /// The blobs that count for it.
+    claims: Vec<(Digest, Arc<Progress>)>,
+}
+
+impl Part {
+    /// As it stands now.
+    pub fn view(&self) -> TagRun {
+        let mut tag = self.tag.clone();
+        tag.bytes = self.claims.iter().map(|(_, p)| p.bytes()).sum();
+        tag.moved = self.claims.iter().map(|(_, p)| p.moved()).sum();
+        tag.retries += self.claims.iter().map(|(_, p)| p.retries()).sum::<u32>();
+        tag
+    }
+}
+
+/// What a run is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It compares.
+    Comparing,
+    /// It moves.
+    Moving,
+    /// It is over.
+    Over,
+}
+
+/// All that is known of a run.
+pub struct Parts {
+    id: RunId,
+    rule: RuleName,
+    cause: Cause,
+    began: Millis,
+    ended: Option<Millis>,
+    phase: Phase,
+    parts: Vec<Part>,
+    waiting: BTreeSet<(Reverse<i32>, usize)>,
+    same: u32,
+    extra: u32,
+    unknown: u32,
+    compared: u32,
+    reason: Option<Untrusted>,
+    is_failed: bool,
+    /// Others that asked for the same.
+    pub joined: u32,
+    meter: Meter,
+    default_priority: i32,
+}
+
+impl Parts {
+    /// A run that begins.
+    pub fn new(id: RunId, rule: RuleName, cause: Cause, began: Millis, priority: i32) -> Parts {
+        Parts {
+            id,
+            rule,
+            cause,
+            began,
+            ended: None,
+            phase: Phase::Comparing,
+            parts: Vec::new(),
+            waiting: BTreeSet::new(),
+            same: 0,
+            extra: 0,
+            unknown: 0,
+            compared: 0,
+            reason: None,
+            is_failed: false,
+            joined: 0,
+            meter: Meter::new(),
+            default_priority: priority,
+        }
+    }
+
+    /// Takes one row of the comparison in. A tag that waits gets a place.
+    pub fn row(&mut self, target: usize, row: DiffRow) {
+        self.compared += 1;
+        let state = match row.difference {
+            Difference::Same => {
+                self.same += 1;
+                return;
+            }
+            Difference::Extra => {
+                self.extra += 1;
+                return;
+            }
+            Difference::Unknown(why) => {
+                self.unknown += 1;
+                self.explain(&why);
+                return;
+            }
+            Difference::Missing | Difference::Behind => TagState::Waiting,
+            Difference::Conflict => TagState::Conflict,
+        };
+        let is_waiting = state == TagState::Waiting;
+        let (line, repository, tag, digest) = (row.line, row.repository, row.tag, row.source);
+        let gaps = Vec::new();
+        let tag = TagRun { line, repository, tag, digest, state, bytes: 0, moved: 0, retries: 0, gaps };
+        let priority = self.default_priority;
+        if is_waiting {
+            self.waiting.insert((Reverse(priority), self.parts.len()));
+        }
+        self.parts.push(Part { tag, target, priority, claims: Vec::new() });
+    }
+
+    /// Something could not be compared.
+    pub fn unknown(&mut self, why: &Untrusted) {
+        self.unknown += 1;
+        self.explain(why);
+    }
+
+    /// It could not compare at all.
+    pub fn fail(&mut self, why: &Untrusted) {
+        self.is_failed = true;
+        self.explain(why);
+    }
+
+    fn explain(&mut self, why: &Untrusted) {
+        self.reason.get_or_insert_with(|| why.clone());
+    }
+
+    /// It compares, moves or is over from now on.
+    pub fn enter(&mut self, phase: Phase, now: Millis) {
+        self.phase = phase;
+        if phase == Phase::Over {
+            self.ended = Some(now);
+        }
+    }
+
+    /// The next tag whose turn it is: it is moving from now on.
+    pub fn next(&mut self) -> Option<usize> {
+        let (_, place) = self.waiting.pop_first()?;
+        if let Some(part) = self.parts.get_mut(place) {
+            part.tag.state = TagState::Moving;
+        }
+        Some(place)
+    }
+
+    /// One tag.
+    pub fn part(&self, place: usize) -> Option<&Part> {
+        self.parts.get(place)
+    }
+
+    /// A blob counts for this tag.
+    pub fn claim(&mut self, place: usize, digest: &Digest, progress: Arc<Progress>) {
+        let Some(part) = self.parts.get_mut(place) else { return };
+        match part.claims.iter_mut().find(|(d, _)| d == digest) {
+            // What has arrived stays counted when the tag is tried again.
+            Some((_, old)) if old.moved() > 0 && old.moved() == old.bytes() => {}
+            Some((_, old)) => *old = progress,
+            None => part.claims.push((digest.clone(), progress)),
+        }
+    }
+
+    /// It was tried again.
+    pub fn retried(&mut self, place: usize) {
+        if let Some(part) = self.parts.get_mut(place) {
+            part.tag.retries += 1;
+        }
+    }
+
+    /// A tag has ended so.
+    pub fn ended(&mut self, place: usize, state: TagState, gaps: Vec<crate::model::oci::Platform>) {
+        if let TagState::Failed(why) = &state {
+            self.explain(&why.clone());
+        }
+        if let Some(part) = self.parts.get_mut(place) {
+            part.tag.state = state;
+            part.tag.gaps = gaps;
+        }
+    }
+
+    /// What has not ended is stopped. Gives the places.
+    pub fn stop(&mut self) -> Vec<usize> {
+        self.waiting.clear();
+        let open = |p: &Part| matches!(p.tag.state, TagState::Waiting | TagState::Moving);
+        let places: Vec<usize> =
+            self.parts.iter().enumerate().filter(|(_, p)| open(p)).map(|(n, _)| n).collect();
+        for place in &places {
+            self.parts[*place].tag.state = TagState::Stopped;
+        }
+        places
+    }
+
+    /// Gives matching tags this priority. Gives the blobs of those that are moving already, and how many tags there are.
+    pub fn raise(
+        &mut self,
+        repository: &Repository,
+        tag: Option<&Tag>,
+        priority: i32,
+    ) -> (u32, Vec<(usize, Digest)>) {
+        let (mut count, mut blobs) = (0, Vec::new());
+        for (place, part) in self.parts.iter_mut().enumerate() {
+            let is_meant = part.tag.repository == *repository && tag.is_none_or(|t| *t == part.tag.tag);
+            if !is_meant || !matches!(part.tag.state, TagState::Waiting | TagState::Moving) {
+                continue;
+            }
+            count += 1;
+            if self.waiting.remove(&(Reverse(part.priority), place)) {
+                self.waiting.insert((Reverse(priority), place));
+            }
+            part.priority = priority;
+            blobs.extend(part.claims.iter().map(|(d, _)| (part.target, d.clone())));
+        }
+        (count, blobs)
+    }
+
+    /// Tags from a place on.
+    pub fn tags(&self, from: usize, limit: usize) -> Vec<TagRun> {
+        self.parts.iter().skip(from).take(limit).map(Part::view).collect()
+    }
+
+    /// How far one line is behind by what this run knows: tags, bytes, conflicts, and a failure.
+    pub fn behind(&self, line: &Line) -> (u32, u64, u32, Option<Untrusted>) {
+        let (mut tags, mut bytes, mut conflicts, mut trouble) = (0, 0, 0, None);
+        for part in self.parts.iter().filter(|p| p.tag.line == *line) {
+            let left = || part.claims.iter().map(|(_, p)| p.bytes().saturating_sub(p.moved())).sum::<u64>();
+            match &part.tag.state {
+                TagState::Done | TagState::Skipped(_) => {}
+                TagState::Conflict => conflicts += 1,
+                state => {
+                    tags += 1;
+                    bytes += left();
+                    if let (TagState::Failed(why), None) = (state, &trouble) {
+                        trouble = Some(why.clone());
+                    }
+                }
+            }
+        }
+        (tags, bytes, conflicts, trouble)
+    }
+
+    /// Tags by how they stand, counted.
+    fn counts(&self) -> (TagCounts, u32) {
+        let mut counts =
+            TagCounts { same: self.same, extra: self.extra, unknown: self.unknown, ..TagCounts::default() };
+        let mut stopped = 0;
+        for part in &self.parts {
+            match part.tag.state {
+                TagState::Waiting => counts.waiting += 1,
+                TagState::Moving => counts.moving += 1,
+                TagState::Done => counts.done += 1,
+                TagState::Skipped(_) => counts.same += 1,
+                TagState::Failed(_) => counts.failed += 1,
+                TagState::Conflict => counts.conflicts += 1,
+                TagState::Stopped => stopped += 1,
+            }
+        }
+        (counts, stopped)
+    }
+
+    /// The run in numbers; its state is worked out from its parts. Takes a sample of its progress.
+    pub fn view(&mut self, pace: Pace, now: Millis) -> RunView {
+        let (tags, stopped) = self.counts();
+        let claims = || self.parts.iter().flat_map(|p| &p.claims);
+        let bytes: u64 = claims().map(|(_, p)| p.bytes()).sum();
+        let moved: u64 = claims().map(|(_, p)| p.moved()).sum();
+        let is_whole = tags.failed + tags.conflicts + tags.unknown == 0;
+        let state = match (self.phase, pace) {
+            (Phase::Over, _) if self.is_failed => RunState::Failed,
+            (Phase::Over, Pace::Stopped) if stopped > 0 || tags.waiting + tags.moving > 0 => {
+                RunState::Stopped
+            }
+            (Phase::Over, _) if is_whole => RunState::Done,
+            (Phase::Over, _) => RunState::Incomplete,
+            (_, Pace::Paused) => RunState::Paused,
+            (Phase::Comparing, _) => RunState::Comparing,
+            (Phase::Moving, _) => RunState::Moving,
+        };
+        let settled = tags.done + tags.failed;
+        self.meter.sample(moved, moved + u64::from(settled) + u64::from(self.compared));
+        if state == RunState::Paused {
+            self.meter.excuse();
+        }
+        let rate = self.meter.rate().filter(|_| state == RunState::Moving);
+        let eta_ms = rate.map(|rate| bytes.saturating_sub(moved).saturating_mul(1000) / rate);
+        let quiet = self.meter.stalled().filter(|_| !state.is_over());
+        let since = |length: std::time::Duration| {
+            Millis(now.0.saturating_sub(i64::try_from(length.as_millis()).unwrap_or(i64::MAX)))
+        };
+        RunView {
+            id: self.id,
+            rule: self.rule.clone(),
+            cause: self.cause.clone(),
+            began: self.began,
+            ended: self.ended,
+            state,
+            compared: self.compared,
+            tags,
+            bytes,
+            moved,
+            rate,
+            eta_ms,
+            stalled: quiet.map(since),
+            reason: self.reason.clone(),
+            joined: self.joined,
+        }
+    }
+}

@@ -1,0 +1,389 @@
+//! The public entry: owns the runs and the lines, joins what is asked for twice, and tells how everything stands.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::sleep;
+
+use crate::base::clock::SharedClock;
+use crate::base::fault::{Fault, Kind, Outcome};
+use crate::base::ids::{RegistryName, RuleName};
+use crate::engine::registry::budget::Purse;
+use crate::engine::registry::compare::{Comparison, Found};
+use crate::engine::registry::decide::Selector;
+use crate::engine::registry::lines::{Lines, Views};
+use crate::engine::registry::notes::Notes;
+use crate::engine::registry::pace::Pace;
+use crate::engine::registry::parts::Parts;
+use crate::engine::registry::pool::{Ends, Pool};
+use crate::engine::registry::run::Run;
+use crate::engine::registry::tasks::Tasks;
+use crate::model::oci::{Repository, Tag};
+use crate::model::replication::{Cause, DiffRow, Line, LineLimits, Rule, RunId, RunState, RunView, TagRun};
+use crate::ports::registry::RegistryClient;
+use crate::store::Store;
+use crate::store::replication::Note;
+
+/// How to reach each registry.
+pub type Registries = BTreeMap<RegistryName, Arc<dyn RegistryClient>>;
+
+/// While something goes on, views are made so often.
+const TICK: Duration = Duration::from_millis(500);
+
+struct State {
+    registries: Registries,
+    pools: BTreeMap<Line, Arc<Pool>>,
+    limits: BTreeMap<Line, LineLimits>,
+    /// The run of each rule that goes on, or the last one.
+    runs: BTreeMap<RuleName, Arc<Run>>,
+    lines: Lines,
+    next: u64,
+}
+
+struct Inner {
+    store: Store,
+    clock: SharedClock,
+    offset_min: i64,
+    notes: Notes,
+    tasks: Tasks,
+    state: Mutex<State>,
+    changed: Notify,
+    views: watch::Sender<Arc<Views>>,
+}
+
+/// Replication as a whole. When it is dropped, all that goes on ends where it is; the next one finds it again.
+pub struct Replicator {
+    handle: Handle,
+}
+
+/// The way to ask something of it. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle(Arc<Inner>);
+
+impl Drop for Replicator {
+    fn drop(&mut self) {
+        self.handle.0.tasks.abort();
+    }
+}
+
+/// A comparison that moved nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Diff {
+    /// Every tag, in order of line, repository and tag.
+    pub rows: Vec<DiffRow>,
+    /// What could not be compared, in words. Rows may be missing then.
+    pub unknown: Vec<Fault>,
+}
+
+impl Replicator {
+    /// Begins with these registries. `offset_min` is the difference of local time from UTC in minutes, for budgets by hours.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn begin(
+        registries: Registries,
+        store: Store,
+        clock: SharedClock,
+        offset_min: i64,
+    ) -> Outcome<Replicator> {
+        let (notes, writer) = Notes::new(store.clone());
+        let tasks = Tasks::new();
+        tasks.spawn(writer);
+        let state = State {
+            registries,
+            pools: BTreeMap::new(),
+            limits: BTreeMap::new(),
+            runs: BTreeMap::new(),
+            lines: Lines::default(),
+            next: store.last_run().await?.0 + 1,
+        };
+        let (views, changed) = (watch::Sender::new(Arc::default()), Notify::new());
+        let state = Mutex::new(state);
+        let inner = Inner { store, clock, offset_min, notes, tasks, state, changed, views };
+        let handle = Handle(Arc::new(inner));
+        let teller = handle.clone();
+        handle.0.tasks.spawn(async move { teller.tell().await });
+        Ok(Replicator { handle })
+    }
+
+    /// The way to ask something of it.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Ends all that goes on, where it is, and waits until it has.
+    pub async fn end(self) {
+        self.handle.0.tasks.end().await;
+    }
+}
+
+impl Handle {
+    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        work(&mut self.0.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on registries are reached so. Runs under way keep theirs until they end.
+    pub fn set_registries(&self, registries: Registries) {
+        self.with(|s| {
+            let is_same = |name: &RegistryName| match (s.registries.get(name), registries.get(name)) {
+                (Some(old), Some(new)) => Arc::ptr_eq(old, new),
+                _ => false,
+            };
+            let kept: Vec<Line> =
+                s.pools.keys().filter(|l| is_same(&l.from) && is_same(&l.to)).cloned().collect();
+            s.pools.retain(|line, _| kept.contains(line));
+            s.registries = registries;
+        });
+    }
+
+    /// The pools of a rule's lines, one for each target.
+    fn pools(&self, rule: &Rule) -> Outcome<Vec<Arc<Pool>>> {
+        let lines = rule.targets.iter().map(|to| Line { from: rule.source.clone(), to: to.clone() });
+        self.with(|s| lines.map(|line| self.pool(s, line)).collect())
+    }
+
+    fn pool(&self, state: &mut State, line: Line) -> Outcome<Arc<Pool>> {
+        if let Some(pool) = state.pools.get(&line) {
+            return Ok(pool.clone());
+        }
+        let find = |name: &RegistryName| {
+            state.registries.get(name).cloned().ok_or_else(|| {
+                Fault::new(Kind::NotFound, format!("there is no registry {name}"))
+                    .hint("add it, or change the rule")
+            })
+        };
+        let inner = &self.0;
+        let ends = Ends {
+            source: find(&line.from)?,
+            target: find(&line.to)?,
+            line: line.clone(),
+            purse: Arc::new(Purse::new(inner.clock.clone(), inner.offset_min)),
+            notes: inner.notes.clone(),
+            store: inner.store.clone(),
+            clock: inner.clock.clone(),
+        };
+        let pool = Pool::new(ends, inner.tasks.clone());
+        if let Some(limits) = state.limits.get(&line) {
+            pool.set_parallel(limits.parallel);
+            pool.ends.purse.set(limits.clone());
+        }
+        state.pools.insert(line, pool.clone());
+        Ok(pool)
+    }
+
+    /// Begins a run of a rule, or joins the one that goes on. It is durable once this returns.
+    ///
+    /// # Errors
+    /// When a registry is not known, a filter makes no sense, or the journal cannot be written.
+    pub async fn start(&self, rule: Rule, cause: Cause) -> Outcome<RunId> {
+        self.start_at(rule, cause, Pace::Go).await
+    }
+
+    async fn start_at(&self, rule: Rule, cause: Cause, pace: Pace) -> Outcome<RunId> {
+        Selector::of(&rule)?;
+        let pools = self.pools(&rule)?;
+        let name = rule.name.clone();
+        let now = self.0.clock.now();
+        let begun = self.with(|s| {
+            if let Some(run) = s.runs.get(&name).filter(|run| !run.view().state.is_over()) {
+                run.with(|parts| parts.joined += 1);
+                return Err(run.id);
+            }
+            let id = RunId(s.next);
+            s.next += 1;
+            let parts = Parts::new(id, name.clone(), cause, now, rule.priority);
+            let run = Run::new(rule, parts, id, pools, self.0.notes.clone(), self.0.clock.clone());
+            let run = Arc::new(run);
+            run.set_pace(pace);
+            let before = s.runs.insert(name.clone(), run.clone());
+            Ok((run, before))
+        });
+        let (run, before) = match begun {
+            Ok(begun) => begun,
+            Err(joined) => return Ok(joined),
+        };
+        if let Err(fault) = self.0.notes.now(vec![Note::Run(Box::new(run.view()))]).await {
+            self.with(|s| match before {
+                Some(before) => s.runs.insert(name, before),
+                None => s.runs.remove(&name),
+            });
+            return Err(fault.because("the run cannot be written down"));
+        }
+        let (id, handle) = (run.id, self.clone());
+        self.0.tasks.spawn(async move {
+            run.go().await;
+            handle.0.changed.notify_one();
+        });
+        self.0.changed.notify_one();
+        Ok(id)
+    }
+
+    /// Goes on with what an engine core that ended left unfinished: a new run for each rule that is still there. Of a rule
+    /// that is gone the old run is closed.
+    ///
+    /// # Errors
+    /// When the journal cannot be read or written.
+    pub async fn resume_unfinished(&self, rules: &[Rule]) -> Outcome<Vec<RunId>> {
+        let own: Vec<RunId> = self.with(|s| s.runs.values().map(|run| run.id).collect());
+        let mut out = Vec::new();
+        for mut old in self.0.store.unfinished_runs().await? {
+            if own.contains(&old.id) {
+                continue;
+            }
+            let pace = if old.state == RunState::Paused { Pace::Paused } else { Pace::Go };
+            let next = match rules.iter().find(|r| r.name == old.rule) {
+                Some(rule) => Some(self.start_at(rule.clone(), Cause::Resume, pace).await?),
+                None => None,
+            };
+            let why = next.map_or("its rule is gone".to_owned(), |id| format!("{id} goes on with it"));
+            old.reason = Some(format!("longshore ended in the middle of it; {why}").into());
+            (old.state, old.ended) = (RunState::Incomplete, Some(self.0.clock.now()));
+            self.0.notes.now(vec![Note::Run(Box::new(old))]).await?;
+            out.extend(next);
+        }
+        Ok(out)
+    }
+
+    fn run(&self, id: RunId) -> Outcome<Arc<Run>> {
+        self.with(|s| s.runs.values().find(|run| run.id == id).cloned())
+            .filter(|run| !run.view().state.is_over())
+            .ok_or_else(|| Fault::new(Kind::NotFound, format!("{id} does not go on any more")))
+    }
+
+    async fn set_pace(&self, id: RunId, pace: Pace) -> Outcome<()> {
+        let run = self.run(id)?;
+        run.set_pace(pace);
+        self.0.changed.notify_one();
+        if pace == Pace::Stopped {
+            return Ok(());
+        }
+        // A run that is paused stays so through a restart.
+        self.0.notes.now(vec![Note::Run(Box::new(run.view()))]).await
+    }
+
+    /// Lets a run stand still, also inside a blob.
+    ///
+    /// # Errors
+    /// When it does not go on.
+    pub async fn pause(&self, id: RunId) -> Outcome<()> {
+        self.set_pace(id, Pace::Paused).await
+    }
+
+    /// Lets a run go on.
+    ///
+    /// # Errors
+    /// When it is over.
+    pub async fn resume(&self, id: RunId) -> Outcome<()> {
+        self.set_pace(id, Pace::Go).await
+    }
+
+    /// Ends a run, also inside a blob. What has arrived stays.
+    ///
+    /// # Errors
+    /// When it is over.
+    pub async fn stop(&self, id: RunId) -> Outcome<()> {
+        self.set_pace(id, Pace::Stopped).await
+    }
+
+    /// Gives a tag, or all of a repository, this priority in every run that goes on. Gives how many tags that are.
+    pub fn prioritise(&self, repository: &Repository, tag: Option<&Tag>, priority: i32) -> u32 {
+        let runs: Vec<Arc<Run>> = self.with(|s| s.runs.values().cloned().collect());
+        runs.iter().map(|run| run.raise(repository, tag, priority)).sum()
+    }
+
+    /// What a line may carry from now on, also what is under way.
+    pub fn set_limits(&self, limits: LineLimits) {
+        let pool = self.with(|s| {
+            s.limits.insert(limits.line.clone(), limits.clone());
+            s.pools.get(&limits.line).cloned()
+        });
+        if let Some(pool) = pool {
+            pool.set_parallel(limits.parallel);
+            pool.ends.purse.set(limits);
+        }
+        self.0.changed.notify_one();
+    }
+
+    /// How everything stands, the newest only.
+    pub fn views(&self) -> watch::Receiver<Arc<Views>> {
+        self.0.views.subscribe()
+    }
+
+    /// Waits until a run is over.
+    ///
+    /// # Errors
+    /// When there is no such run, or replication has ended.
+    pub async fn ended(&self, id: RunId) -> Outcome<RunView> {
+        let mut views = self.views();
+        let of = |views: &Arc<Views>| views.runs.iter().any(|r| r.id == id && r.state.is_over());
+        let found = views.wait_for(of).await.ok().and_then(|v| v.runs.iter().find(|r| r.id == id).cloned());
+        found.ok_or_else(|| Fault::new(Kind::NotFound, format!("there is no {id}")))
+    }
+
+    /// Tags of a run that were not the same on both sides, from a place on.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn tags(&self, id: RunId, from: u32, limit: u32) -> Outcome<Vec<TagRun>> {
+        if let Some(run) = self.with(|s| s.runs.values().find(|run| run.id == id).cloned()) {
+            let (from, limit) = (usize::try_from(from), usize::try_from(limit));
+            return Ok(run.with(|p| p.tags(from.unwrap_or(usize::MAX), limit.unwrap_or(0))));
+        }
+        Ok(self.0.store.run_tags(id, from, limit).await?.into_iter().map(|(_, tag)| tag).collect())
+    }
+
+    /// The runs of a rule that are remembered, newest first.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn runs(&self, rule: &RuleName, limit: u32) -> Outcome<Vec<RunView>> {
+        let mut runs = self.0.store.runs_of(rule, limit).await?;
+        if let Some(live) = self.with(|s| s.runs.get(rule).cloned()) {
+            runs.iter_mut().filter(|r| r.id == live.id).for_each(|r| *r = live.view());
+        }
+        Ok(runs)
+    }
+
+    /// Compares both ends of a rule and moves nothing.
+    ///
+    /// # Errors
+    /// When it is not known what the source has.
+    pub async fn diff(&self, rule: &Rule) -> Outcome<Diff> {
+        let selector = Selector::of(rule)?;
+        let lines: Vec<_> = self.pools(rule)?.into_iter().enumerate().collect();
+        let found = Mutex::new(Diff::default());
+        let tell = |new: Found| {
+            let mut diff = found.lock().unwrap_or_else(PoisonError::into_inner);
+            match new {
+                Found::Row(_, row) => diff.rows.push(row),
+                Found::Unknown(fault) => diff.unknown.push(fault),
+            }
+        };
+        let pace = watch::Sender::new(Pace::Go);
+        Comparison::new(rule, &selector, &lines, pace.subscribe(), &tell).all().await?;
+        let mut diff = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+        diff.rows.sort_by(|a, b| (&a.line, &a.repository, &a.tag).cmp(&(&b.line, &b.repository, &b.tag)));
+        Ok(diff)
+    }
+
+    /// Makes views as long as something goes on, and once when something has changed.
+    async fn tell(&self) {
+        loop {
+            let (runs, pools) = self.with(|s| {
+                (s.runs.values().cloned().collect::<Vec<_>>(), s.pools.values().cloned().collect::<Vec<_>>())
+            });
+            let now = self.0.clock.now();
+            let of_runs: Vec<(Arc<Run>, RunView)> =
+                runs.into_iter().map(|run| (run.clone(), run.view())).collect();
+            let goes_on = of_runs.iter().any(|(_, view)| !view.state.is_over());
+            let views = self.with(|s| s.lines.views(&pools, &of_runs, now));
+            self.0.views.send_replace(Arc::new(views));
+            tokio::select! {
+                () = self.0.changed.notified() => {}
+                () = sleep(TICK), if goes_on => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! The durable side of replication: runs, their tags, where blobs were sent, and what tags pointed to when both ends agreed.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, Transaction, params};
+use serde::Serialize;
+
+use crate::base::clock::Millis;
+use crate::base::fault::Outcome;
+use crate::base::ids::{RegistryName, RuleName};
+use crate::model::oci::{Digest, Repository, Tag};
+use crate::model::replication::{Line, RunId, RunView, TagRun};
+use crate::store::Store;
+use crate::store::fault::{from_json, from_sqlite};
+use crate::store::load::records;
+
+/// Most notes that callers give in one call, so that one transaction stays short.
+pub const NOTES_MAX: usize = 2_000;
+/// Runs of a rule that are kept, with their tags.
+pub const RUNS_KEPT: u32 = 50;
+/// Most rows that one question may bring.
+pub const PAGE_MAX: u32 = 1_000;
+
+/// Something about replication to be made durable.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Note {
+    /// A run as it stands. When it is over, runs of the same rule beyond [`RUNS_KEPT`] are dropped.
+    Run(Box<RunView>),
+    /// A tag of a run, by its place in it.
+    Tag(RunId, u32, Box<TagRun>),
+    /// A blob is about to be sent to, or was found in, this repository of a registry.
+    Placed(RegistryName, Digest, Repository),
+    /// A blob is not there after all.
+    Unplaced(RegistryName, Digest, Repository),
+    /// Both ends of a line agree on a tag.
+    Seen(Line, Repository, Tag, SeenTag),
+    /// A tag is gone at both ends, or is to be forgotten.
+    Unseen(Line, Repository, Tag),
+}
+
+/// What a tag pointed to when both ends of a line agreed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenTag {
+    /// What it pointed to.
+    pub digest: Digest,
+    /// The end at which it came to be so.
+    pub origin: RegistryName,
+    /// When it was first seen so.
+    pub at: Millis,
+}
+
+fn json<T: Serialize>(noun: &str, value: &T) -> Outcome<String> {
+    serde_json::to_string(value).map_err(|e| from_json(noun, &e))
+}
+
+/// Stores one note inside a transaction.
+///
+/// # Errors
+/// When the database says no.
+pub fn write(tx: &Transaction<'_>, note: &Note) -> Outcome<()> {
+    match note {
+        Note::Run(view) => put_run(tx, view),
+        Note::Tag(id, seq, tag) => {
+            let sql = "INSERT OR REPLACE INTO run_tags (run, seq, record) VALUES (?1, ?2, ?3)";
+            run(tx, sql, params![id.0, seq, json("a run's tag", tag)?])
+        }
+        Note::Placed(registry, digest, repository) => {
+            let sql = "INSERT OR IGNORE INTO placed (registry, digest, repository) VALUES (?1, ?2, ?3)";
+            run(tx, sql, params![registry.as_str(), digest.as_str(), repository.as_str()])
+        }
+        Note::Unplaced(registry, digest, repository) => {
+            let sql = "DELETE FROM placed WHERE registry = ?1 AND digest = ?2 AND repository = ?3";
+            run(tx, sql, params![registry.as_str(), digest.as_str(), repository.as_str()])
+        }
+        Note::Seen(line, repository, tag, seen) => run(
+            tx,
+            "INSERT OR REPLACE INTO seen_tags (source, target, repository, tag, digest, origin, at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![
+                line.from.as_str(),
+                line.to.as_str(),
+                repository.as_str(),
+                tag.as_str(),
+                seen.digest.as_str(),
+                seen.origin.as_str(),
+                seen.at.0
+            ],
+        ),
+        Note::Unseen(line, repository, tag) => {
+            let sql =
+                "DELETE FROM seen_tags WHERE source = ?1 AND target = ?2 AND repository = ?3 AND tag = ?4";
+            run(tx, sql, params![line.from.as_str(), line.to.as_str(), repository.as_str(), tag.as_str()])
+        }
+    }
+}
+
+fn put_run(tx: &Transaction<'_>, view: &RunView) -> Outcome<()> {
+    let over = view.state.is_over();
+    let sql = "INSERT INTO runs (id, rule, over, record) VALUES (?1, ?2, ?3, ?4)
+               ON CONFLICT (id) DO UPDATE SET over = ?3, record = ?4";
+    run(tx, sql, params![view.id.0, view.rule.as_str(), over, json("a run", view)?])?;
+    if !over {
+        return Ok(());
+    }
+    let prune = "DELETE FROM runs WHERE rule = ?1 AND over = 1 AND id <=
+                 (SELECT id FROM runs WHERE rule = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)";
+    run(tx, prune, params![view.rule.as_str(), RUNS_KEPT])
+}
+
+fn run(tx: &Transaction<'_>, sql: &str, values: &[&dyn rusqlite::ToSql]) -> Outcome<()> {
+    let mut statement = tx.prepare_cached(sql).map_err(|e| from_sqlite(&e))?;
+    statement.execute(values).map(|_| ()).map_err(|e| from_sqlite(&e))
+}
+
+/// Every row that a query with these values gives, each made by `make`.
+fn rows<T>(
+    connection: &Connection,
+    sql: &str,
+    values: &[&dyn rusqlite::ToSql],
+    make: impl Fn(&rusqlite::Row<'_>) -> rusqlite::Result<Outcome<T>>,
+) -> Outcome<Vec<T>> {
+    let mut statement = connection.prepare_cached(sql).map_err(|e| from_sqlite(&e))?;
+    let mut rows = statement.query(values).map_err(|e| from_sqlite(&e))?;
+    let mut out = Vec::new();
+    while let Some(row) = rows.next().map_err(|e| from_sqlite(&e))? {
+        out.push(make(row).map_err(|e| from_sqlite(&e))??);
+    }
+    Ok(out)
+}
+
+fn record<T: serde::de::DeserializeOwned>(noun: &str, text: &str) -> Outcome<T> {
+    serde_json::from_str(text).map_err(|e| from_json(noun, &e))
+}
+
+impl Store {
+    /// The runs that were not over when this was last written, oldest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn unfinished_runs(&self) -> Outcome<Vec<RunView>> {
+        self.read(|c| records(c, "a run", "SELECT record FROM runs WHERE over = 0 ORDER BY id")).await
+    }
+
+    /// The highest number that a run ever had; 0 before the first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn last_run(&self) -> Outcome<RunId> {
+        let sql = "SELECT coalesce(max(id), 0) FROM runs";
+        let found = self.read(|c| rows(c, sql, &[], |row| Ok(Ok(RunId(row.get(0)?))))).await?;
+        Ok(found.first().copied().unwrap_or_default())
+    }
+
+    /// Runs of a rule, newest first, at most so many and at most [`PAGE_MAX`].
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn runs_of(&self, rule: &RuleName, limit: u32) -> Outcome<Vec<RunView>> {
+        let rule = rule.to_string();
+        let sql = "SELECT record FROM runs WHERE rule = ?1 ORDER BY id DESC LIMIT ?2";
+        self.read(move |c| {
+            rows(c, sql, params![rule, limit.min(PAGE_MAX)], |row| {
+                Ok(record("a run", &row.get::<_, String>(0)?))
+            })
+        })
+        .await
+    }
+
+    /// Tags of a run from a place on, in order, each with its place; at most so many and at most [`PAGE_MAX`].
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn run_tags(&self, id: RunId, from: u32, limit: u32) -> Outcome<Vec<(u32, TagRun)>> {
+        let sql = "SELECT seq, record FROM run_tags WHERE run = ?1 AND seq >= ?2 ORDER BY seq LIMIT ?3";
+        self.read(move |c| {
+            rows(c, sql, params![id.0, from, limit.min(PAGE_MAX)], |row| {
+                let (seq, text): (u32, String) = (row.get(0)?, row.get(1)?);
+                Ok(record("a run's tag", &text).map(|tag| (seq, tag)))
+            })
+        })
+        .await
+    }
+
+    /// Repositories of a registry to which a blob was sent, at most so many.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn placed(
+        &self,
+        registry: &RegistryName,
+        digest: &Digest,
+        limit: u32,
+    ) -> Outcome<Vec<Repository>> {
+        let (registry, digest) = (registry.to_string(), digest.to_string());
+        let sql = "SELECT repository FROM placed WHERE registry = ?1 AND digest = ?2 LIMIT ?3";
+        self.read(move |c| {
+            rows(c, sql, params![registry, digest, limit.min(PAGE_MAX)], |row| {
+                Ok(row.get::<_, String>(0)?.parse())
+            })
+        })
+        .await
+    }
+
+    /// What the tags of a repository pointed to when both ends of the line agreed.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn seen(&self, line: &Line, repository: &Repository) -> Outcome<BTreeMap<Tag, SeenTag>> {
+        let (from, to, repository) = (line.from.to_string(), line.to.to_string(), repository.to_string());
+        let sql = "SELECT tag, digest, origin, at FROM seen_tags
+                   WHERE source = ?1 AND target = ?2 AND repository = ?3";
+        let found = self.read(move |c| {
+            rows(c, sql, params![from, to, repository], |row| {
+                let (tag, digest, origin): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                let at = Millis(row.get(3)?);
+                Ok(seen_row(&tag, &digest, &origin, at))
+            })
+        });
+        Ok(found.await?.into_iter().collect())
+    }
+
+    /// Repositories of a line of which any tag was seen.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn seen_repositories(&self, line: &Line) -> Outcome<Vec<Repository>> {
+        let (from, to) = (line.from.to_string(), line.to.to_string());
+        let sql = "SELECT DISTINCT repository FROM seen_tags WHERE source = ?1 AND target = ?2";
+        self.read(move |c| rows(c, sql, params![from, to], |row| Ok(row.get::<_, String>(0)?.parse()))).await
+    }
+}
+
+fn seen_row(tag: &str, digest: &str, origin: &str, at: Millis) -> Outcome<(Tag, SeenTag)> {
+    Ok((tag.parse()?, SeenTag { digest: digest.parse()?, origin: RegistryName::new(origin)?, at }))
+}
+
+#[cfg(test)]
+mod tests;
