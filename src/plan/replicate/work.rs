@@ -310,11 +310,11 @@ mod tests {
         let mut target = Target::default();
         target.blobs.insert(blob(1).digest, [x.clone(), y].into());
         target.blobs.insert(blob(5).digest, ["z".parse().unwrap()].into());
-        let work = work(&[wanted("x", "1", "a")], &all, &[], &target);
-        assert_eq!((work.bytes(), work.mounts.len(), work.mounts[0].size), (0, 1, 50));
-        assert_eq!(work.mounts[0].has.as_str(), "z");
+        let plan = work(&[wanted("x", "1", "a")], &all, &[], &target);
+        assert_eq!((plan.bytes(), plan.mounts.len(), plan.mounts[0].size), (0, 1, 50));
+        assert_eq!(plan.mounts[0].has.as_str(), "z");
         target.manifests.insert((x, Digest::of(b"a")));
-        assert!(super::work(&[wanted("x", "1", "a")], &all, &[], &target).puts.is_empty());
+        assert!(work(&[wanted("x", "1", "a")], &all, &[], &target).puts.is_empty());
     }
 
     #[test]
