@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use flow::{Flow, SimConnector, pass};
+use futures_util::future::BoxFuture;
 use longshore::adapters::sim::{Scenario, SimRegistry};
 use longshore::base::fault::{Fault, Kind, Outcome};
 use longshore::base::ids::RegistryName;
@@ -30,11 +31,11 @@ impl Connector for WithRegistries {
         self.hosts.connect(host)
     }
 
-    fn registry(&self, registry: &Registry) -> Outcome<Arc<dyn RegistryClient>> {
+    fn registry<'a>(&'a self, registry: &'a Registry) -> BoxFuture<'a, Outcome<Arc<dyn RegistryClient>>> {
         let address = registry.addresses().next().unwrap_or_default();
-        let known = self.registries.get(address).cloned();
-        let client = known.ok_or_else(|| Fault::new(Kind::Unreachable, format!("{address}: no route")))?;
-        Ok(client)
+        let known = self.registries.get(address).cloned().map(|r| r as Arc<dyn RegistryClient>);
+        let client = known.ok_or_else(|| Fault::new(Kind::Unreachable, format!("{address}: no route")));
+        Box::pin(async move { client })
     }
 }
 
@@ -83,7 +84,8 @@ async fn a_registry_that_falls_silent_keeps_its_age_and_its_reason_and_comes_bac
 #[tokio::test(start_paused = true)]
 async fn calls_go_to_the_first_endpoint_that_is_well() {
     let (flow, registries) = begin(&["a", "b"]).await;
-    let endpoints = vec!["a.example:5000".to_owned(), "b.example:5000".to_owned(), "c.example:5000".to_owned()];
+    let endpoints =
+        vec!["a.example:5000".to_owned(), "b.example:5000".to_owned(), "c.example:5000".to_owned()];
     let registry = Registry::new(name("hq"), "hq.example".into());
     put(&flow, Registry { endpoints, ..registry }).await;
     pass(2).await;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -20,6 +21,8 @@ use crate::engine::identity::Engines;
 use crate::engine::intake::Caller;
 use crate::engine::losses::Told;
 use crate::engine::observe::{Eyes, Observer};
+use crate::engine::registry::Replicator;
+use crate::engine::registry::clients::Clients;
 use crate::engine::registry::health::Health;
 use crate::model::desired::{Desired, Write};
 use crate::model::host::{HostConfig, HostView};
@@ -56,12 +59,13 @@ pub trait Connector: Send + Sync {
     /// When the address cannot be used.
     fn connect(&self, host: &HostConfig) -> Outcome<Arc<dyn Runtime>>;
 
-    /// Connects to a registry, lazily as well.
+    /// Connects to a registry, lazily as well; only the credentials are looked up.
     ///
     /// # Errors
     /// When its address, its authorities or the credentials for it cannot be used.
-    fn registry(&self, registry: &Registry) -> Outcome<Arc<dyn RegistryClient>> {
-        Err(Fault::new(Kind::Refused, format!("{}: there are no registries here", registry.name)))
+    fn registry<'a>(&'a self, registry: &'a Registry) -> BoxFuture<'a, Outcome<Arc<dyn RegistryClient>>> {
+        let fault = Fault::new(Kind::Refused, format!("{}: there are no registries here", registry.name));
+        Box::pin(async { Err(fault) })
     }
 }
 
@@ -172,6 +176,10 @@ pub(super) struct Core {
     pub(super) mass_loss: Option<MassLoss>,
     /// Whether registries answer.
     pub(super) health: Health,
+    /// How registries are reached.
+    pub(super) clients: Arc<Clients>,
+    /// What moves images between them; only in a core that may write.
+    pub(super) replicator: Option<Replicator>,
     /// Image registries as they stand.
     pub(super) registries: Arc<BTreeMap<RegistryName, RegistryView>>,
     /// Replication as it stands.
@@ -212,6 +220,7 @@ impl Core {
         let mut doubt = Doubt::default();
         doubt.everything();
         let now = Instant::now();
+        let clients = Arc::new(Clients::new(connector.clone()));
         let health = Health::new(connector.clone(), clock.clone(), eyes.wakes.clone());
         Core {
             index: Index::new(&desired.install),
@@ -239,6 +248,8 @@ impl Core {
             sites: Arc::default(),
             mass_loss: None,
             health,
+            clients,
+            replicator: None,
             registries: Arc::default(),
             replication: Arc::default(),
             losses: Losses::default(),
@@ -295,6 +306,9 @@ impl Core {
         mut outcomes: mpsc::Receiver<Report>,
     ) -> Fault {
         let mut reports = Vec::new();
+        if let Err(fault) = self.begin_replication().await {
+            self.engine.trouble = Some(fault.because("replication cannot begin").to_string());
+        }
         loop {
             let begun = Instant::now();
             if let Err(fault) = self.turn().await {

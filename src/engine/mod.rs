@@ -21,6 +21,7 @@ pub mod questions;
 mod record;
 mod registries;
 pub mod registry;
+mod replication;
 pub mod session;
 mod sight;
 mod standing;

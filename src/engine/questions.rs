@@ -66,6 +66,9 @@ impl Core {
     }
 
     async fn command(&mut self, command: &Command, caller: &Caller) -> Result<Accepted, Refusal> {
+        if let Some(done) = self.run_command(command, caller).await {
+            return done;
+        }
         let decided = if self.is_active() { self.decide(command, caller) } else { Err(intake::read_only()) };
         match decided {
             Ok(admission) => {
@@ -120,14 +123,7 @@ impl Core {
     #[expect(clippy::unused_self, reason = "the runs will be its own")]
     fn decide_run(&self, command: &Command) -> Option<intake::Decided> {
         match command {
-            Command::Replicate { .. }
-            | Command::PauseRun(_)
-            | Command::ResumeRun(_)
-            | Command::StopRun(_)
-            | Command::RetryRun(_)
-            | Command::Prioritise { .. }
-            | Command::ResolveConflict { .. }
-            | Command::ConfirmDeletes { .. } => Some(Err(not_there_yet())),
+            Command::ResolveConflict { .. } | Command::ConfirmDeletes { .. } => Some(Err(not_there_yet())),
             _ => None,
         }
     }
@@ -193,7 +189,9 @@ impl Core {
                 self.add_images(worked_out, pool.spec.clone(), reply);
             }
             Query::Browse { .. } | Query::RunTags { .. } | Query::Diff { .. } | Query::Runs { .. } => {
-                let _ = reply.send(Reply::Refused(not_there_yet()));
+                if let Some((_, reply)) = self.run_question(query, reply) {
+                    let _ = reply.send(Reply::Refused(not_there_yet()));
+                }
             }
             Query::Inspect { host, container } => match self.runtime(&host) {
                 Ok(runtime) => drop(tokio::spawn(async move {

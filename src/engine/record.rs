@@ -39,6 +39,10 @@ impl Core {
                 self.desired.apply(write);
                 return self.note_registries();
             }
+            Write::PutLineLimits(_) | Write::DropLineLimits(_) => {
+                self.desired.apply(write);
+                return self.equip_replication();
+            }
             Write::PutHost(_) | Write::DropHost(_) => {
                 self.engines = None;
                 self.doubt.everything();
@@ -46,12 +50,7 @@ impl Core {
             // Joined with the host's view by the next turn, which then doubts what is on it.
             Write::PutRecord(..) => self.stir(),
             Write::PutIdentity(..) => self.engines = None,
-            Write::PutRevision { .. }
-            | Write::PutQueued(..)
-            | Write::DropQueued(_)
-            | Write::PutLineLimits(_)
-            | Write::DropLineLimits(_)
-            | Write::Journal(_) => {}
+            Write::PutRevision { .. } | Write::PutQueued(..) | Write::DropQueued(_) | Write::Journal(_) => {}
         }
         self.desired.apply(write);
     }
@@ -72,6 +71,7 @@ impl Core {
         let lines = self.replication.lines.clone();
         self.registries = Arc::new(registries);
         self.health.look_at(&self.desired.registries);
+        self.equip_replication();
         self.replication = Arc::new(ReplicationView { rules, lines });
         self.dirty = true;
     }

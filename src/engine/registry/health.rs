@@ -70,13 +70,17 @@ impl Health {
 
     fn begin(&self, registry: &Registry) -> JoinHandle<()> {
         let view = RegistryView::never(registry.clone());
-        // Each endpoint has a client of its own: one that fails over would say that all are well.
-        let alone = |address: &str| {
-            let one = Registry { endpoints: vec![address.to_owned()], ..registry.clone() };
-            self.connector.registry(&one)
-        };
-        let clients = registry.addresses().map(alone).collect();
-        tokio::spawn(look(view, clients, self.clock.clone(), self.views.clone(), self.wakes.clone()))
+        let (connector, clock) = (self.connector.clone(), self.clock.clone());
+        let (views, wakes) = (self.views.clone(), self.wakes.clone());
+        tokio::spawn(async move {
+            // Each endpoint has a client of its own: one that fails over would say that all are well.
+            let mut clients = Vec::new();
+            for endpoint in &view.endpoints {
+                let one = Registry { endpoints: vec![endpoint.address.clone()], ..view.registry.clone() };
+                clients.push(connector.registry(&one).await);
+            }
+            look(view, clients, clock, views, wakes).await;
+        })
     }
 }
 

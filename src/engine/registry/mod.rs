@@ -2,6 +2,7 @@
 //! missing, and owns every run until it is over.
 
 mod budget;
+pub mod clients;
 mod compare;
 mod decide;
 mod flight;
