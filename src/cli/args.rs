@@ -3,6 +3,7 @@
 pub mod hosts;
 pub mod place;
 pub mod registry;
+pub mod replicate;
 
 use std::path::PathBuf;
 
@@ -12,6 +13,7 @@ use crate::cli::Color;
 use crate::cli::args::hosts::{HostVerb, SiteVerb};
 use crate::cli::args::place::{RebalanceArgs, SetArgs, WhyArgs};
 use crate::cli::args::registry::RegistryVerb;
+use crate::cli::args::replicate::ReplicateVerb;
 
 /// Pools of containers on many hosts: a console, and the same verbs for scripts.
 #[derive(Debug, Parser)]
@@ -141,6 +143,16 @@ pub enum Verb {
         /// What to do; none lists them.
         #[command(subcommand)]
         verb: Option<SiteVerb>,
+    },
+    /// Say which images are to be in which registries, carry that out, see how far each is behind
+    #[command(
+        after_help = "Examples:\n  longshore replicate rule add hq-to-tc --from hq --to tc --repositories 'feed/**'\n  \
+        longshore replicate run hq-to-tc\n  longshore replicate diff hq-to-tc"
+    )]
+    Replicate {
+        /// What to do.
+        #[command(subcommand)]
+        verb: ReplicateVerb,
     },
     /// List image registries, or record how they are reached and who pulls from them
     #[command(

@@ -49,6 +49,25 @@ pub struct Rule {
     pub enabled: bool,
 }
 
+impl Rule {
+    /// A rule of which only the source is known: it has no target, and carries everything when it is asked to.
+    pub fn new(name: RuleName, source: RegistryName) -> Rule {
+        Rule {
+            name,
+            source,
+            targets: Vec::new(),
+            two_way: false,
+            filters: Vec::new(),
+            platforms: Vec::new(),
+            trigger: Trigger::default(),
+            deletes: Deletes::default(),
+            prefix: None,
+            priority: 0,
+            enabled: true,
+        }
+    }
+}
+
 fn yes() -> bool {
     true
 }

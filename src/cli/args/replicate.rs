@@ -1,0 +1,133 @@
+//! The arguments of `replicate`.
+
+use clap::{Args, Subcommand};
+
+use crate::cli::args::registry::YesNo;
+
+/// What to do with replication.
+#[derive(Debug, Subcommand)]
+pub enum ReplicateVerb {
+    /// Say which images are to be where, too
+    Rule {
+        /// What to do
+        #[command(subcommand)]
+        verb: RuleVerb,
+    },
+    /// Carry a rule out now; one that is under way is joined
+    #[command(
+        after_help = "Examples:\n  longshore replicate run hq-to-tc\n  longshore replicate run hq-to-tc --wait"
+    )]
+    Run {
+        /// The rule
+        #[arg(value_name = "RULE")]
+        rule: String,
+    },
+    /// How far each line is behind, and what is under way
+    #[command(after_help = "Example: longshore replicate status --json")]
+    Status,
+    /// What differs, tag by tag, and how many bytes that is: a dry run, and the proof of sync
+    #[command(
+        after_help = "Examples:\n  longshore replicate diff hq-to-tc\n  longshore replicate diff hq-to-tc --all --json\n\n\
+        Exit status 0: in sync. 1: something differs, or could not be compared."
+    )]
+    Diff {
+        /// The rule
+        #[arg(value_name = "RULE")]
+        rule: String,
+        /// Also what is the same
+        #[arg(long)]
+        all: bool,
+    },
+    /// Let a run rest; what has arrived stays
+    Pause(OneRun),
+    /// Let it go on
+    Resume(OneRun),
+    /// End a run, also inside a blob; what has arrived stays
+    Stop(OneRun),
+    /// Try again what failed in a run
+    Retry(OneRun),
+}
+
+/// A run by its number.
+#[derive(Args, Clone, Debug)]
+pub struct OneRun {
+    /// The run
+    #[arg(value_name = "run-N")]
+    pub run: String,
+}
+
+/// What to do with rules.
+#[derive(Debug, Subcommand)]
+pub enum RuleVerb {
+    /// Make a rule, or change one
+    #[command(
+        visible_alias = "set",
+        after_help = "Examples:\n  longshore replicate rule add hq-to-tc --from hq --to tc --repositories 'feed/**' --every 15m\n  \
+        longshore replicate rule add masters --from bj --to tc --two-way --on-event\n  \
+        longshore replicate rule add releases --from hq --to tc --to gz --tags 'semver:>=2.0, <3' --not-tags '*-rc*'\n\n\
+        A pattern is a glob; `regex:` or `semver:` before it make it one of those. docs/replication.md explains all."
+    )]
+    Add(Box<RuleAdd>),
+    /// List rules
+    #[command(visible_alias = "list")]
+    Ls,
+    /// Forget a rule; nothing in the registries is touched
+    Rm {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+}
+
+/// What a rule says. What is not given stays as it was.
+#[derive(Args, Clone, Debug)]
+pub struct RuleAdd {
+    /// Its name
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Where images come from
+    #[arg(long, value_name = "REGISTRY")]
+    pub from: Option<String>,
+    /// Where they are to be; give it once for each
+    #[arg(long, value_name = "REGISTRY")]
+    pub to: Option<Vec<String>>,
+    /// Both are masters: changes go both ways
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, default_missing_value = "yes")]
+    pub two_way: Option<YesNo>,
+    /// Only repositories like this; give it once for each
+    #[arg(long, value_name = "PATTERN")]
+    pub repositories: Option<Vec<String>>,
+    /// No repositories like this
+    #[arg(long, value_name = "PATTERN")]
+    pub not_repositories: Option<Vec<String>>,
+    /// Only tags like this
+    #[arg(long, value_name = "PATTERN")]
+    pub tags: Option<Vec<String>>,
+    /// No tags like this
+    #[arg(long, value_name = "PATTERN")]
+    pub not_tags: Option<Vec<String>>,
+    /// Only this platform's part of an index; give it once for each ('' carries all)
+    #[arg(long = "platform", value_name = "OS/ARCH[/VARIANT]")]
+    pub platforms: Option<Vec<String>>,
+    /// Run again after this time ('' takes it away)
+    #[arg(long, value_name = "TIME")]
+    pub every: Option<String>,
+    /// Run at these times, five fields of cron, local time ('' takes it away)
+    #[arg(long, value_name = "CRON")]
+    pub cron: Option<String>,
+    /// Run when the source's registry tells of a change
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, default_missing_value = "yes")]
+    pub on_event: Option<YesNo>,
+    /// Propose deletions of what is gone from the source; they wait for a yes
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, default_missing_value = "yes")]
+    pub deletes: Option<YesNo>,
+    /// Put before the path at the targets ('' takes it away)
+    #[arg(long, value_name = "PATH")]
+    pub prefix: Option<String>,
+    /// Runs with a higher number go first
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub priority: Option<i32>,
+    /// It runs by itself, or only when asked to
+    #[arg(long, value_name = "yes|no")]
+    pub enabled: Option<YesNo>,
+}
