@@ -89,7 +89,8 @@ impl Wire {
     fn setup(&self, session: &Session, purpose: Purpose) -> Outcome<Setup> {
         let config = Config::load()?;
         let mut seed = Seeded::new(entropy(&*self.clock));
-        let connector: Arc<dyn Connector> = Arc::new(connect::Docker::new(&config, self.home.as_deref()));
+        let connector: Arc<dyn Connector> =
+            Arc::new(connect::Docker::new(&config, self.home.as_deref(), self.clock.clone()));
         Ok(Setup {
             dir: Wire::state_dir(session)?,
             read_only: session.read_only,

@@ -9,7 +9,10 @@ use flow::{Flow, cluster, host, pass, spec};
 use longshore::adapters::sim::{CallKind, ImagePlan, Scenario};
 use longshore::base::ids::SiteName;
 use longshore::model::command::{Command, HostEdit};
+use longshore::model::host::Seen;
 use longshore::model::pool::PoolSpec;
+use longshore::model::registry::Registry;
+use longshore::model::replication::Rule;
 use longshore::model::site::{Site, SiteLimits};
 
 fn site(name: &str) -> SiteName {
@@ -69,4 +72,38 @@ async fn a_site_pulls_no_more_at_a_time_than_its_limit() {
     assert_eq!(pulling().count(), 1, "the others wait for their turn");
     flow.until_serving("feed/web", 6).await;
     assert_eq!(pulling().count(), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_decided_about_registries_is_shown_told_and_kept() {
+    let mut flow = flow_of(1, &[], None).await;
+    let registry = |name: &str, more: &str| -> Box<Registry> {
+        serde_json::from_str(&format!(r#"{{"name":"{name}","address":"{name}.example:5000"{more}}}"#))
+            .unwrap()
+    };
+    flow.command("alice", Command::PutRegistry(registry("hq", ""))).await.unwrap();
+    flow.command("bob", Command::PutRegistry(registry("branch", r#","sites":["bj"]"#))).await.unwrap();
+    let rule: Box<Rule> =
+        serde_json::from_str(r#"{"name":"all","source":"hq","targets":["branch"]}"#).unwrap();
+    let refused = flow.command("guest", Command::PutRule(rule.clone())).await.unwrap_err();
+    assert!(refused.text.contains("read-only"));
+    flow.command("bob", Command::PutRule(rule.clone())).await.unwrap();
+    for after_restart in [false, true] {
+        if after_restart {
+            flow.crash();
+            flow.start().await;
+        }
+        pass(1).await;
+        let world = flow.world();
+        let names: Vec<&str> = world.registries.keys().map(|n| n.as_str()).collect();
+        assert_eq!(names, ["branch", "hq"]);
+        let never = |v: &longshore::model::registry::RegistryView| v.endpoints[0].seen.clone();
+        assert!(world.registries.values().all(|v| never(v) == Seen::Never { why: None }));
+        assert_eq!(world.replication.rules[0].rule, *rule);
+    }
+    let told: Vec<String> =
+        flow.journal().await.into_iter().filter(|l| l.by == "bob").map(|l| l.text).collect();
+    assert!(told.contains(&"rule all recorded: hq → branch".to_owned()), "{told:?}");
+    let command = Command::RemoveRegistry("hq".parse().unwrap());
+    assert!(flow.command("bob", command).await.unwrap_err().text.contains("is named by rule all"));
 }

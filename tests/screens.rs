@@ -9,6 +9,10 @@ mod fleet;
 mod fleet_keys;
 #[path = "console/harness.rs"]
 mod harness;
+#[path = "console/images.rs"]
+mod images;
+#[path = "console/images_keys.rs"]
+mod images_keys;
 #[path = "console/keys.rs"]
 mod keys;
 #[path = "console/noise.rs"]
@@ -217,5 +221,70 @@ fn screens_of_trouble_and_of_a_thousand_hosts() {
         let mut console = Console::new((w, h), fleet::thousand());
         console.keys("5 H");
         insta::assert_snapshot!(format!("fleet_thousand_{w}x{h}"), console.screen());
+    }
+}
+
+#[test]
+fn screens_of_registries_and_replication() {
+    let worlds = [
+        ("sites", images::sites()),
+        ("stalled", images::stalled()),
+        ("never", images::never()),
+        ("many", images::many()),
+        ("hostile", images::hostile()),
+    ];
+    for (name, world) in worlds {
+        let evil = name == "hostile";
+        for (w, h) in SIZES {
+            let shot = |console: &Console, view: &str| {
+                insta::assert_snapshot!(format!("images_{name}_{view}_{w}x{h}"), console.screen());
+            };
+            let mut console = Console::new((w, h), world.clone());
+            console.keys("4");
+            shot(&console, "home");
+            console.keys("7");
+            shot(&console, "registries");
+            console.keys("8");
+            shot(&console, "replication");
+            console.keys("/");
+            console.text("all: hq");
+            console.keys("Enter Enter");
+            console.answered(300, evil);
+            shot(&console, "run");
+            if name == "many" {
+                continue;
+            }
+            console.keys("7 g Enter");
+            console.answered(300, evil);
+            shot(&console, "repositories");
+            console.key("Enter");
+            console.answered(300, evil);
+            shot(&console, "tags");
+            console.key("d");
+            shot(&console, "tag");
+        }
+    }
+}
+
+#[test]
+fn screens_of_no_registries_and_of_a_conflict() {
+    for (w, h) in SIZES {
+        let mut console = Console::new((w, h), world::feed());
+        console.key("7");
+        insta::assert_snapshot!(format!("images_none_registries_{w}x{h}"), console.screen());
+        console.key("8");
+        insta::assert_snapshot!(format!("images_none_replication_{w}x{h}"), console.screen());
+        let mut console = Console::new((w, h), images::sites());
+        console.keys("8 /");
+        console.text("all: hq");
+        console.keys("Enter Enter");
+        console.answered(300, false);
+        console.keys("c");
+        console.answered(300, false);
+        insta::assert_snapshot!(format!("images_conflict_{w}x{h}"), console.screen());
+        console.keys("Esc X");
+        insta::assert_snapshot!(format!("images_stop_{w}x{h}"), console.screen());
+        console.keys("Esc ?");
+        insta::assert_snapshot!(format!("images_help_{w}x{h}"), console.screen());
     }
 }

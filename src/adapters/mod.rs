@@ -1,4 +1,9 @@
-//! The outside systems behind the ports: real Docker engines, and the simulated fleet.
+//! The outside systems behind the ports: real Docker engines, image registries, Harbor, the simulated fleet, and the service that
+//! gives registries tokens.
 
+pub mod credentials;
 pub mod docker;
+pub mod harbor;
+pub mod oci;
 pub mod sim;
+pub mod tokens;

@@ -2,6 +2,7 @@
 
 pub mod hosts;
 pub mod place;
+pub mod registry;
 
 use std::path::PathBuf;
 
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::cli::Color;
 use crate::cli::args::hosts::{HostVerb, SiteVerb};
 use crate::cli::args::place::{RebalanceArgs, SetArgs, WhyArgs};
+use crate::cli::args::registry::RegistryVerb;
 
 /// Pools of containers on many hosts: a console, and the same verbs for scripts.
 #[derive(Debug, Parser)]
@@ -139,6 +141,17 @@ pub enum Verb {
         /// What to do; none lists them.
         #[command(subcommand)]
         verb: Option<SiteVerb>,
+    },
+    /// List image registries, or record how they are reached and who pulls from them
+    #[command(
+        visible_alias = "registries",
+        after_help = "Examples:\n  longshore registry\n  \
+        longshore registry add hq registry.bj.example:5000 --site bj"
+    )]
+    Registry {
+        /// What to do; none lists them.
+        #[command(subcommand)]
+        verb: Option<RegistryVerb>,
     },
     /// Say why a container is where it is, or nowhere: for every host its scores, or all that refuses it
     #[command(

@@ -16,6 +16,7 @@ mod preview;
 mod print;
 mod rawtty;
 mod rebalance;
+mod registry;
 mod set;
 mod show;
 mod sites;
@@ -232,6 +233,7 @@ async fn command(cx: &mut Cx<'_>, verb: Verb) -> Done {
         Verb::Ps { target, all } => list::ps(cx, target.as_deref(), all).await,
         Verb::Hosts { verb: None, site } => hosts::list(cx, site.as_deref()).await,
         Verb::Hosts { verb: Some(verb), site } => hosts::run(cx, verb, site.as_deref()).await,
+        Verb::Registry { verb } => registry::run(cx, verb).await,
         Verb::Sites { verb } => sites::run(cx, verb).await,
         Verb::Why(args) => why::run(cx, &args).await,
         Verb::Rebalance(args) => rebalance::run(cx, &args).await,

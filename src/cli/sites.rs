@@ -5,7 +5,7 @@ use crate::base::ids::SiteName;
 use crate::base::text::age;
 use crate::cli::args::hosts::{SiteSet, SiteVerb};
 use crate::cli::cx::{Cx, Done, Stop, listing_status};
-use crate::cli::{Purpose, act, list as lists};
+use crate::cli::{Purpose, act, list as lists, registry};
 use crate::model::command::Command;
 use crate::model::site::{Site, SiteLimits};
 use crate::view::json::fleet::SiteRecord;
@@ -35,25 +35,12 @@ fn limit(option: &str, text: Option<&str>) -> Result<Option<Option<u32>>, Stop> 
     })
 }
 
-/// `HOST[:PORT]` as image references begin.
-fn registry(text: &str) -> Result<Option<String>, Stop> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let (host, port) = text.split_once(':').unwrap_or((text, "443"));
-    let name = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
-    if name && !host.starts_with(['-', '.']) && port.parse::<u16>().is_ok_and(|p| p > 0) {
-        return Ok(Some(text.to_owned()));
-    }
-    let fault = Fault::new(Kind::Invalid, format!("--registry: {text:?} is not a registry"));
-    Err(Stop::usage(&fault.hint("write HOST or HOST:PORT, or '' to take it away")))
-}
-
 async fn set(cx: &mut Cx<'_>, args: SiteSet) -> Done {
     let name: SiteName = args.name.parse().map_err(|e| Stop::usage(&e))?;
     let containers = limit("--max-containers", args.max_containers.as_deref())?;
     let pulls = limit("--max-pulls", args.max_pulls.as_deref())?;
-    let registry = args.registry.as_deref().map(str::trim).map(registry).transpose()?;
+    let some = |text: &str| (!text.is_empty()).then(|| registry::address(text)).transpose();
+    let registry = args.registry.as_deref().map(str::trim).map(some).transpose()?;
     let engine = act::connect(cx).await?;
     let world = cx.present(&engine);
     let empty = || Site { name: name.clone(), registry: None, limits: SiteLimits::default() };

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::base::clock::{Millis, SharedClock};
 use crate::base::fault::{Fault, Kind, Outcome};
-use crate::base::ids::{ContainerId, HostId, OpId, PoolId, SiteName};
+use crate::base::ids::{ContainerId, HostId, OpId, PoolId, RegistryName, SiteName};
 use crate::engine::doubt::{Doubt, UnderWay};
 use crate::engine::execute::{Executor, Report};
 use crate::engine::handle::{CALLS_MAX, Call};
@@ -20,16 +21,22 @@ use crate::engine::identity::Engines;
 use crate::engine::intake::Caller;
 use crate::engine::losses::Told;
 use crate::engine::observe::{Eyes, Observer};
+use crate::engine::registry::Replicator;
+use crate::engine::registry::clients::Clients;
+use crate::engine::registry::health::Health;
 use crate::model::desired::{Desired, Write};
 use crate::model::host::{HostConfig, HostView};
 use crate::model::operation::Progress;
 use crate::model::pool::PoolSpec;
+use crate::model::registry::{Registry, RegistryView};
+use crate::model::replication::ReplicationView;
 use crate::model::site::{MassLoss, SiteView};
 use crate::model::world::{EngineView, Mode, PoolView, World};
 use crate::plan::loss::Losses;
 use crate::plan::place::Room;
 use crate::plan::seen::Index;
 use crate::plan::slot::Activity;
+use crate::ports::registry::RegistryClient;
 use crate::ports::runtime::Runtime;
 use crate::store::Store;
 
@@ -51,6 +58,15 @@ pub trait Connector: Send + Sync {
     /// # Errors
     /// When the address cannot be used.
     fn connect(&self, host: &HostConfig) -> Outcome<Arc<dyn Runtime>>;
+
+    /// Connects to a registry, lazily as well; only the credentials are looked up.
+    ///
+    /// # Errors
+    /// When its address, its authorities or the credentials for it cannot be used.
+    fn registry<'a>(&'a self, registry: &'a Registry) -> BoxFuture<'a, Outcome<Arc<dyn RegistryClient>>> {
+        let fault = Fault::new(Kind::Refused, format!("{}: there are no registries here", registry.name));
+        Box::pin(async { Err(fault) })
+    }
 }
 
 /// What a core is made of.
@@ -108,6 +124,7 @@ pub fn start_seeing(parts: Parts, eyes: Eyes) -> Running {
         watch::channel(Arc::new(World { engine: parts.engine.clone(), ..World::default() }));
     let (stop, stopped) = oneshot::channel();
     let mut core = Core::new(parts, eyes, publish, reports);
+    core.note_registries();
     core.start_observers();
     let task = tokio::spawn(async move {
         let fault = core.run(inbox, outcomes).await;
@@ -157,6 +174,16 @@ pub(super) struct Core {
     pub(super) specs: BTreeMap<(PoolId, u32), Arc<PoolSpec>>,
     pub(super) sites: Arc<BTreeMap<SiteName, SiteView>>,
     pub(super) mass_loss: Option<MassLoss>,
+    /// Whether registries answer.
+    pub(super) health: Health,
+    /// How registries are reached.
+    pub(super) clients: Arc<Clients>,
+    /// What moves images between them; only in a core that may write.
+    pub(super) replicator: Option<Replicator>,
+    /// Image registries as they stand.
+    pub(super) registries: Arc<BTreeMap<RegistryName, RegistryView>>,
+    /// Replication as it stands.
+    pub(super) replication: Arc<ReplicationView>,
     pub(super) losses: Losses,
     /// What the journal has been told about lost hosts.
     pub(super) told: Told,
@@ -193,6 +220,8 @@ impl Core {
         let mut doubt = Doubt::default();
         doubt.everything();
         let now = Instant::now();
+        let clients = Arc::new(Clients::new(connector.clone()));
+        let health = Health::new(connector.clone(), clock.clone(), eyes.wakes.clone());
         Core {
             index: Index::new(&desired.install),
             room: Room::new(&desired, &BTreeMap::new()),
@@ -218,6 +247,11 @@ impl Core {
             specs: BTreeMap::new(),
             sites: Arc::default(),
             mass_loss: None,
+            health,
+            clients,
+            replicator: None,
+            registries: Arc::default(),
+            replication: Arc::default(),
             losses: Losses::default(),
             told: Told::default(),
             moved: BTreeMap::new(),
@@ -272,6 +306,9 @@ impl Core {
         mut outcomes: mpsc::Receiver<Report>,
     ) -> Fault {
         let mut reports = Vec::new();
+        if let Err(fault) = self.begin_replication().await {
+            self.engine.trouble = Some(fault.because("replication cannot begin").to_string());
+        }
         loop {
             let begun = Instant::now();
             if let Err(fault) = self.turn().await {

@@ -79,6 +79,21 @@ pub fn decide(
         | Command::RemoveSite(_) => {
             Err(Refusal::new(RefusalKind::Invalid, "hosts are not changed by this part of the engine"))
         }
+        Command::PutRegistry(_)
+        | Command::RemoveRegistry(_)
+        | Command::PutRule(_)
+        | Command::RemoveRule(_)
+        | Command::PutLineLimits(_)
+        | Command::Replicate { .. }
+        | Command::PauseRun(_)
+        | Command::ResumeRun(_)
+        | Command::StopRun(_)
+        | Command::RetryRun(_)
+        | Command::Prioritise { .. }
+        | Command::ResolveConflict { .. }
+        | Command::ConfirmDeletes { .. } => {
+            Err(Refusal::new(RefusalKind::Invalid, "registries are not changed by this part of the engine"))
+        }
     }
 }
 

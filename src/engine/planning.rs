@@ -36,6 +36,8 @@ impl Core {
             self.alarm = None;
         }
         self.see().await?;
+        self.see_registries();
+        self.see_replication();
         let mut planned = false;
         for _ in 0..ROUNDS_MAX {
             let Some(scope) = self.scope() else { break };

@@ -43,6 +43,8 @@ impl Core {
             operations,
             sites: self.sites.clone(),
             mass_loss: self.mass_loss.clone(),
+            registries: self.registries.clone(),
+            replication: self.replication.clone(),
         };
         // Only what differs is a new world: a relist that brings nothing new wakes nobody but through its time stamp.
         if same_parts(&before, &next) {
@@ -69,6 +71,8 @@ fn same_parts(a: &World, b: &World) -> bool {
         && a.engine == b.engine
         && Arc::ptr_eq(&a.operations, &b.operations)
         && Arc::ptr_eq(&a.sites, &b.sites)
+        && Arc::ptr_eq(&a.registries, &b.registries)
+        && Arc::ptr_eq(&a.replication, &b.replication)
         && a.mass_loss == b.mass_loss
         && a.hosts.len() == b.hosts.len()
         && a.hosts.iter().zip(&b.hosts).all(|(x, y)| Arc::ptr_eq(x.1, y.1))

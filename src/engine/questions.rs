@@ -12,6 +12,7 @@ use crate::engine::handle::Call;
 use crate::engine::intake::{self, Caller};
 use crate::engine::inventory;
 use crate::engine::observe::{LOOK_FOR, Look, Observer};
+use crate::engine::registries;
 use crate::engine::tails;
 use crate::model::command::{Accepted, Command, Refusal, RefusalKind, Target};
 use crate::model::container::Owner;
@@ -29,6 +30,11 @@ use crate::plan::shrink;
 
 /// A preview waits no longer than this for the hosts to say whether they have the image.
 const IMAGE_DEADLINE: Duration = Duration::from_millis(250);
+
+/// The answer to all that needs the registries themselves, until the engine speaks to them.
+fn not_there_yet() -> Refusal {
+    Refusal::new(RefusalKind::Unavailable, "this engine does not speak to registries yet: not there yet")
+}
 
 impl Core {
     /// Takes one call.
@@ -60,6 +66,9 @@ impl Core {
     }
 
     async fn command(&mut self, command: &Command, caller: &Caller) -> Result<Accepted, Refusal> {
+        if let Some(done) = self.run_command(command, caller).await {
+            return done;
+        }
         let decided = if self.is_active() { self.decide(command, caller) } else { Err(intake::read_only()) };
         match decided {
             Ok(admission) => {
@@ -71,7 +80,12 @@ impl Core {
                     | Command::Down { .. }
                     | Command::SetReplicas { .. }
                     | Command::Undo { .. }
-                    | Command::Cancel { .. } => self.stir(),
+                    | Command::Cancel { .. }
+                    | Command::PutRegistry(_)
+                    | Command::RemoveRegistry(_)
+                    | Command::PutRule(_)
+                    | Command::RemoveRule(_)
+                    | Command::PutLineLimits(_) => self.stir(),
                     _ => self.replan(),
                 }
                 Ok(admission.accepted)
@@ -97,9 +111,21 @@ impl Core {
         }
         let (desired, hosts, fixed) = (&self.desired, &self.hosts, &self.fixed_hosts);
         let known = inventory::Known { desired, hosts, fixed, now: self.clock.now() };
-        inventory::decide(&known, command, caller).unwrap_or_else(|| {
+        let decided = inventory::decide(&known, command, caller)
+            .or_else(|| registries::decide(desired, command, caller))
+            .or_else(|| self.decide_run(command));
+        decided.unwrap_or_else(|| {
             intake::decide(&self.desired, command, caller, &|p, keep| self.going(p, keep), known.now)
         })
+    }
+
+    /// Decides about a command that moves content between registries; `None` when it is about something else.
+    #[expect(clippy::unused_self, reason = "the runs will be its own")]
+    fn decide_run(&self, command: &Command) -> Option<intake::Decided> {
+        match command {
+            Command::ResolveConflict { .. } | Command::ConfirmDeletes { .. } => Some(Err(not_there_yet())),
+            _ => None,
+        }
     }
 
     /// The slots of a pool that go so that `keep` stay.
@@ -161,6 +187,11 @@ impl Core {
                 let scale = Scale { pool, to, going, refusal, strategy };
                 let worked_out = preview(&self.desired, &self.hosts, &mut self.room, scale, now);
                 self.add_images(worked_out, pool.spec.clone(), reply);
+            }
+            Query::Browse { .. } | Query::RunTags { .. } | Query::Diff { .. } | Query::Runs { .. } => {
+                if let Some((_, reply)) = self.run_question(query, reply) {
+                    let _ = reply.send(Reply::Refused(not_there_yet()));
+                }
             }
             Query::Inspect { host, container } => match self.runtime(&host) {
                 Ok(runtime) => drop(tokio::spawn(async move {

@@ -1,10 +1,14 @@
 //! Taking a durable change over: into what is wanted, into the count of what hosts hold, and into what is planned again.
 
+use std::sync::Arc;
+
 use crate::base::ids::PoolId;
 use crate::engine::core::Core;
 use crate::model::desired::Write;
 use crate::model::instance::{Instance, Phase};
 use crate::model::pool::Pool;
+use crate::model::registry::{Registry, RegistryView};
+use crate::model::replication::{ReplicationView, Rule, RuleView};
 
 impl Core {
     /// Makes one change in memory. It is durable already.
@@ -31,6 +35,14 @@ impl Core {
                 self.room.set_sites(&self.desired.sites);
                 return self.doubt.everything();
             }
+            Write::PutRegistry(_) | Write::DropRegistry(_) | Write::PutRule(_) | Write::DropRule(_) => {
+                self.desired.apply(write);
+                return self.note_registries();
+            }
+            Write::PutLineLimits(_) | Write::DropLineLimits(_) => {
+                self.desired.apply(write);
+                return self.equip_replication();
+            }
             Write::PutHost(_) | Write::DropHost(_) => {
                 self.engines = None;
                 self.doubt.everything();
@@ -41,6 +53,40 @@ impl Core {
             Write::PutRevision { .. } | Write::PutQueued(..) | Write::DropQueued(_) | Write::Journal(_) => {}
         }
         self.desired.apply(write);
+    }
+
+    /// Brings what people decided about registries and rules into what is shown; what is seen of them is kept.
+    pub(super) fn note_registries(&mut self) {
+        let view = |r: &Registry| match self.registries.get(&r.name) {
+            Some(old) => old.decided(r.clone()),
+            None => RegistryView::never(r.clone()),
+        };
+        let registries = self.desired.registries.values().map(|r| (r.name.clone(), view(r))).collect();
+        let rule = |r: &Rule| {
+            let old = self.replication.rule(&r.name).cloned();
+            let fresh = RuleView { rule: r.clone(), run: None, next: None, missed: None };
+            old.map_or(fresh, |old| RuleView { rule: r.clone(), ..old })
+        };
+        let rules = self.desired.rules.values().map(rule).collect();
+        let lines = self.replication.lines.clone();
+        self.registries = Arc::new(registries);
+        self.health.look_at(&self.desired.registries);
+        self.equip_replication();
+        self.replication = Arc::new(ReplicationView { rules, lines });
+        self.dirty = true;
+    }
+
+    /// Takes over what has been seen of registries since.
+    pub(super) fn see_registries(&mut self) {
+        let Some(seen) = self.health.take() else { return };
+        let registries = Arc::make_mut(&mut self.registries);
+        for view in seen.values() {
+            if let Some(known) =
+                registries.get_mut(&view.registry.name).filter(|k| k.registry == view.registry)
+            {
+                *known = RegistryView { counted: known.counted, ..view.clone() };
+            }
+        }
     }
 
     fn note_instance(&mut self, new: &Instance) {

@@ -8,11 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Millis;
 use crate::base::fault::{Fault, Kind};
-use crate::base::ids::{ClusterName, HostId, OpId, PoolId, SiteName};
+use crate::base::ids::{ClusterName, HostId, OpId, PoolId, RegistryName, RuleName, SiteName};
 use crate::model::host::{Capacity, HostConfig, HostRecord};
 use crate::model::moves::Move;
+use crate::model::oci::{Repository, Tag};
 use crate::model::placement::Strategy;
 use crate::model::pool::ClusterSpec;
+use crate::model::registry::Registry;
+use crate::model::replication::{Line, LineLimits, Rule, RunId};
 use crate::model::site::Site;
 
 /// A request that changes what is wanted. It is acknowledged only after it is durable.
@@ -113,6 +116,54 @@ pub enum Command {
         host: HostId,
         /// Forget it although containers of ours are (or may be) on it.
         force: bool,
+    },
+    /// Record an image registry, or change it.
+    PutRegistry(Box<Registry>),
+    /// Forget a registry. Refused while a rule names it. What it holds stays.
+    RemoveRegistry(RegistryName),
+    /// Record a replication rule, or change it.
+    PutRule(Box<Rule>),
+    /// Forget a rule. What it has brought stays where it is.
+    RemoveRule(RuleName),
+    /// What a line may carry.
+    PutLineLimits(LineLimits),
+    /// Run a rule now. While it runs already, this joins that run.
+    Replicate {
+        /// The rule.
+        rule: RuleName,
+    },
+    /// Pause a run: blobs on their way stop where they are.
+    PauseRun(RunId),
+    /// Let a paused run go on.
+    ResumeRun(RunId),
+    /// Stop a run for good. What has arrived stays.
+    StopRun(RunId),
+    /// Try what failed in a run once more.
+    RetryRun(RunId),
+    /// Bring an image first.
+    Prioritise {
+        /// The image: a reference as a pool names it, or `REPOSITORY:TAG` as the source of the line calls it.
+        image: String,
+        /// Over this line only; `None` means over all that need it.
+        line: Option<Line>,
+    },
+    /// Say which side of a conflict counts: its tag then goes to the other side.
+    ResolveConflict {
+        /// Between which registries.
+        line: Line,
+        /// The repository, as the source calls it.
+        repository: Repository,
+        /// The tag.
+        tag: Tag,
+        /// The side that counts.
+        winner: RegistryName,
+    },
+    /// Delete at the targets what a run has found to be gone from the source.
+    ConfirmDeletes {
+        /// The rule.
+        rule: RuleName,
+        /// The run that found them; refused if another has compared since.
+        run: RunId,
     },
 }
 

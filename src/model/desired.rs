@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::ids::{HostId, InstallId, OpId, PoolId, SiteName, Slot};
+use crate::base::ids::{HostId, InstallId, OpId, PoolId, RegistryName, RuleName, SiteName, Slot};
 use crate::model::command::Command;
 use crate::model::host::{HostConfig, HostRecord};
 use crate::model::instance::Instance;
 use crate::model::journal::Draft;
 use crate::model::operation::Operation;
 use crate::model::pool::Pool;
+use crate::model::registry::Registry;
+use crate::model::replication::{Line, LineLimits, Rule};
 use crate::model::site::Site;
 
 /// Everything durable that decisions need. The journal and ended operations stay in the database.
@@ -25,6 +27,12 @@ pub struct Desired {
     pub records: BTreeMap<HostId, Arc<HostRecord>>,
     /// What people decided about sites.
     pub sites: BTreeMap<SiteName, Site>,
+    /// Image registries.
+    pub registries: BTreeMap<RegistryName, Registry>,
+    /// Replication rules.
+    pub rules: BTreeMap<RuleName, Rule>,
+    /// What lines may carry.
+    pub line_limits: BTreeMap<Line, LineLimits>,
     /// The engine identity first seen behind each host.
     pub identities: BTreeMap<HostId, String>,
     /// Pools by id.
@@ -90,6 +98,18 @@ pub enum Write {
     PutSite(Site),
     /// A site that is recorded no more.
     DropSite(SiteName),
+    /// What people decided about a registry.
+    PutRegistry(Box<Registry>),
+    /// A registry that is recorded no more.
+    DropRegistry(RegistryName),
+    /// A replication rule.
+    PutRule(Box<Rule>),
+    /// A rule that is gone.
+    DropRule(RuleName),
+    /// What a line may carry.
+    PutLineLimits(LineLimits),
+    /// A line without limits of its own.
+    DropLineLimits(Line),
     /// The engine identity behind a host.
     PutIdentity(HostId, String),
     /// A line of the journal.
@@ -145,6 +165,12 @@ impl Desired {
             Write::DropSite(site) => {
                 self.sites.remove(site);
             }
+            Write::PutRegistry(_)
+            | Write::DropRegistry(_)
+            | Write::PutRule(_)
+            | Write::DropRule(_)
+            | Write::PutLineLimits(_)
+            | Write::DropLineLimits(_) => self.apply_replication(write),
             Write::PutIdentity(host, identity) => {
                 self.identities.insert(host.clone(), identity.clone());
             }
@@ -152,6 +178,31 @@ impl Desired {
                 self.revisions.insert(pool.clone(), *revision);
             }
             Write::Journal(_) => {}
+        }
+    }
+
+    /// The changes about registries and replication.
+    fn apply_replication(&mut self, write: &Write) {
+        match write {
+            Write::PutRegistry(registry) => {
+                self.registries.insert(registry.name.clone(), (**registry).clone());
+            }
+            Write::DropRegistry(name) => {
+                self.registries.remove(name);
+            }
+            Write::PutRule(rule) => {
+                self.rules.insert(rule.name.clone(), (**rule).clone());
+            }
+            Write::DropRule(name) => {
+                self.rules.remove(name);
+            }
+            Write::PutLineLimits(limits) => {
+                self.line_limits.insert(limits.line.clone(), limits.clone());
+            }
+            Write::DropLineLimits(line) => {
+                self.line_limits.remove(line);
+            }
+            _ => {}
         }
     }
 

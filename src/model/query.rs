@@ -3,15 +3,18 @@
 use serde::{Deserialize, Serialize};
 
 use crate::base::fault::Fault;
-use crate::base::ids::{ContainerId, HostId, OpId, PoolId, Slot};
+use crate::base::ids::{ContainerId, HostId, OpId, PoolId, RegistryName, RuleName, Slot};
 use crate::model::command::{Accepted, Change, Command, Refusal, Target};
 use crate::model::explain::Explanation;
 use crate::model::journal::Entry;
 use crate::model::moves::Proposal;
+use crate::model::oci::Repository;
 use crate::model::operation::Operation;
 use crate::model::placement::Strategy;
 use crate::model::pool::Pool;
 use crate::model::preview::Preview;
+use crate::model::registry::{Page, RepositoryRow, TagRow};
+use crate::model::replication::{DiffRow, RunId, RunView, TagRun};
 
 /// A question.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -79,6 +82,50 @@ pub enum Query {
         /// The pools; empty means all.
         pools: Vec<PoolId>,
     },
+    /// What a registry holds: its repositories, or the tags of one of them. Answered by [`Reply::Repositories`] or
+    /// [`Reply::Tags`].
+    Browse {
+        /// The registry.
+        registry: RegistryName,
+        /// The repository; `None` means all repositories.
+        repository: Option<Repository>,
+        /// Which part.
+        ask: PageAsk,
+    },
+    /// The tags of a run, those that need a person first.
+    RunTags {
+        /// The run.
+        run: RunId,
+        /// Which part.
+        ask: PageAsk,
+    },
+    /// What differs between the sides of a rule, by asking both: nothing is changed.
+    Diff {
+        /// The rule.
+        rule: RuleName,
+        /// Which part.
+        ask: PageAsk,
+    },
+    /// Runs, newest first.
+    Runs {
+        /// Only those of this rule.
+        rule: Option<RuleName>,
+        /// At most so many.
+        limit: u32,
+    },
+}
+
+/// Which part of a long list is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PageAsk {
+    /// Only rows whose name has this text in it, `!text` for those without, `=text` for the one that is called so; empty means
+    /// all.
+    pub filter: String,
+    /// [`Page::next`] of the part before; `None` begins anew.
+    pub after: Option<String>,
+    /// At most so many.
+    pub limit: u32,
 }
 
 /// Anything that can be sent to the engine for one answer.
@@ -115,6 +162,16 @@ pub enum Reply {
     Operations(Vec<Operation>),
     /// The answer to [`Query::Pool`].
     Pool(Box<Pool>),
+    /// The answer to [`Query::Browse`] without a repository.
+    Repositories(Page<RepositoryRow>),
+    /// The answer to [`Query::Browse`] of a repository.
+    Tags(Page<TagRow>),
+    /// The answer to [`Query::RunTags`].
+    RunTags(Page<TagRun>),
+    /// The answer to [`Query::Diff`].
+    Diff(Page<DiffRow>),
+    /// The answer to [`Query::Runs`].
+    Runs(Vec<RunView>),
     /// Done, nothing to say.
     Nothing,
 }

@@ -1,11 +1,14 @@
 //! Image registries: how each is reached, which sites pull from it, how it stands, and what is asked of it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Millis;
-use crate::base::ids::{RegistryName, SiteName};
+use crate::base::ids::{PoolId, RegistryName, SiteName};
 use crate::base::text::Untrusted;
 use crate::model::host::Seen;
+use crate::model::oci::{Digest, Platform, Repository, Tag};
 
 /// What serves a registry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +58,21 @@ fn default_parallel() -> u32 {
 }
 
 impl Registry {
+    /// A registry of which only the address is known.
+    pub fn new(name: RegistryName, address: String) -> Registry {
+        Registry {
+            name,
+            kind: RegistryKind::default(),
+            address,
+            endpoints: Vec::new(),
+            sites: Vec::new(),
+            plain_http: false,
+            ca: None,
+            storage: None,
+            parallel: default_parallel(),
+        }
+    }
+
     /// The addresses that calls go to, in order.
     pub fn addresses(&self) -> impl Iterator<Item = &str> {
         let own = self.endpoints.is_empty().then_some(self.address.as_str());
@@ -111,6 +129,36 @@ pub struct RegistryView {
     pub counted: Option<Counted>,
 }
 
+impl RegistryView {
+    /// A registry of which nothing has been heard yet.
+    pub fn never(registry: Registry) -> RegistryView {
+        let fresh = |address: &str| EndpointView {
+            address: address.to_owned(),
+            seen: Seen::Never { why: None },
+            took_ms: None,
+            facts: None,
+        };
+        let endpoints = registry.addresses().map(fresh).collect();
+        RegistryView { registry, endpoints, active: None, counted: None }
+    }
+
+    /// The same after people have decided otherwise: what is known of endpoints that stay is kept.
+    #[must_use]
+    pub fn decided(&self, registry: Registry) -> RegistryView {
+        let same = |e: &EndpointView| self.endpoints.iter().find(|old| old.address == e.address).cloned();
+        let mut new = RegistryView::never(registry);
+        for endpoint in &mut new.endpoints {
+            if let Some(old) = same(endpoint) {
+                *endpoint = old;
+            }
+        }
+        let active = self.active.and_then(|i| self.endpoints.get(i)).map(|e| &e.address);
+        new.active = new.endpoints.iter().position(|e| Some(&e.address) == active);
+        new.counted = self.counted;
+        new
+    }
+}
+
 /// How much a registry holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
@@ -129,4 +177,45 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// What to ask for the next part with; none at the end.
     pub next: Option<String>,
+}
+
+/// A repository of a registry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepositoryRow {
+    /// Its path.
+    pub repository: Repository,
+    /// Tags in it; none while they are not counted.
+    #[serde(default)]
+    pub tags: Option<u32>,
+    /// Pools that name an image of it.
+    #[serde(default)]
+    pub used_by: Vec<PoolId>,
+}
+
+/// A tag of a repository. What has not been read of it yet is none, not nothing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TagRow {
+    /// The tag.
+    pub tag: Tag,
+    /// What it points to.
+    #[serde(default)]
+    pub digest: Option<Digest>,
+    /// Bytes of all that it needs, manifests included.
+    #[serde(default)]
+    pub size: Option<u64>,
+    /// Platforms that it was made for.
+    #[serde(default)]
+    pub platforms: Vec<Platform>,
+    /// When the image was made, as it says itself.
+    #[serde(default)]
+    pub created: Option<Millis>,
+    /// Its labels.
+    #[serde(default)]
+    pub labels: BTreeMap<Untrusted, Untrusted>,
+    /// Pools that run it.
+    #[serde(default)]
+    pub used_by: Vec<PoolId>,
+    /// Why the rest could not be read.
+    #[serde(default)]
+    pub why: Option<Untrusted>,
 }

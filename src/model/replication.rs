@@ -3,10 +3,12 @@
 //! The state of a whole is always worked out from its parts: a run's from its tags', a tag's from its transfers'.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Millis;
+use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::{RegistryName, RuleName};
 use crate::base::text::Untrusted;
 use crate::model::oci::{Digest, Platform, Repository, Tag};
@@ -158,6 +160,16 @@ pub struct RunId(pub u64);
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&format!("run-{}", self.0))
+    }
+}
+
+impl FromStr for RunId {
+    type Err = Fault;
+    fn from_str(text: &str) -> Outcome<RunId> {
+        let digits = text.strip_prefix("run-").unwrap_or(text);
+        digits.parse().map(RunId).map_err(|_| {
+            Fault::new(Kind::Invalid, format!("{text:?} is not a run")).hint("write it as run-12 or 12")
+        })
     }
 }
 
@@ -398,4 +410,31 @@ pub struct RuleView {
     pub next: Option<Millis>,
     /// Its time passed and it did not run: since then.
     pub missed: Option<Millis>,
+}
+
+/// Replication as it stands: all rules and all lines.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ReplicationView {
+    /// Rules, by name.
+    pub rules: Vec<RuleView>,
+    /// Lines that some rule uses, or that something is on its way over.
+    pub lines: Vec<LineView>,
+}
+
+impl ReplicationView {
+    /// The rule with this name.
+    pub fn rule(&self, name: &RuleName) -> Option<&RuleView> {
+        self.rules.iter().find(|r| r.rule.name == *name)
+    }
+
+    /// The run with this number, of those that go on or were the last of their rule.
+    pub fn run(&self, id: RunId) -> Option<&RunView> {
+        self.rules.iter().filter_map(|r| r.run.as_ref()).find(|r| r.id == id)
+    }
+
+    /// How far a line is.
+    pub fn line(&self, line: &Line) -> Option<&LineView> {
+        self.lines.iter().find(|l| l.line == *line)
+    }
 }

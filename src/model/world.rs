@@ -6,12 +6,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Millis;
-use crate::base::ids::{ContainerId, HostId, InstallId, PoolId, SiteName, Slot};
+use crate::base::ids::{ContainerId, HostId, InstallId, PoolId, RegistryName, SiteName, Slot};
 use crate::model::container::Container;
 use crate::model::host::HostView;
 use crate::model::instance::{Instance, Phase};
 use crate::model::operation::Operation;
 use crate::model::pool::Pool;
+use crate::model::registry::RegistryView;
+use crate::model::replication::ReplicationView;
 use crate::model::site::{MassLoss, SiteView};
 
 /// One snapshot. Parts that did not change are shared with the snapshot before.
@@ -35,6 +37,12 @@ pub struct World {
     /// Very many hosts vanished together: nothing is replaced until somebody answers.
     #[serde(default)]
     pub mass_loss: Option<MassLoss>,
+    /// Every image registry that is recorded.
+    #[serde(default)]
+    pub registries: Arc<BTreeMap<RegistryName, RegistryView>>,
+    /// What is replicated between them, and how far it is.
+    #[serde(default)]
+    pub replication: Arc<ReplicationView>,
 }
 
 /// The engine core behind a world.

@@ -1,5 +1,9 @@
 //! Pure decisions: what to do next, given what is wanted and seen. No clock, no IO, no randomness.
 
+pub mod access;
+pub mod estimate;
+pub mod harbor;
+pub mod image_policy;
 pub mod loss;
 pub mod moves;
 pub mod place;
@@ -8,6 +12,7 @@ pub mod progress;
 pub mod rebalance;
 pub mod reconcile;
 pub mod renew;
+pub mod replicate;
 pub mod restart;
 pub mod seen;
 pub mod shrink;

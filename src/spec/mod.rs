@@ -20,6 +20,7 @@ pub mod keys;
 mod mounts;
 mod networks;
 mod placement;
+pub mod policy;
 mod ports;
 mod service;
 mod tree;

@@ -12,6 +12,8 @@ use crate::model::host::{HostConfig, HostRecord};
 use crate::model::instance::Instance;
 use crate::model::operation::Operation;
 use crate::model::pool::Pool;
+use crate::model::registry::Registry;
+use crate::model::replication::{LineLimits, Rule};
 use crate::model::site::Site;
 use crate::store::fault::{from_json, from_sqlite};
 
@@ -32,6 +34,15 @@ pub fn load(connection: &Connection) -> Outcome<Desired> {
     }
     for site in records::<Site>(connection, "a site", "SELECT record FROM sites")? {
         desired.apply(&Write::PutSite(site));
+    }
+    for registry in records::<Registry>(connection, "a registry", "SELECT record FROM registries")? {
+        desired.apply(&Write::PutRegistry(Box::new(registry)));
+    }
+    for rule in records::<Rule>(connection, "a rule", "SELECT record FROM rules")? {
+        desired.apply(&Write::PutRule(Box::new(rule)));
+    }
+    for limits in records::<LineLimits>(connection, "a line's limits", "SELECT record FROM line_limits")? {
+        desired.apply(&Write::PutLineLimits(limits));
     }
     for pool in records::<Pool>(connection, "a pool", "SELECT record FROM pools")? {
         desired.apply(&Write::PutPool(Box::new(pool)));

@@ -7,6 +7,7 @@ use crate::base::clock::Millis;
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::model::desired::Write;
 use crate::model::journal::Draft;
+use crate::model::replication::Line;
 use crate::store::fault::{from_json, from_sqlite};
 
 fn json<T: Serialize>(noun: &str, value: &T) -> Outcome<String> {
@@ -88,6 +89,31 @@ fn write_host(tx: &Transaction<'_>, write: &Write) -> Outcome<()> {
             run(tx, sql, params![site.name.as_str(), json("a site", site)?])
         }
         Write::DropSite(site) => run(tx, "DELETE FROM sites WHERE name = ?1", params![site.as_str()]),
+        about_registries => write_registry(tx, about_registries),
+    }
+}
+
+/// The changes about registries and replication; every other one belongs to [`write_host`].
+fn write_registry(tx: &Transaction<'_>, write: &Write) -> Outcome<()> {
+    let key = |line: &Line| format!("{}/{}", line.from, line.to);
+    match write {
+        Write::PutRegistry(registry) => {
+            let sql = "INSERT OR REPLACE INTO registries (name, record) VALUES (?1, ?2)";
+            run(tx, sql, params![registry.name.as_str(), json("a registry", registry)?])
+        }
+        Write::DropRegistry(name) => {
+            run(tx, "DELETE FROM registries WHERE name = ?1", params![name.as_str()])
+        }
+        Write::PutRule(rule) => {
+            let sql = "INSERT OR REPLACE INTO rules (name, record) VALUES (?1, ?2)";
+            run(tx, sql, params![rule.name.as_str(), json("a rule", rule)?])
+        }
+        Write::DropRule(name) => run(tx, "DELETE FROM rules WHERE name = ?1", params![name.as_str()]),
+        Write::PutLineLimits(limits) => {
+            let sql = "INSERT OR REPLACE INTO line_limits (name, record) VALUES (?1, ?2)";
+            run(tx, sql, params![key(&limits.line), json("a line's limits", limits)?])
+        }
+        Write::DropLineLimits(line) => run(tx, "DELETE FROM line_limits WHERE name = ?1", params![key(line)]),
         other => Err(Fault::new(Kind::Bug, format!("a change that nobody stores: {other:?}"))),
     }
 }

@@ -11,7 +11,7 @@ use crate::base::text;
 use crate::tui::app::{App, Loaded, Mode, View};
 use crate::tui::kit::{last, paint};
 use crate::tui::panes::logs::{self, Looks};
-use crate::tui::panes::{self, PaneId, heat, hosts};
+use crate::tui::panes::{self, PaneId, heat, hosts, replication};
 use crate::tui::theme::Role;
 use crate::view::heat::Layout;
 use crate::view::units;
@@ -129,28 +129,30 @@ fn quadrants(app: &App, buf: &mut Buffer, area: Rect) {
         (PaneId::Pools, place(0, 0, left, high)),
         (PaneId::Containers, place(left, 0, area.width - left, high)),
         (PaneId::Logs, place(0, high, log_width, low)),
-        (PaneId::Operations, place(log_width, high, area.width - log_width, low)),
+        (app.fourth(), place(log_width, high, area.width - log_width, low)),
     ];
     for (pane, rect) in rects {
-        let inner = paint::frame(buf, rect, &home_title(app, pane), app.focus == pane, &app.theme);
+        let inner = paint::frame(buf, rect, &home_title(app, pane), app.top() == pane, &app.theme);
         home_pane(app, pane, buf, inner);
     }
 }
 
 fn tabs(app: &App, buf: &mut Buffer, area: Rect) {
     let mut x = 0;
-    for (i, pane) in panes::ALL.iter().filter(|p| p.home).enumerate() {
-        let role = if pane.id == app.focus { Role::ButtonFocus } else { Role::Dim };
+    let home = [PaneId::Pools, PaneId::Containers, PaneId::Logs, app.fourth()].map(panes::pane);
+    for (i, pane) in home.iter().enumerate() {
+        let role = if pane.id == app.top() { Role::ButtonFocus } else { Role::Dim };
         x += paint::put(buf, area, x, 0, &format!(" {} {} ", i + 1, pane.title), app.theme.style(role)) + 1;
     }
-    let about = match app.focus {
+    let about = match app.top() {
         PaneId::Pools | PaneId::Operations => String::new(),
-        _ => home_title(app, app.focus).trim_start_matches(|c: char| c.is_ascii_digit()).trim().to_owned(),
+        PaneId::HomeReplication => replication_title(app),
+        top => home_title(app, top).trim_start_matches(|c: char| c.is_ascii_digit()).trim().to_owned(),
     };
     let room = Rect { x: area.x + x, width: area.width.saturating_sub(x), ..area };
     let about = text::fit(&about, usize::from(room.width)).into_owned();
     paint::put_right(buf, room, 0, &about, app.theme.style(Role::Title));
-    home_pane(app, app.focus, buf, Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area });
+    home_pane(app, app.top(), buf, Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area });
 }
 
 fn home_title(app: &App, pane: PaneId) -> String {
@@ -168,18 +170,42 @@ fn home_title(app: &App, pane: PaneId) -> String {
             format!("2 Containers of {} ({count}){}", chosen(), filtered(&app.containers.filter))
         }
         PaneId::Logs => logs::home_title(&chosen(), &app.tail.buf),
+        PaneId::HomeReplication => format!("4 Replication · {}", replication_title(app)),
+        _ if !app.world.registries.is_empty() => {
+            format!(
+                "4 Operations · replication {} (o){}",
+                app.images.summary,
+                filtered(&app.operations.filter)
+            )
+        }
         _ => format!("4 Operations{}", filtered(&app.operations.filter)),
     }
 }
 
+/// How replication stands, and whether operations wait behind it.
+fn replication_title(app: &App) -> String {
+    let operations = match app.images.open_operations {
+        0 => String::new(),
+        n => format!(" · {} (o)", text::count(n as u64, "operation")),
+    };
+    let only = match app.images.home.filter.as_str() {
+        "" => String::new(),
+        filter => format!(" · only {filter:?}"),
+    };
+    // What the person has asked for is told first: titles are cut at their end.
+    let summary = if operations.is_empty() { app.images.summary.clone() } else { String::new() };
+    format!("{summary}{operations}{only}").trim_start_matches(" · ").to_owned()
+}
+
 fn home_pane(app: &App, pane: PaneId, buf: &mut Buffer, area: Rect) {
-    let focused = app.focus == pane;
+    let focused = app.top() == pane;
     let columns = panes::pane(pane).columns;
     let cx = app.cx();
     match pane {
         PaneId::Pools => app.pools.draw(buf, area, columns, focused, &cx),
         PaneId::Containers => app.containers.draw(buf, area, columns, focused, &cx),
         PaneId::Operations => app.operations.draw(buf, area, columns, focused, &cx),
+        PaneId::HomeReplication => app.images.home.draw(buf, area, columns, focused, &cx),
         _ => {
             let looks = Looks { bottom: None, stamps: area.width >= 70, wrap: false, json: true, search: "" };
             logs::draw(&app.tail.buf, looks, buf, area, &app.theme);
@@ -221,12 +247,18 @@ fn whole(app: &App, view: &View, buf: &mut Buffer, area: Rect) {
         View::Advice => count("Advice", fleet.advice.count(), &fleet.advice.filter),
         View::Operations => count("Operations", app.operations.count(), &app.operations.filter),
         View::Journal => count("Journal", app.journal.count(), &app.journal.filter),
+        View::Registries | View::Repositories(_) | View::Tags(..) | View::Replication | View::Run(_) => {
+            app.images_title(view)
+        }
         View::Logs(view) => view.title(),
         View::Text(view) => view.title.clone(),
     };
     let mut inner = paint::frame(buf, area, &title, true, &app.theme);
     if matches!(view, View::Hosts) {
         inner = hosts::head(&fleet.total, buf, inner, &app.theme);
+    }
+    if matches!(view, View::Replication) {
+        inner = replication::head(&app.images.matrix, buf, inner, &app.theme);
     }
     match view {
         View::Hosts => app.hosts.draw(buf, inner, columns, true, &cx),
@@ -239,6 +271,11 @@ fn whole(app: &App, view: &View, buf: &mut Buffer, area: Rect) {
         View::Advice => fleet.advice.draw(buf, inner, columns, true, &cx),
         View::Operations => app.operations.draw(buf, inner, columns, true, &cx),
         View::Journal => app.journal.draw(buf, inner, columns, true, &cx),
+        View::Registries => app.images.registries.draw(buf, inner, columns, true, &cx),
+        View::Repositories(_) => app.images.repositories.rows.draw(buf, inner, columns, true, &cx),
+        View::Tags(..) => app.images.tags.rows.draw(buf, inner, columns, true, &cx),
+        View::Replication => app.images.rules.draw(buf, inner, columns, true, &cx),
+        View::Run(_) => app.images.run.rows.draw(buf, inner, columns, true, &cx),
         View::Text(view) => view.draw(buf, inner, &app.theme),
         View::Logs(view) => {
             let looks = Looks {
@@ -270,9 +307,26 @@ fn nothing_in(app: &App, view: &View) -> Option<Vec<String>> {
             (Loaded::Here, 0) => Some(vec!["No line fits.".to_owned()]),
             _ => None,
         },
+        View::Repositories(_) | View::Tags(..) | View::Run(_) => nothing_of_page(app),
+        View::Registries | View::Replication => first::empty(app, app.top()),
         View::Hosts | View::OnHost(_) | View::Heat | View::Sites | View::Advice | View::Operations => {
             first::empty(app, app.top())
         }
         View::Logs(_) | View::Text(_) => None,
+    }
+}
+
+/// Words for a long list of which nothing is here: it is being asked for, it failed, or there is nothing.
+fn nothing_of_page(app: &App) -> Option<Vec<String>> {
+    match app.page_state()? {
+        (Loaded::Waiting, 0) => Some(vec!["Asking for them…".to_owned()]),
+        (Loaded::Failed(why), 0) => {
+            Some(vec![format!("They cannot be had: {why}"), "r asks again, Esc goes back.".to_owned()])
+        }
+        (Loaded::Here, 0) if !app.filter().is_empty() => {
+            Some(vec![format!("Nothing fits {:?}. Esc shows all.", app.filter())])
+        }
+        (Loaded::Here, 0) => Some(vec!["There is nothing in it.".to_owned()]),
+        _ => None,
     }
 }

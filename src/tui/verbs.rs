@@ -52,6 +52,22 @@ pub enum When {
     ChangeHost,
     /// A lost host or site is under the cursor and this console may change things.
     LostHost,
+    /// There are registries.
+    HasRegistries,
+    /// A row of a view of registries or replication is under the cursor.
+    OnRow,
+    /// A rule is at hand and this console may change things.
+    ChangeRule,
+    /// A run that is not over is at hand and this console may change things.
+    ChangeRun,
+    /// A run in which something failed is at hand and this console may change things.
+    RetryRun,
+    /// A rule whose deletions wait for a yes is at hand and this console may change things.
+    ReviewRun,
+    /// A tag of a run is under the cursor and this console may change things.
+    ChangeTag,
+    /// A tag that both sides moved is under the cursor and this console may change things.
+    ConflictTag,
 }
 
 /// What a verb does.
@@ -151,6 +167,24 @@ pub enum Act {
     Metric,
     /// Why a container is where it is.
     Why,
+    /// Look into what is under the cursor of a view of registries or replication.
+    Look,
+    /// The other face of the fourth pane of home.
+    Switch,
+    /// Run a rule.
+    RunRule,
+    /// Pause a run, or let it go on.
+    PauseRun,
+    /// Stop a run for good.
+    StopRun,
+    /// Try what failed once more.
+    RetryRun,
+    /// Bring a tag first.
+    Raise,
+    /// Choose which side of a conflict counts.
+    Choose,
+    /// Say yes to deletions.
+    ConfirmDeletes,
     /// Stop the process (job control).
     Suspend,
     /// Draw the screen anew.
@@ -216,6 +250,27 @@ pub const GLOBAL: &[Verb] = &[
         Act::Goto(PaneId::Advice),
         "advice: risks, and commands that mend them",
     ),
+    verb(
+        "registries",
+        &[],
+        When::Always,
+        Act::Goto(PaneId::Registries),
+        "registries: who answers there, what they hold",
+    ),
+    verb(
+        "images",
+        &[],
+        When::Always,
+        Act::Goto(PaneId::Registries),
+        "repositories and tags: choose a registry, Enter looks into it",
+    ),
+    verb(
+        "replication",
+        &[],
+        When::Always,
+        Act::Goto(PaneId::Replication),
+        "replication: how far each registry is behind, rules and runs",
+    ),
     verb("pools", &[], When::Always, Act::Goto(PaneId::Pools), "home: the pools"),
 ];
 
@@ -254,8 +309,16 @@ pub const JUMPS: &[Verb] = &[
         "to the containers of the chosen pool",
     ),
     verb("pane 3", &["3"], When::Always, Act::Goto(PaneId::Logs), "to the logs of the chosen pool"),
-    verb("pane 4", &["4"], When::Always, Act::Goto(PaneId::Operations), "to the operations"),
+    verb(
+        "pane 4",
+        &["4"],
+        When::Always,
+        Act::Goto(PaneId::Operations),
+        "to the operations; with registries, to the replication",
+    ),
     verb("view hosts", &["5"], When::Always, Act::Goto(PaneId::Hosts), "hosts view"),
     verb("view advice", &["A"], When::Always, Act::Goto(PaneId::Advice), "advice view"),
     verb("view journal", &["6"], When::Always, Act::Goto(PaneId::Journal), "journal view"),
+    verb("view registries", &["7"], When::Always, Act::Goto(PaneId::Registries), "registries view"),
+    verb("view replication", &["8"], When::Always, Act::Goto(PaneId::Replication), "replication view"),
 ];

@@ -9,6 +9,8 @@ pub mod json;
 pub mod logs;
 pub mod ops;
 pub mod pools;
+pub mod registries;
+pub mod replication;
 pub mod sites;
 pub mod table;
 pub mod units;

@@ -33,7 +33,7 @@ pub async fn examine(wire: &Wire, session: Session) -> Vec<Check> {
     match wire.hosts(&session, &config) {
         Ok(hosts) => {
             let known = added_hosts(wire, &session).await;
-            let connector = connect::Docker::new(&config, wire.home.as_deref());
+            let connector = connect::Docker::new(&config, wire.home.as_deref(), wire.clock.clone());
             let all: Vec<HostConfig> = hosts.into_iter().chain(known).collect();
             checks.extend(
                 join_all(all.iter().map(|host| engine(wire, &connector, host))).await.into_iter().flatten(),

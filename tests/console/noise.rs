@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use crate::harness::Console;
 use crate::world;
 
-const KEYS: [&str; 53] = [
+const KEYS: [&str; 58] = [
     "j",
     "k",
     "g",
@@ -64,9 +64,14 @@ const KEYS: [&str; 53] = [
     "z",
     "Left",
     "Right",
+    "7",
+    "8",
+    "r",
+    "X",
+    "P",
 ];
 
-fn worlds() -> [longshore::model::world::World; 7] {
+fn worlds() -> [longshore::model::world::World; 9] {
     [
         world::feed(),
         world::empty(),
@@ -75,6 +80,8 @@ fn worlds() -> [longshore::model::world::World; 7] {
         longshore::model::world::World::default(),
         crate::fleet::hostile(),
         crate::fleet::thousand(),
+        crate::images::hostile(),
+        crate::images::sites(),
     ]
 }
 
@@ -82,16 +89,17 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
     fn keys_and_worlds_never_harm_the_screen(
-        steps in proptest::collection::vec((0usize..59, 0usize..7, 0u16..140, 0u16..50), 1..60),
+        steps in proptest::collection::vec((0usize..65, 0usize..9, 0u16..140, 0u16..50), 1..60),
     ) {
         let all = worlds();
         let mut console = Console::new((100, 30), all[0].clone());
         for (key, which, w, h) in steps {
             match key {
-                53..55 => console.event(Event::World(Arc::new(all[which].clone()))),
-                55..57 => console.event(Event::Resize(w, h)),
-                57 => console.pass(500),
-                58 => console.logs(),
+                58..60 => console.event(Event::World(Arc::new(all[which].clone()))),
+                60..62 => console.event(Event::Resize(w, h)),
+                62 => console.pass(500),
+                63 => console.logs(),
+                64 => drop(console.answered(700, true)),
                 _ => console.key(KEYS[key]),
             }
             let buf = console.buffer();

@@ -59,10 +59,6 @@ pub(super) const PULL_SILENCE: Duration = Duration::from_secs(60);
 pub(super) const DIAL: Duration = Duration::from_secs(5);
 /// An ssh login may ask slow name services and hardware keys.
 pub(super) const SSH_LOGIN: Duration = Duration::from_secs(20);
-/// A credential helper that asks a locked key store hangs: it is given up.
-pub(super) const HELPER: Duration = Duration::from_secs(10);
-/// Largest answer of a credential helper: a token has a few kB.
-pub(super) const HELPER_CAP: usize = 64 * KIB;
 
 /// Kept-alive connections a host: as many as an executor uses at once, so that none is opened twice.
 pub(super) const IDLE_CONNECTIONS: usize = 32;

@@ -32,6 +32,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
+use crate::adapters::credentials::Keyring;
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::{ContainerId, InstallId};
 use crate::model::container::{Container, Tag, Usage};
@@ -74,7 +75,7 @@ impl Options {
 /// One engine. Cheap to make: the first call opens the first connection.
 pub struct DockerEngine {
     client: Arc<client::Client>,
-    credentials: auth::Credentials,
+    credentials: Keyring,
     meter: usage::Meter,
 }
 
@@ -98,7 +99,7 @@ impl DockerEngine {
         let root = options.cgroup_root.unwrap_or_else(|| PathBuf::from(cgroup::CGROUP_ROOT));
         let client = Arc::new(client::Client::new(dialer));
         Ok(DockerEngine {
-            credentials: auth::Credentials { config_dir: options.docker_config },
+            credentials: Keyring { config_dir: options.docker_config },
             meter: usage::Meter::new(client.is_local(), root),
             client,
         })

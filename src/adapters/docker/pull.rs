@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use serde::Deserialize;
 
-use crate::adapters::docker::auth::Credentials;
+use crate::adapters::credentials::Keyring;
+use crate::adapters::docker::auth;
 use crate::adapters::docker::client::{Client, timed_out};
 use crate::adapters::docker::limits::{Limits, PULL, PULL_SILENCE};
 use crate::adapters::docker::lines::Lines;
@@ -42,7 +43,7 @@ pub(super) fn registry(image: &str) -> &str {
 /// Pulls an image unless it is there.
 pub(super) async fn pull(
     client: &Client,
-    credentials: &Credentials,
+    credentials: &Keyring,
     image: &str,
     progress: &(dyn Fn(u16) + Send + Sync),
 ) -> Outcome<()> {
@@ -50,7 +51,7 @@ pub(super) async fn pull(
         progress(1000);
         return Ok(());
     }
-    let login = credentials.header(registry(image)).await?;
+    let login = auth::header(credentials, registry(image)).await?;
     let headers: Vec<(&str, &str)> = login.iter().map(|value| ("X-Registry-Auth", value.as_str())).collect();
     let (from, tag) = split(image);
     let path = format!("/images/create?fromImage={}&tag={}", encode(from), encode(tag));

@@ -9,17 +9,19 @@ use tokio_util::codec::LengthDelimitedCodec;
 
 use crate::base::clock::Millis;
 use crate::base::fault::{Fault, Kind, Outcome};
-use crate::base::ids::{ContainerId, HostId, PoolId, SiteName};
+use crate::base::ids::{ContainerId, HostId, PoolId, RegistryName, SiteName};
 use crate::model::exec::{ExecInput, ExecOutput, ExecWanted};
 use crate::model::host::HostView;
 use crate::model::logs::{LogChunk, LogRequest};
 use crate::model::operation::Operation;
 use crate::model::query::{Reply, Request};
+use crate::model::registry::RegistryView;
+use crate::model::replication::ReplicationView;
 use crate::model::site::{MassLoss, SiteView};
 use crate::model::world::{EngineView, PoolView, World};
 
 /// The version of this protocol. Another version is refused in words: both sides come from the same binary.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 /// Largest frame: the world of 100,000 containers with room to spare. A larger one ends the connection.
 pub const FRAME_MAX: usize = 256 << 20;
 
@@ -85,6 +87,8 @@ pub struct Difference {
     operations: Option<Arc<Vec<Operation>>>,
     sites: Option<Arc<BTreeMap<SiteName, SiteView>>>,
     mass_loss: Option<MassLoss>,
+    registries: Option<Arc<BTreeMap<RegistryName, RegistryView>>>,
+    replication: Option<Arc<ReplicationView>>,
     /// More parts of the same difference follow: the world is not whole before the last.
     more: bool,
 }
@@ -129,6 +133,8 @@ impl Difference {
             operations: (!Arc::ptr_eq(&old.operations, &new.operations)).then(|| new.operations.clone()),
             sites: (!Arc::ptr_eq(&old.sites, &new.sites)).then(|| new.sites.clone()),
             mass_loss: new.mass_loss.clone(),
+            registries: (!Arc::ptr_eq(&old.registries, &new.registries)).then(|| new.registries.clone()),
+            replication: (!Arc::ptr_eq(&old.replication, &new.replication)).then(|| new.replication.clone()),
             more: false,
         }
     }
@@ -155,6 +161,8 @@ impl Difference {
                 operations: self.operations.take_if(|_| over),
                 sites: self.sites.take_if(|_| over),
                 mass_loss: self.mass_loss.take_if(|_| over),
+                registries: self.registries.take_if(|_| over),
+                replication: self.replication.take_if(|_| over),
                 more: !over,
             })
         })
@@ -170,6 +178,12 @@ impl Difference {
         }
         if let Some(sites) = self.sites {
             world.sites = sites;
+        }
+        if let Some(registries) = self.registries {
+            world.registries = registries;
+        }
+        if let Some(replication) = self.replication {
+            world.replication = replication;
         }
         world.engine = EngineView { attached: true, ..self.engine };
         for id in self.hosts_gone {
@@ -218,6 +232,8 @@ mod tests {
     use super::*;
     use crate::model::command::HostEdit;
     use crate::model::host::{HostConfig, HostSource};
+    use crate::model::registry::Registry;
+    use crate::model::replication::{Rule, RuleView};
     use crate::model::site::{Site, SiteLimits};
 
     #[test]
@@ -225,7 +241,14 @@ mod tests {
         let (host, site) = (HostId::new("h1").unwrap(), SiteName::new("bj").unwrap());
         let address = "tcp://h1:2376".to_owned();
         let config = HostConfig { id: host.clone(), address, tls_dir: None, source: HostSource::Added };
+        let reg: Registry =
+            serde_json::from_str(r#"{"name":"hq","address":"hq.example:5000","sites":["bj"]}"#).unwrap();
+        let rule: Rule =
+            serde_json::from_str(r#"{"name":"all","source":"hq","targets":["branch"]}"#).unwrap();
         let bj = Site { name: site.clone(), registry: None, limits: SiteLimits::default() };
+        let registries = Arc::new([(reg.name.clone(), RegistryView::never(reg))].into());
+        let rules = vec![RuleView { rule, run: None, next: Some(Millis(9)), missed: None }];
+        let replication = Arc::new(ReplicationView { rules, lines: Vec::new() });
         let view = SiteView { site: bj, hosts: 1, silent: 1, lost: Some(Millis(5)) };
         // Every part is named here, so that a new one is not forgotten.
         let world = World {
@@ -237,6 +260,8 @@ mod tests {
             operations: Arc::default(),
             sites: Arc::new([(site.clone(), view)].into()),
             mass_loss: Some(MassLoss { lost: 1, of: 1, sites: vec![site], containers: 2 }),
+            registries,
+            replication,
         };
         let mut there = World::default();
         let empty = World::default();
@@ -246,6 +271,16 @@ mod tests {
             let attached = EngineView { attached: true, ..to.engine.clone() };
             assert_eq!(there, World { engine: attached, ..to.clone() });
         }
+    }
+
+    #[test]
+    fn what_did_not_change_does_not_travel() {
+        let world = World { revision: 3, ..World::default() };
+        let later = World { revision: 4, registries: Arc::default(), ..world.clone() };
+        let difference = Difference::between(&world, &later);
+        assert!(difference.registries.is_some() && difference.replication.is_none());
+        let text = encode(&Difference::between(&later, &later)).unwrap();
+        assert!(text.len() < 500, "{} bytes for nothing new", text.len());
     }
 
     #[test]

@@ -1,9 +1,12 @@
-//! Replication between registries: compares by digests, moves what is missing, and owns every run until it is over.
+//! The registry layer: whether registries answer, and replication between them, which compares by digests, moves what is
+//! missing, and owns every run until it is over.
 
 mod budget;
+pub mod clients;
 mod compare;
 mod decide;
 mod flight;
+pub mod health;
 mod image;
 mod lines;
 mod notes;

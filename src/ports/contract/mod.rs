@@ -1,5 +1,9 @@
 //! The promises of each port as functions that every adapter must pass: the simulator and the real thing alike.
 
+pub mod registry;
+mod registry_kit;
+mod registry_look;
+mod registry_move;
 pub mod runtime;
 mod runtime_kit;
 mod runtime_life;

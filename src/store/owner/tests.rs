@@ -181,6 +181,32 @@ async fn a_state_of_the_first_version_is_brought_up_to_date() {
 }
 
 #[tokio::test]
+async fn registries_rules_and_limits_are_there_after_opening_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), clock(), install()).await.unwrap().store;
+    let registry: crate::model::registry::Registry =
+        serde_json::from_str(r#"{"name":"hq","address":"hq.example:5000","sites":["bj"]}"#).unwrap();
+    let other = crate::model::registry::Registry { name: "bj".parse().unwrap(), ..registry.clone() };
+    let rule: crate::model::replication::Rule =
+        serde_json::from_str(r#"{"name":"all","source":"hq","targets":["bj"],"priority":3}"#).unwrap();
+    let limits: crate::model::replication::LineLimits =
+        serde_json::from_str(r#"{"line":{"from":"hq","to":"bj"},"parallel":4}"#).unwrap();
+    let put = |r: &crate::model::registry::Registry| Write::PutRegistry(Box::new(r.clone()));
+    let rule_put = Write::PutRule(Box::new(rule.clone()));
+    let all = vec![put(&registry), put(&other), rule_put, Write::PutLineLimits(limits.clone())];
+    store.apply(all).await.unwrap();
+    let again = Store::open(dir.path(), clock(), install()).await.unwrap();
+    assert_eq!(again.desired.registries.values().cloned().collect::<Vec<_>>(), [other.clone(), registry]);
+    assert_eq!(again.desired.rules[&rule.name], rule);
+    assert_eq!(again.desired.line_limits[&limits.line], limits);
+    let gone =
+        vec![Write::DropRegistry(other.name), Write::DropRule(rule.name), Write::DropLineLimits(limits.line)];
+    again.store.apply(gone).await.unwrap();
+    let last = Store::open(dir.path(), clock(), install()).await.unwrap().desired;
+    assert_eq!((last.registries.len(), last.rules.len(), last.line_limits.len()), (1, 0, 0));
+}
+
+#[tokio::test]
 async fn damage_is_named_and_not_repaired() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join(open::FILE), "this is no database, whatever its name says. ".repeat(100))

@@ -77,10 +77,19 @@ impl App {
             Act::Stamps | Act::Wrap | Act::Json | Act::Follow => self.log_switch(act),
             Act::Since(minutes) => return self.since(minutes),
             Act::Save => return self.save(),
+            Act::Look => return self.look_into(),
+            Act::Switch
+            | Act::RunRule
+            | Act::PauseRun
+            | Act::StopRun
+            | Act::RetryRun
+            | Act::Raise
+            | Act::Choose
+            | Act::ConfirmDeletes => return self.run_act(act),
             Act::Suspend => return vec![Effect::Suspend],
             Act::Redraw => return vec![Effect::Redraw],
         }
-        Vec::new()
+        self.more_rows().into_iter().collect()
     }
 
     fn order_pools(&mut self) {
@@ -112,6 +121,12 @@ impl App {
             PaneId::Advice => drop(self.fleet.advice.step(by)),
             PaneId::Heat => self.heat_move(by, 0),
             PaneId::Journal => drop(self.journal.step(by)),
+            PaneId::HomeReplication
+            | PaneId::Registries
+            | PaneId::Repositories
+            | PaneId::Tags
+            | PaneId::Replication
+            | PaneId::Run => self.step_images(by),
             PaneId::Logs => {}
             PaneId::FullLogs | PaneId::Text => match self.views.last_mut() {
                 Some(View::Logs(view)) => view.scroll(by),
@@ -167,9 +182,21 @@ impl App {
                 self.views.push(View::Journal);
                 effects.push(self.ask_journal());
             }
-            PaneId::FullLogs | PaneId::Text | PaneId::OnHost => {}
+            PaneId::HomeReplication => {
+                self.images.operations_shown = false;
+                self.focus = PaneId::Operations;
+            }
+            PaneId::Registries => self.views.push(View::Registries),
+            PaneId::Replication => self.views.push(View::Replication),
+            PaneId::FullLogs
+            | PaneId::Text
+            | PaneId::OnHost
+            | PaneId::Repositories
+            | PaneId::Tags
+            | PaneId::Run => {}
         }
         self.refresh_fleet();
+        self.refresh_images();
         effects
     }
 
@@ -285,6 +312,12 @@ impl App {
             PaneId::Operations | PaneId::AllOperations => self.operations.cursor.at.clone(),
             PaneId::Hosts | PaneId::Heat | PaneId::Sites => self.host_or_site(),
             PaneId::Journal => self.journal.cursor.at.clone(),
+            PaneId::HomeReplication
+            | PaneId::Registries
+            | PaneId::Repositories
+            | PaneId::Tags
+            | PaneId::Replication
+            | PaneId::Run => self.row_at_hand(),
             PaneId::FullLogs => None,
             PaneId::Text => match self.views.last() {
                 Some(View::Text(view)) => view.about.clone(),
@@ -293,7 +326,7 @@ impl App {
         }
     }
 
-    fn describe(&mut self) {
+    pub(crate) fn describe(&mut self) {
         let Some(key) = self.under_cursor() else { return };
         let lines = self.described(&key);
         let title = match &key {
@@ -306,6 +339,13 @@ impl App {
             RowKey::Advice(_) => "Advice".to_owned(),
             RowKey::Op(id) => id.to_string(),
             RowKey::Entry(seq) => format!("line {seq} of the journal"),
+            RowKey::Registry(name) => format!("registry {name}"),
+            RowKey::Repository(path) => path.to_string(),
+            RowKey::Tag(tag) => self.tag_at_hand().map_or_else(|| tag.to_string(), |(name, _)| name),
+            RowKey::Line(line) => line.to_string(),
+            RowKey::Rule(name) => format!("rule {name}"),
+            RowKey::RunTag(_, path, tag) => format!("{path}:{tag}"),
+            RowKey::Blob(_, digest) => format!("blob {}", digest.short()),
         };
         let command = self.command_for(&key);
         self.show(title, Some(key), command, lines);
@@ -339,6 +379,13 @@ impl App {
                 }
                 _ => vec!["gone".to_owned()],
             },
+            RowKey::Registry(_)
+            | RowKey::Repository(_)
+            | RowKey::Tag(_)
+            | RowKey::Line(_)
+            | RowKey::Rule(_)
+            | RowKey::RunTag(..)
+            | RowKey::Blob(..) => self.described_image(key),
             RowKey::Entry(seq) => {
                 self.journal.all().iter().find(|e| e.seq == *seq).map_or_else(Vec::new, |e| {
                     let time = format!("time: {} UTC", units::clock_millis(e.at.0));
@@ -377,6 +424,9 @@ impl App {
     }
 
     fn reload(&mut self) -> Vec<Effect> {
+        if self.page_state().is_some() {
+            return self.ask_page(true).into_iter().collect();
+        }
         if self.top() == PaneId::Journal { vec![self.ask_journal()] } else { vec![self.look()] }
     }
 
@@ -431,6 +481,8 @@ impl App {
             PaneId::Advice => "longshore advice",
             PaneId::Operations | PaneId::AllOperations => "longshore ops",
             PaneId::Journal => "longshore journal",
+            PaneId::Registries | PaneId::Repositories | PaneId::Tags => "longshore registry ls",
+            PaneId::HomeReplication | PaneId::Replication | PaneId::Run => "longshore replicate status",
             _ => "longshore ps",
         }
     }
@@ -455,6 +507,13 @@ impl App {
             },
             RowKey::Op(id) => format!("longshore journal --op {}", id.0),
             RowKey::Entry(_) => "longshore journal".to_owned(),
+            RowKey::Registry(_)
+            | RowKey::Repository(_)
+            | RowKey::Tag(_)
+            | RowKey::Line(_)
+            | RowKey::Rule(_)
+            | RowKey::RunTag(..)
+            | RowKey::Blob(..) => self.image_command(key),
         }
     }
 

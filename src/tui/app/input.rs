@@ -72,6 +72,16 @@ impl App {
             }
             When::ChangeHost => change().or_else(|| self.no_host(false)),
             When::LostHost => change().or_else(|| self.no_host(true)),
+            When::HasRegistries => {
+                self.world.registries.is_empty().then(|| "there are no registries yet".to_owned())
+            }
+            When::OnRow => self.row_at_hand().is_none().then(|| "nothing is under the cursor".to_owned()),
+            When::ChangeRule => change().or_else(|| self.no_rule()),
+            When::ChangeRun => change().or_else(|| self.no_run()),
+            When::RetryRun => change().or_else(|| self.no_retry()),
+            When::ReviewRun => change().or_else(|| self.no_review()),
+            When::ChangeTag => change().or_else(|| self.no_tag(false)),
+            When::ConflictTag => change().or_else(|| self.no_tag(true)),
             When::Staged => self.staged.is_none().then(|| "nothing is staged".to_owned()),
         }
     }
@@ -204,6 +214,12 @@ impl App {
                 text.clone_into(&mut self.journal.filter);
                 self.journal.settle(now, &user);
             }
+            PaneId::HomeReplication
+            | PaneId::Registries
+            | PaneId::Repositories
+            | PaneId::Tags
+            | PaneId::Replication
+            | PaneId::Run => self.filter_images(text),
             PaneId::Logs | PaneId::FullLogs | PaneId::Text | PaneId::Heat => {}
         }
     }
@@ -219,6 +235,12 @@ impl App {
             PaneId::Sites => &self.fleet.sites.filter,
             PaneId::Advice => &self.fleet.advice.filter,
             PaneId::Journal => &self.journal.filter,
+            PaneId::HomeReplication
+            | PaneId::Registries
+            | PaneId::Repositories
+            | PaneId::Tags
+            | PaneId::Replication
+            | PaneId::Run => self.images_filter(),
             PaneId::Logs | PaneId::FullLogs | PaneId::Text | PaneId::Heat => "",
         }
     }

@@ -4,9 +4,11 @@ pub mod acts;
 pub mod dialog;
 pub mod fleet;
 pub mod help;
+pub mod images;
 pub mod input;
 pub mod palette;
 pub mod replies;
+pub mod runs;
 pub mod sparks;
 pub mod staged;
 pub mod tails;
@@ -15,12 +17,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::clock::Millis;
-use crate::base::ids::{ContainerId, HostId, PoolId};
+use crate::base::ids::{ContainerId, HostId, PoolId, RegistryName};
 use crate::model::journal::Entry;
+use crate::model::oci::Repository;
 use crate::model::query::{Query, Request};
+use crate::model::replication::RunId;
 use crate::model::world::World;
 use crate::tui::app::dialog::Dialog;
 use crate::tui::app::fleet::Fleet;
+use crate::tui::app::images::{Images, PageOf};
 use crate::tui::app::palette::Palette;
 use crate::tui::app::sparks::Sparks;
 use crate::tui::app::staged::{Scale, Staged};
@@ -122,6 +127,16 @@ pub enum View {
     Operations,
     /// The journal.
     Journal,
+    /// Registries.
+    Registries,
+    /// The repositories of a registry.
+    Repositories(RegistryName),
+    /// The tags of a repository.
+    Tags(RegistryName, Repository),
+    /// Replication.
+    Replication,
+    /// One run of a rule.
+    Run(RunId),
     /// Logs.
     Logs(Box<LogView>),
     /// Text.
@@ -145,6 +160,17 @@ pub enum Pending {
     Why(String),
     /// A container's JSON.
     Inspect(HostId, ContainerId),
+    /// A part of a long list.
+    Page {
+        /// Of which list.
+        of: PageOf,
+        /// It is the first part.
+        first: bool,
+        /// The asking that it belongs to.
+        turn: u64,
+    },
+    /// One side of a conflict.
+    Side(RegistryName),
     /// Nothing is shown of the answer.
     Quiet,
 }
@@ -201,6 +227,8 @@ pub struct App {
     pub hosts: Rows<HostItem>,
     /// What the views of many hosts keep.
     pub fleet: Fleet,
+    /// What the views of registries and replication keep.
+    pub images: Images,
     /// Rows of the journal view.
     pub journal: Rows<Entry>,
     /// Whether the journal is here.
@@ -243,6 +271,7 @@ impl App {
             operations: Rows::default(),
             hosts: Rows::default(),
             fleet: Fleet::default(),
+            images: Images::default(),
             journal: Rows::default(),
             journal_state: Loaded::Waiting,
             staged: None,
@@ -316,6 +345,7 @@ impl App {
         self.totals = pools::totals(&world);
         self.operations.set(ops::rows(&world.operations, now), now, &user);
         self.refresh_fleet();
+        self.refresh_images();
         self.refresh_containers();
         let about = match self.views.last() {
             Some(View::Text(t)) if t.lives => t.about.clone(),
@@ -364,6 +394,7 @@ impl App {
             self.looked = Some(self.now);
             effects.push(self.look());
         }
+        effects.extend(self.more_rows());
         effects
     }
 
@@ -383,13 +414,14 @@ impl App {
 
     /// Milliseconds until the next tick is worth it.
     pub fn tick_in(&self) -> u64 {
-        let busy = self.staged.is_some() || self.tail.is_resting();
+        let busy = self.staged.is_some() || self.tail.is_resting() || self.filter_waits();
         if busy { 100 } else { 1_000 }
     }
 
     /// Which view is on top.
     pub fn top(&self) -> PaneId {
         match self.views.last() {
+            None if self.focus == PaneId::Operations => self.fourth(),
             None => self.focus,
             Some(View::Hosts) => PaneId::Hosts,
             Some(View::OnHost(_)) => PaneId::OnHost,
@@ -398,6 +430,11 @@ impl App {
             Some(View::Advice) => PaneId::Advice,
             Some(View::Operations) => PaneId::AllOperations,
             Some(View::Journal) => PaneId::Journal,
+            Some(View::Registries) => PaneId::Registries,
+            Some(View::Repositories(_)) => PaneId::Repositories,
+            Some(View::Tags(..)) => PaneId::Tags,
+            Some(View::Replication) => PaneId::Replication,
+            Some(View::Run(_)) => PaneId::Run,
             Some(View::Logs(_)) => PaneId::FullLogs,
             Some(View::Text(_)) => PaneId::Text,
         }

@@ -34,6 +34,8 @@ impl App {
                 _ => self.refused(&refusal),
             },
             (Pending::Quiet, _) => {}
+            (Pending::Page { of, first, turn }, reply) => self.paged(&of, first, turn, reply),
+            (Pending::Side(registry), reply) => self.side_told(registry, reply),
             (Pending::Journal, Reply::Journal(entries)) => {
                 self.journal_state = Loaded::Here;
                 self.journal.set(entries, self.now, &self.settings.user);

@@ -73,6 +73,9 @@ pub fn draw(app: &App, buf: &mut Buffer, area: Rect) {
     }
 }
 
+/// What to do where there is no rule.
+const RULE: &str = "Make a rule: longshore replicate rule add NAME --from REGISTRY --to REGISTRY";
+
 /// Words for an empty pane; `None` when it is not empty.
 pub fn empty(app: &App, pane: PaneId) -> Option<Vec<String>> {
     let filtered =
@@ -113,6 +116,21 @@ pub fn empty(app: &App, pane: PaneId) -> Option<Vec<String>> {
                 "Say where a host stands: longshore hosts label HOST --site SITE".to_owned(),
             ])
         }),
+        PaneId::Registries if app.images.registries.count() == 0 => filtered(&app.images.registries.filter)
+            .or_else(|| {
+                Some(vec![
+                    "No registries. Add one: longshore registry add NAME ADDRESS".to_owned(),
+                    "Then its repositories and tags can be looked at here, and brought to other registries."
+                        .to_owned(),
+                ])
+            }),
+        PaneId::HomeReplication if app.images.home.count() == 0 => {
+            filtered(&app.images.home.filter).or_else(|| {
+                Some(vec!["Nothing is brought from one registry to another.".to_owned(), RULE.to_owned()])
+            })
+        }
+        PaneId::Replication if app.images.rules.count() == 0 => filtered(&app.images.rules.filter)
+            .or_else(|| Some(vec!["No rule says what is to be where.".to_owned(), RULE.to_owned()])),
         PaneId::Advice if app.fleet.advice.count() == 0 => {
             filtered(&app.fleet.advice.filter).or_else(|| Some(vec!["No risk was found.".to_owned()]))
         }

@@ -8,6 +8,8 @@ pub mod journal;
 pub mod logs;
 pub mod operations;
 pub mod pools;
+pub mod registries;
+pub mod replication;
 pub mod rows;
 pub mod sites;
 pub mod text;
@@ -26,6 +28,8 @@ pub enum PaneId {
     Logs,
     /// Home, 4.
     Operations,
+    /// Home, 4, while there are registries.
+    HomeReplication,
     /// All hosts.
     Hosts,
     /// The containers of one host.
@@ -40,6 +44,16 @@ pub enum PaneId {
     AllOperations,
     /// The journal.
     Journal,
+    /// Registries.
+    Registries,
+    /// The repositories of one registry.
+    Repositories,
+    /// The tags of one repository.
+    Tags,
+    /// Lines, rules and runs.
+    Replication,
+    /// One run of a rule.
+    Run,
     /// A log on the whole screen.
     FullLogs,
     /// Text: inspect and details.
@@ -71,6 +85,7 @@ pub const ALL: &[Pane] = &[
     containers::PANE,
     logs::HOME_PANE,
     operations::HOME_PANE,
+    replication::HOME_PANE,
     hosts::PANE,
     containers::HOST_PANE,
     heat::PANE,
@@ -78,6 +93,11 @@ pub const ALL: &[Pane] = &[
     advice::PANE,
     operations::PANE,
     journal::PANE,
+    registries::PANE,
+    registries::REPOSITORIES,
+    registries::TAGS,
+    replication::PANE,
+    replication::RUN,
     logs::PANE,
     text::PANE,
 ];

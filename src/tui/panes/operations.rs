@@ -4,7 +4,7 @@ use crate::base::clock::Millis;
 use crate::tui::kit::bars;
 use crate::tui::kit::table::{Column, Line, left, rest, right};
 use crate::tui::panes::rows::{self, Cx, Listed, RowKey};
-use crate::tui::panes::{Pane, PaneId};
+use crate::tui::panes::{Pane, PaneId, replication};
 use crate::tui::theme::Role;
 use crate::tui::verbs::{Act, Verb, When, verb};
 use crate::view::ops::OpRow;
@@ -18,28 +18,32 @@ pub const HOME_PANE: Pane = Pane {
     id: PaneId::Operations,
     title: "Operations",
     doc: DOC,
-    verbs: VERBS,
+    verbs: HOME_VERBS,
     columns: HOME_COLUMNS,
     words: WORDS,
     home: true,
 };
 
 /// What the tables say of the view of all.
-pub const PANE: Pane = Pane { id: PaneId::AllOperations, columns: COLUMNS, home: false, ..HOME_PANE };
+pub const PANE: Pane =
+    Pane { id: PaneId::AllOperations, verbs: VERBS, columns: COLUMNS, home: false, ..HOME_PANE };
 
-const VERBS: &[Verb] = &[
-    verb("open", &["Enter", "d"], When::Always, Act::Describe, "all that is known of it"),
-    verb("cancel operation", &["c"], When::QueuedOp, Act::CancelOp, "cancel it while it is queued"),
-    verb(
-        "copy command",
-        &["y"],
-        When::Always,
-        Act::Yank,
-        "show and copy the command line that does the same",
-    ),
-    verb("filter", &["/"], When::Always, Act::Filter, "only rows with this text; !text for those without"),
-    verb("all", &["a"], When::Always, Act::All, "all operations, on the whole screen"),
-];
+const OPEN: Verb = verb("open", &["Enter", "d"], When::Always, Act::Describe, "all that is known of it");
+const CANCEL: Verb =
+    verb("cancel operation", &["c"], When::QueuedOp, Act::CancelOp, "cancel it while it is queued");
+const YANK: Verb = verb(
+    "copy command",
+    &["y"],
+    When::Always,
+    Act::Yank,
+    "show and copy the command line that does the same",
+);
+const FILTER: Verb =
+    verb("filter", &["/"], When::Always, Act::Filter, "only rows with this text; !text for those without");
+const ALL: Verb = verb("all", &["a"], When::Always, Act::All, "all operations, on the whole screen");
+
+const VERBS: &[Verb] = &[OPEN, CANCEL, YANK, FILTER, ALL];
+const HOME_VERBS: &[Verb] = &[OPEN, CANCEL, YANK, FILTER, ALL, replication::SWITCH];
 
 /// The columns of the pane of the home screen.
 pub const HOME_COLUMNS: &[Column] = &[

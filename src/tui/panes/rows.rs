@@ -4,7 +4,9 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use crate::base::clock::Millis;
-use crate::base::ids::{ContainerId, HostId, OpId, PoolId, SiteName, Slot};
+use crate::base::ids::{ContainerId, HostId, OpId, PoolId, RegistryName, RuleName, SiteName, Slot};
+use crate::model::oci::{Digest, Repository, Tag};
+use crate::model::replication::Line as Way;
 use crate::model::world::World;
 use crate::tui::app::sparks::Sparks;
 use crate::tui::app::staged::Staged;
@@ -39,6 +41,20 @@ pub enum RowKey {
     Op(OpId),
     /// A line of the journal.
     Entry(u64),
+    /// A registry.
+    Registry(RegistryName),
+    /// A repository of the registry that is looked at.
+    Repository(Repository),
+    /// A tag of the repository that is looked at.
+    Tag(Tag),
+    /// A line between registries.
+    Line(Way),
+    /// A replication rule.
+    Rule(RuleName),
+    /// A tag of the run that is looked at.
+    RunTag(Way, Repository, Tag),
+    /// A blob on its way.
+    Blob(Way, Digest),
 }
 
 /// What drawing a row may look at.
@@ -133,8 +149,26 @@ impl<R: Listed> Rows<R> {
         self.shown = (0..self.rows.len()).filter(|i| fits(&self.rows[*i])).collect();
         self.keys = self.shown.iter().map(|i| self.rows[*i].key()).collect();
         self.lines.clear();
-        let mut before = None;
-        for (place, i) in self.shown.iter().enumerate() {
+        self.lay(0, now, user);
+        self.cursor.settle(&self.keys)
+    }
+
+    /// Puts rows behind those that are there, which stay as they are. Only for a list without a filter.
+    pub fn append(&mut self, rows: Vec<R>, now: Millis, user: &str) {
+        let from = self.rows.len();
+        self.keys.extend(rows.iter().map(R::key));
+        self.rows.extend(rows);
+        self.shown.extend(from..self.rows.len());
+        self.lay(from, now, user);
+        if self.cursor.at.is_none() {
+            self.cursor.settle(&self.keys);
+        }
+    }
+
+    /// Lays out the lines of the shown rows from this place on.
+    fn lay(&mut self, from: usize, now: Millis, user: &str) {
+        let mut before = from.checked_sub(1).and_then(|i| self.shown.get(i)).map(|i| &self.rows[*i]);
+        for (place, i) in self.shown.iter().enumerate().skip(from) {
             let row = &self.rows[*i];
             if let Some(heading) = row.heading(before) {
                 self.lines.push(At::Note(heading, Role::Column));
@@ -146,7 +180,6 @@ impl<R: Listed> Rows<R> {
             }
             before = Some(row);
         }
-        self.cursor.settle(&self.keys)
     }
 
     /// Moves the cursor; true when it is on another object.

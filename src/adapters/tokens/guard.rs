@@ -1,0 +1,221 @@
+//! Failed log-ins: how many are too many, and what the journal is told of them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::adapters::tokens::limits::{FAILURE_LINES, FAILURES_MAX, Limits};
+use crate::base::text::{fit, safe};
+
+/// The widest name in a journal line.
+const NAME_COLUMNS: usize = 64;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Key {
+    Name(String, IpAddr),
+    Address(IpAddr),
+}
+
+#[derive(Clone, Copy)]
+struct Failures {
+    count: u32,
+    since: Instant,
+}
+
+#[derive(Default)]
+struct Untold {
+    failed: u64,
+    untried: u64,
+}
+
+/// Counts failures by name and address.
+pub struct Guard {
+    limits: Limits,
+    failures: HashMap<Key, Failures>,
+    untold: BTreeMap<(String, IpAddr), Untold>,
+    /// Those for which there was no room in `untold`.
+    beyond: u64,
+}
+
+/// Whoever has one address of an IPv6 network usually has the whole /64.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+impl Guard {
+    /// Nothing has failed yet.
+    pub fn new(limits: Limits) -> Guard {
+        Guard { limits, failures: HashMap::new(), untold: BTreeMap::new(), beyond: 0 }
+    }
+
+    fn keys(&self, name: &str, address: IpAddr) -> [(Key, u32); 2] {
+        let network = network(address);
+        [
+            (Key::Name(cut(name), network), self.limits.failures_of_name),
+            (Key::Address(network), self.limits.failures_of_address),
+        ]
+    }
+
+    /// How long this name may not log in from there; `None` when it may.
+    pub fn blocked(&self, name: &str, address: IpAddr, now: Instant) -> Option<Duration> {
+        let left = self.keys(name, address).into_iter().filter_map(|(key, max)| {
+            let failures = self.failures.get(&key).filter(|f| f.count >= max)?;
+            (failures.since + self.limits.window).checked_duration_since(now).filter(|left| !left.is_zero())
+        });
+        left.max()
+    }
+
+    /// A log-in was wrong.
+    pub fn failed(&mut self, name: &str, address: IpAddr, now: Instant) {
+        for (key, _) in self.keys(name, address) {
+            self.make_room(now);
+            let failures = self.failures.entry(key).or_insert(Failures { count: 0, since: now });
+            if now.saturating_duration_since(failures.since) >= self.limits.window {
+                *failures = Failures { count: 0, since: now };
+            }
+            failures.count = failures.count.saturating_add(1);
+        }
+        if let Some(untold) = self.untold(name, address) {
+            untold.failed += 1;
+        }
+    }
+
+    /// A log-in was not looked at, since too many were wrong.
+    pub fn untried(&mut self, name: &str, address: IpAddr) {
+        if let Some(untold) = self.untold(name, address) {
+            untold.untried += 1;
+        }
+    }
+
+    /// A log-in was right: this name's failures there are forgotten, not those of the address under other names.
+    pub fn succeeded(&mut self, name: &str, address: IpAddr) {
+        self.failures.remove(&Key::Name(cut(name), network(address)));
+    }
+
+    fn untold(&mut self, name: &str, address: IpAddr) -> Option<&mut Untold> {
+        let key = (cut(name), address.to_canonical());
+        if self.untold.len() >= FAILURES_MAX && !self.untold.contains_key(&key) {
+            self.beyond += 1;
+            return None;
+        }
+        Some(self.untold.entry(key).or_default())
+    }
+
+    /// Forgets what no longer counts, and the oldest if that is not enough.
+    fn make_room(&mut self, now: Instant) {
+        if self.failures.len() < FAILURES_MAX {
+            return;
+        }
+        let window = self.limits.window;
+        self.failures.retain(|_, f| now.saturating_duration_since(f.since) < window);
+        while self.failures.len() >= FAILURES_MAX {
+            let oldest = self.failures.iter().min_by_key(|(_, f)| f.since).map(|(key, _)| key.clone());
+            oldest.map(|key| self.failures.remove(&key));
+        }
+    }
+
+    /// What the journal has not been told yet, in a few sentences, the most frequent first.
+    pub fn told(&mut self) -> Vec<String> {
+        let mut all: Vec<_> = std::mem::take(&mut self.untold).into_iter().collect();
+        all.sort_by_key(|(_, u)| std::cmp::Reverse(u.failed + u.untried));
+        let rest = all.split_off(all.len().min(FAILURE_LINES));
+        let sentence = |((name, address), u): ((String, IpAddr), Untold)| {
+            let times = if u.failed == 1 { "once".to_owned() } else { format!("{} times", u.failed) };
+            let untried = if u.untried == 0 {
+                String::new()
+            } else {
+                format!("; {} more were not looked at", u.untried)
+            };
+            format!("log-in to the registries as {name} from {address} failed {times}{untried}")
+        };
+        let mut lines: Vec<String> = all.into_iter().map(sentence).collect();
+        let others =
+            rest.iter().map(|(_, u)| u.failed + u.untried).sum::<u64>() + std::mem::take(&mut self.beyond);
+        if others > 0 {
+            lines.push(format!(
+                "{others} more log-ins to the registries failed, under other names or from elsewhere"
+            ));
+        }
+        lines
+    }
+}
+
+/// A name that anybody may have sent: safe to show, and short.
+fn cut(name: &str) -> String {
+    fit(&safe(name), NAME_COLUMNS).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn too_many_failures_block_a_name_from_there_for_a_while() {
+        let mut guard = Guard::new(Limits::default());
+        let here = at("10.0.0.1");
+        for _ in 0..10 {
+            assert_eq!(guard.blocked("alice", here, Instant::now()), None);
+            guard.failed("alice", here, Instant::now());
+        }
+        assert_eq!(guard.blocked("alice", here, Instant::now()), Some(Duration::from_secs(60)));
+        assert_eq!(
+            guard.blocked("alice", at("10.0.0.2"), Instant::now()),
+            None,
+            "nobody locks alice out elsewhere"
+        );
+        assert_eq!(guard.blocked("bob", here, Instant::now()), None);
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!(guard.blocked("alice", here, Instant::now()), None);
+        guard.failed("alice", here, Instant::now());
+        assert_eq!(guard.blocked("alice", here, Instant::now()), None, "a new window counts anew");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_tries_many_names_is_blocked_and_a_network_counts_as_one() {
+        let mut guard = Guard::new(Limits::default());
+        for i in 0..60 {
+            guard.failed(&format!("user-{i}"), at(&format!("2001:db8::{i:x}")), Instant::now());
+        }
+        guard.succeeded("user-1", at("2001:db8::1"));
+        assert!(guard.blocked("anybody", at("2001:db8::ffff"), Instant::now()).is_some());
+        assert!(guard.blocked("anybody", at("2001:db8:0:1::1"), Instant::now()).is_none());
+        let mut guard = Guard::new(Limits::default());
+        (0..9).for_each(|_| guard.failed("alice", at("::ffff:10.0.0.1"), Instant::now()));
+        guard.succeeded("alice", at("10.0.0.1"));
+        guard.failed("alice", at("10.0.0.1"), Instant::now());
+        assert!(guard.blocked("alice", at("10.0.0.1"), Instant::now()).is_none(), "right once, counted anew");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_journal_gets_a_few_lines_however_many_fail() {
+        let mut guard = Guard::new(Limits::default());
+        (0..30).for_each(|_| guard.failed("alice", at("10.0.0.1"), Instant::now()));
+        guard.untried("alice", at("10.0.0.1"));
+        guard.failed("a\u{1b}[2J", at("10.0.0.2"), Instant::now());
+        let lines = guard.told();
+        assert_eq!(
+            lines,
+            [
+                "log-in to the registries as alice from 10.0.0.1 failed 30 times; 1 more were not looked at",
+                r"log-in to the registries as a\e[2J from 10.0.0.2 failed once",
+            ]
+        );
+        assert!(guard.told().is_empty());
+        for i in 0..10_000u32 {
+            guard.failed(&format!("{}{i}", "x".repeat(50)), at("10.0.0.1"), Instant::now());
+        }
+        assert!(guard.failures.len() <= FAILURES_MAX && guard.untold.len() <= FAILURES_MAX);
+        let lines = guard.told();
+        assert_eq!(lines.len(), FAILURE_LINES + 1);
+        assert!(lines[FAILURE_LINES].starts_with("9992 more"), "{lines:?}");
+    }
+}

@@ -1,0 +1,77 @@
+//! The arguments of `registry`.
+
+use clap::{Args, Subcommand, ValueEnum};
+
+/// What to do with registries.
+#[derive(Debug, Subcommand)]
+pub enum RegistryVerb {
+    /// Know a registry, or change what is recorded of it
+    #[command(
+        visible_alias = "set",
+        after_help = "Examples:\n  longshore registry add hq registry.bj.example:5000 --site bj\n  \
+        longshore registry add tc registry.tc.example --kind harbor --storage ceph\n  \
+        longshore registry add hq registry.bj.example --endpoint 10.0.0.5:5000 --endpoint 10.0.0.6:5000\n\n\
+        What is not given stays as it was."
+    )]
+    Add(Box<RegistryAdd>),
+    /// List registries: who answers, how fast, what serves them
+    #[command(visible_alias = "list", after_help = "Example: longshore registry ls --json")]
+    Ls,
+    /// Forget a registry; nothing in it is touched
+    #[command(after_help = "Example: longshore registry rm tc")]
+    Rm {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+}
+
+/// What can be recorded of a registry.
+#[derive(Args, Clone, Debug)]
+pub struct RegistryAdd {
+    /// Its name in this install
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// What image references call it
+    #[arg(value_name = "HOST[:PORT]")]
+    pub address: Option<String>,
+    /// What serves it
+    #[arg(long, value_enum)]
+    pub kind: Option<Kind>,
+    /// An instance behind the address; give it once for each ('' takes all away)
+    #[arg(long = "endpoint", value_name = "HOST[:PORT]")]
+    pub endpoints: Option<Vec<String>>,
+    /// A site whose hosts pull from it first; give it once for each ('' takes all away)
+    #[arg(long = "site", value_name = "SITE")]
+    pub sites: Option<Vec<String>>,
+    /// It speaks HTTP without TLS
+    #[arg(long, value_name = "yes|no")]
+    pub plain_http: Option<YesNo>,
+    /// A file with further certificate authorities, PEM ('' takes it away)
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<String>,
+    /// Where it keeps its content, in your words ('' takes it away)
+    #[arg(long, value_name = "TEXT")]
+    pub storage: Option<String>,
+    /// Requests to it at a time, at most
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub parallel: Option<u32>,
+}
+
+/// Yes or no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum YesNo {
+    /// Yes
+    Yes,
+    /// No
+    No,
+}
+
+/// What serves a registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// CNCF Distribution, or anything that speaks its protocol
+    Distribution,
+    /// Harbor
+    Harbor,
+}

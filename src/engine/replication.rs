@@ -1,0 +1,269 @@
+//! The core's side of replication: it is begun with the core, told what people decided, asked for runs, and shown.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use crate::base::fault::{Fault, Kind, Outcome};
+use crate::base::ids::RuleName;
+use crate::engine::core::Core;
+use crate::engine::intake::{self, Caller};
+use crate::engine::registry::{Handle, Replicator};
+use crate::model::command::{Accepted, Command, Refusal, RefusalKind};
+use crate::model::desired::Write;
+use crate::model::journal::{Draft, What};
+use crate::model::oci::{Repository, Tag};
+use crate::model::query::{PageAsk, Query, Reply};
+use crate::model::registry::Page;
+use crate::model::replication::{Cause, Difference, ReplicationView, Rule, RuleView, RunId};
+
+/// So many rows of a list at a time, whatever is asked for.
+const ROWS_MAX: u32 = 1_000;
+/// A tag or repository that somebody wants first goes before all rules' own priorities.
+const FIRST: i32 = i32::MAX;
+
+/// What nothing can be done about without a core that may write.
+fn no_replication() -> Fault {
+    Fault::new(Kind::Refused, "replication runs in the active engine only, and this is not one")
+}
+
+impl Core {
+    /// Begins replication, and goes on with the runs that a core before this left unfinished.
+    pub(super) async fn begin_replication(&mut self) -> Outcome<()> {
+        let Some(store) = self.store.clone().filter(|_| self.is_active()) else { return Ok(()) };
+        let registries = self.clients.of(&self.desired.registries).await;
+        let replicator = Replicator::begin(registries, store, self.clock.clone(), 0).await?;
+        let handle = replicator.handle();
+        self.desired.line_limits.values().for_each(|limits| handle.set_limits(limits.clone()));
+        let rules: Vec<Rule> = self.desired.rules.values().cloned().collect();
+        handle.resume_unfinished(&rules).await?;
+        let (mut views, wakes) = (handle.views(), self.eyes.wakes.clone());
+        tokio::spawn(async move {
+            while views.changed().await.is_ok() {
+                wakes.changed.notify_one();
+            }
+        });
+        self.replicator = Some(replicator);
+        Ok(())
+    }
+
+    /// People have decided something else about registries or lines.
+    pub(super) fn equip_replication(&self) {
+        let Some(handle) = self.replication_handle() else { return };
+        self.desired.line_limits.values().for_each(|limits| handle.set_limits(limits.clone()));
+        let (clients, wanted) = (self.clients.clone(), self.desired.registries.clone());
+        tokio::spawn(async move { handle.set_registries(clients.of(&wanted).await) });
+    }
+
+    fn replication_handle(&self) -> Option<Handle> {
+        self.replicator.as_ref().map(Replicator::handle)
+    }
+
+    /// Takes over how runs and lines stand.
+    pub(super) fn see_replication(&mut self) {
+        let Some(handle) = self.replication_handle() else { return };
+        let views = handle.views().borrow().clone();
+        let rule = |old: &RuleView| RuleView {
+            run: views.of_rule(&old.rule.name).cloned().or_else(|| old.run.clone()),
+            ..old.clone()
+        };
+        let rules = self.replication.rules.iter().map(rule).collect();
+        let next = ReplicationView { rules, lines: views.lines.clone() };
+        if *self.replication != next {
+            self.replication = Arc::new(next);
+        }
+    }
+
+    fn rule(&self, name: &RuleName) -> Result<Rule, Refusal> {
+        self.desired.rules.get(name).cloned().ok_or_else(|| {
+            Refusal::new(RefusalKind::NotFound, format!("there is no rule {name}"))
+                .hint("see `longshore replicate rule ls`")
+        })
+    }
+
+    /// The rule of a run that is shown.
+    fn rule_of(&self, run: RunId) -> Result<RuleName, Refusal> {
+        self.replication.run(run).map(|view| view.rule.clone()).ok_or_else(|| {
+            Refusal::new(RefusalKind::NotFound, format!("there is no {run}, or it was long ago"))
+                .hint("see `longshore replicate status`")
+        })
+    }
+
+    /// Carries out a command about runs; `None` when it is about something else.
+    pub(super) async fn run_command(
+        &mut self,
+        command: &Command,
+        caller: &Caller,
+    ) -> Option<Result<Accepted, Refusal>> {
+        let is_it = matches!(
+            command,
+            Command::Replicate { .. }
+                | Command::PauseRun(_)
+                | Command::ResumeRun(_)
+                | Command::StopRun(_)
+                | Command::RetryRun(_)
+                | Command::Prioritise { .. }
+        );
+        if !is_it {
+            return None;
+        }
+        if caller.read_only || !self.is_active() {
+            return Some(Err(intake::read_only()));
+        }
+        let done = self.run_it(command, caller).await;
+        if let Ok(accepted) = &done {
+            let line = Draft::by(&caller.who, What::Accepted, accepted.text.clone());
+            // What was done is done: a disk that says no is shown as trouble.
+            let _ = self.try_write(vec![Write::Journal(line)]).await;
+        }
+        Some(done)
+    }
+
+    async fn run_it(&self, command: &Command, caller: &Caller) -> Result<Accepted, Refusal> {
+        let handle = self.replication_handle().ok_or_else(no_replication)?;
+        let text = match command {
+            Command::Replicate { rule } => {
+                let run = handle.start(self.rule(rule)?, Cause::Person(caller.who.clone())).await?;
+                format!("{run} of {rule}")
+            }
+            Command::RetryRun(run) => {
+                let rule = self.rule(&self.rule_of(*run)?)?;
+                let name = rule.name.clone();
+                let next = handle.start(rule, Cause::Person(caller.who.clone())).await?;
+                format!("{next} tries again what {run} of {name} left")
+            }
+            Command::PauseRun(run) => {
+                handle.pause(*run).await?;
+                format!("{run} is paused")
+            }
+            Command::ResumeRun(run) => {
+                handle.resume(*run).await?;
+                format!("{run} goes on")
+            }
+            Command::StopRun(run) => {
+                handle.stop(*run).await?;
+                format!("{run} is stopped; what has arrived stays")
+            }
+            Command::Prioritise { image, .. } => {
+                let (repository, tag) = named(image)?;
+                let tags = handle.prioritise(&repository, tag.as_ref(), FIRST);
+                if tags == 0 {
+                    let text = format!("no run has {image} still to move");
+                    let hint = "see `longshore replicate status`, or run the rule that brings it";
+                    return Err(Refusal::new(RefusalKind::NotFound, text).hint(hint));
+                }
+                format!("{image} goes first ({tags} tags)")
+            }
+            _ => return Err(Refusal::new(RefusalKind::Invalid, "this is not about a run")),
+        };
+        Ok(Accepted { op: None, text })
+    }
+
+    /// Answers a question about runs; gives it back when it is about something else.
+    pub(super) fn run_question(
+        &self,
+        query: Query,
+        reply: oneshot::Sender<Reply>,
+    ) -> Option<(Query, oneshot::Sender<Reply>)> {
+        let known = |rule: &RuleName| self.rule(rule).ok();
+        match query {
+            Query::Diff { rule, ask } => {
+                let found = self.replication_handle().ok_or_else(no_replication);
+                let rule = found.and_then(|handle| {
+                    let missing = || Fault::new(Kind::NotFound, format!("there is no rule {rule}"));
+                    Ok((handle, known(&rule).ok_or_else(missing)?))
+                });
+                tokio::spawn(async move {
+                    let answer = match rule {
+                        Ok((handle, rule)) => diff(&handle, &rule, &ask).await,
+                        Err(fault) => Err(fault),
+                    };
+                    let _ = reply.send(answer.unwrap_or_else(Reply::Failed));
+                });
+                None
+            }
+            Query::RunTags { run, ask } => {
+                let handle = self.replication_handle();
+                tokio::spawn(async move {
+                    let answer = run_tags(handle, run, &ask).await;
+                    let _ = reply.send(answer.map_or_else(Reply::Failed, Reply::RunTags));
+                });
+                None
+            }
+            Query::Runs { rule, limit } => {
+                let rules: Vec<RuleName> =
+                    rule.map_or_else(|| self.desired.rules.keys().cloned().collect(), |one| vec![one]);
+                let handle = self.replication_handle();
+                tokio::spawn(async move {
+                    let answer = runs(handle, &rules, limit.min(ROWS_MAX)).await;
+                    let _ = reply.send(answer.unwrap_or_else(Reply::Failed));
+                });
+                None
+            }
+            other => Some((other, reply)),
+        }
+    }
+}
+
+/// The repository and the tag that an image reference means, whatever registry it names.
+fn named(image: &str) -> Outcome<(Repository, Option<Tag>)> {
+    let path = match image.split_once('/') {
+        Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => path,
+        _ => image,
+    };
+    match path.rsplit_once(':') {
+        Some((repository, tag)) => Ok((repository.parse()?, Some(tag.parse()?))),
+        None => Ok((path.parse()?, None)),
+    }
+}
+
+/// Whether a name is asked for: with the text in it, without it (`!`), or called so (`=`).
+fn is_asked(filter: &str, name: &str) -> bool {
+    match (filter.strip_prefix('!'), filter.strip_prefix('=')) {
+        (Some(without), _) => !name.contains(without),
+        (_, Some(exact)) => name == exact,
+        _ => name.contains(filter),
+    }
+}
+
+/// A part of a list that is here as a whole; the next one is asked for by its place.
+fn part<T>(all: Vec<T>, ask: &PageAsk, name: impl Fn(&T) -> String) -> Page<T> {
+    let from = ask.after.as_deref().and_then(|at| at.parse().ok()).unwrap_or(0_usize);
+    let limit = usize::try_from(ask.limit.clamp(1, ROWS_MAX)).unwrap_or(usize::MAX);
+    let mut wanted = all.into_iter().filter(|row| is_asked(&ask.filter, &name(row))).skip(from);
+    let items: Vec<T> = wanted.by_ref().take(limit).collect();
+    let next = wanted.next().map(|_| (from + items.len()).to_string());
+    Page { items, next }
+}
+
+async fn diff(handle: &Handle, rule: &Rule, ask: &PageAsk) -> Outcome<Reply> {
+    let found = handle.diff(rule).await?;
+    // What could not be compared is a failure, never an empty list of differences.
+    if let Some(fault) = found.unknown.into_iter().next() {
+        return Err(fault.because(format!("{} cannot be compared as a whole", rule.name)));
+    }
+    let mut rows = found.rows;
+    rows.sort_by_key(|row| row.difference == Difference::Same);
+    Ok(Reply::Diff(part(rows, ask, |row| format!("{}:{}", row.repository, row.tag))))
+}
+
+async fn run_tags(
+    handle: Option<Handle>,
+    run: RunId,
+    ask: &PageAsk,
+) -> Outcome<Page<crate::model::replication::TagRun>> {
+    let handle = handle.ok_or_else(no_replication)?;
+    let all = handle.tags(run, 0, u32::MAX).await?;
+    Ok(part(all, ask, |tag| format!("{}:{}", tag.repository, tag.tag)))
+}
+
+async fn runs(handle: Option<Handle>, rules: &[RuleName], limit: u32) -> Outcome<Reply> {
+    let handle = handle.ok_or_else(no_replication)?;
+    let mut all = Vec::new();
+    for rule in rules {
+        all.extend(handle.runs(rule, limit).await?);
+    }
+    all.sort_by_key(|run| std::cmp::Reverse(run.id));
+    all.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    Ok(Reply::Runs(all))
+}

@@ -1,0 +1,109 @@
+//! Registries and the engine: what is recorded, who answers, what is shown, on virtual time.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests say what failed by failing")]
+
+#[path = "support/flow.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod flow;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use flow::{Flow, SimConnector, pass};
+use futures_util::future::BoxFuture;
+use longshore::adapters::sim::{Scenario, SimRegistry};
+use longshore::base::fault::{Fault, Kind, Outcome};
+use longshore::base::ids::RegistryName;
+use longshore::engine::core::Connector;
+use longshore::model::command::Command;
+use longshore::model::host::{HostConfig, Seen};
+use longshore::model::registry::Registry;
+use longshore::ports::registry::RegistryClient;
+use longshore::ports::runtime::Runtime;
+
+/// A fleet, and registries by the address of their endpoints.
+struct WithRegistries {
+    hosts: SimConnector,
+    registries: BTreeMap<String, Arc<SimRegistry>>,
+}
+
+impl Connector for WithRegistries {
+    fn connect(&self, host: &HostConfig) -> Outcome<Arc<dyn Runtime>> {
+        self.hosts.connect(host)
+    }
+
+    fn registry<'a>(&'a self, registry: &'a Registry) -> BoxFuture<'a, Outcome<Arc<dyn RegistryClient>>> {
+        let address = registry.addresses().next().unwrap_or_default();
+        let known = self.registries.get(address).cloned().map(|r| r as Arc<dyn RegistryClient>);
+        let client = known.ok_or_else(|| Fault::new(Kind::Unreachable, format!("{address}: no route")));
+        Box::pin(async move { client })
+    }
+}
+
+async fn begin(names: &[&str]) -> (Flow, BTreeMap<String, Arc<SimRegistry>>) {
+    let mut flow = Flow::begin(Scenario::uniform(2, "app:1").unwrap()).await;
+    let one = |name: &&str| (format!("{name}.example:5000"), Arc::new(SimRegistry::new(name)));
+    let registries: BTreeMap<_, _> = names.iter().map(one).collect();
+    let hosts = SimConnector(flow.fleet.clone());
+    let connector = WithRegistries { hosts, registries: registries.clone() };
+    let hosts = flow.fleet.hosts();
+    flow.crash();
+    flow.start_with(Arc::new(connector), hosts).await;
+    (flow, registries)
+}
+
+fn name(text: &str) -> RegistryName {
+    text.parse().unwrap()
+}
+
+async fn put(flow: &Flow, registry: Registry) {
+    flow.command("alice", Command::PutRegistry(Box::new(registry))).await.unwrap();
+}
+
+fn seen(flow: &Flow, registry: &str, endpoint: usize) -> Seen {
+    flow.world().registries[&name(registry)].endpoints[endpoint].seen.clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registry_that_falls_silent_keeps_its_age_and_its_reason_and_comes_back() {
+    let (flow, registries) = begin(&["hq"]).await;
+    put(&flow, Registry::new(name("hq"), "hq.example:5000".into())).await;
+    pass(2).await;
+    assert!(matches!(seen(&flow, "hq", 0), Seen::At(_)), "{:?}", seen(&flow, "hq", 0));
+    registries["hq.example:5000"].trouble(|t| t.unreachable = true);
+    pass(20).await;
+    let Seen::Lost { last, since, why } = seen(&flow, "hq", 0) else { panic!("{:?}", seen(&flow, "hq", 0)) };
+    assert!(last < since && !why.is_empty(), "{why}");
+    pass(20).await;
+    let Seen::Lost { since: later, .. } = seen(&flow, "hq", 0) else { panic!("it is not back") };
+    assert_eq!(since, later, "since when it is silent does not move");
+    registries["hq.example:5000"].trouble(|t| t.unreachable = false);
+    pass(5).await;
+    assert!(matches!(seen(&flow, "hq", 0), Seen::At(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_go_to_the_first_endpoint_that_is_well() {
+    let (flow, registries) = begin(&["a", "b"]).await;
+    let endpoints =
+        vec!["a.example:5000".to_owned(), "b.example:5000".to_owned(), "c.example:5000".to_owned()];
+    let registry = Registry::new(name("hq"), "hq.example".into());
+    put(&flow, Registry { endpoints, ..registry }).await;
+    pass(2).await;
+    assert_eq!(flow.world().registries[&name("hq")].active, Some(0));
+    assert!(matches!(seen(&flow, "hq", 2), Seen::Never { why: Some(_) }), "{:?}", seen(&flow, "hq", 2));
+    registries["a.example:5000"].trouble(|t| t.unreachable = true);
+    pass(20).await;
+    assert_eq!(flow.world().registries[&name("hq")].active, Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registry_that_is_forgotten_is_asked_no_more() {
+    let (flow, registries) = begin(&["hq"]).await;
+    put(&flow, Registry::new(name("hq"), "hq.example:5000".into())).await;
+    pass(2).await;
+    flow.command("alice", Command::RemoveRegistry(name("hq"))).await.unwrap();
+    assert!(flow.world().registries.is_empty());
+    registries["hq.example:5000"].forget_counts();
+    pass(120).await;
+    assert_eq!(registries["hq.example:5000"].counts().total(), 0, "nobody asks it any more");
+}
