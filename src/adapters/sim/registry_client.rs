@@ -144,7 +144,7 @@ impl SimRegistry {
 
     fn pieces(
         &self,
-        bytes: Bytes,
+        bytes: &Bytes,
         cut: Option<usize>,
         under_way: UnderWay,
     ) -> stream::BoxStream<'static, Outcome<Bytes>> {
@@ -203,7 +203,7 @@ impl Content for SimRegistry {
             let under_way = self.request(RegistryCall::ReadBlob).await?;
             let (from, rest, cut) = self.open(of, digest, from)?;
             let size = Some(from + rest.len() as u64);
-            Ok(BlobStream { size, from, bytes: self.pieces(rest, cut, under_way) })
+            Ok(BlobStream { size, from, bytes: self.pieces(&rest, cut, under_way) })
         })
     }
 

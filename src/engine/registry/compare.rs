@@ -25,7 +25,7 @@ const HEADS: usize = 32;
 /// Repositories that are listed at a time.
 const LISTS: usize = 16;
 /// A call of a comparison is tried so often.
-const TRIES: u32 = 3;
+const TRIES: u32 = 4;
 /// So many tags in a row that could not be asked for: the registry is gone, and the rest is not tried.
 const FAILED_IN_A_ROW: u32 = 96;
 

@@ -14,7 +14,7 @@ use crate::engine::registry::decide::Selector;
 use crate::engine::registry::image::{Claimed, Image};
 use crate::engine::registry::notes::Notes;
 use crate::engine::registry::pace::{Pace, again, may_pass, pause};
-use crate::engine::registry::parts::{Parts, Phase};
+use crate::engine::registry::parts::{Part, Parts, Phase};
 use crate::engine::registry::pool::Pool;
 use crate::model::oci::{Platform, Repository, Tag};
 use crate::model::replication::{Rule, RunId, RunView, TagRun, TagState};
@@ -22,8 +22,8 @@ use crate::store::replication::{Note, SeenTag};
 
 /// Tags of a run that are under way at a time: enough that the largest blobs of many are known.
 const TAGS: usize = 64;
-/// A tag is tried so often.
-const TRIES: u32 = 3;
+/// A tag, and a sign of life, are tried so often.
+const TRIES: u32 = 4;
 
 /// A run with its parts.
 pub struct Run {
@@ -141,10 +141,8 @@ impl Run {
 
     /// Brings all that waits, many tags at a time.
     async fn bring_all(&self) {
-        let selector = match Selector::of(&self.rule) {
-            Ok(selector) => selector,
-            Err(_) => return,
-        };
+        // A rule whose filters make no sense was refused as the run began.
+        let Ok(selector) = Selector::of(&self.rule) else { return };
         let mut moving: FuturesUnordered<BoxFuture<'_, ()>> = FuturesUnordered::new();
         loop {
             while moving.len() < TAGS {
@@ -179,7 +177,7 @@ impl Run {
         };
         let view = self.with(|parts| {
             parts.ended(place, state, gaps);
-            parts.part(place).map(|part| part.view())
+            parts.part(place).map(Part::view)
         });
         notes.extend(view.and_then(|tag| self.note(place, &tag)));
         self.notes.lazily(notes).await;
