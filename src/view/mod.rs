@@ -9,6 +9,7 @@ pub mod json;
 pub mod logs;
 pub mod ops;
 pub mod pools;
+pub mod registry_auth;
 pub mod sites;
 pub mod table;
 pub mod units;

@@ -38,7 +38,8 @@ impl Selector {
     /// # Errors
     /// `Invalid` when a pattern cannot be understood: which filter (counted from 1), what is wrong and where.
     pub fn of(rule: &Rule) -> Outcome<Selector> {
-        let mut selector = Selector { repositories: Vec::new(), tags: Vec::new(), prefix: rule.prefix.clone() };
+        let mut selector =
+            Selector { repositories: Vec::new(), tags: Vec::new(), prefix: rule.prefix.clone() };
         for (i, filter) in rule.filters.iter().enumerate() {
             let matcher = compile(filter).map_err(|fault| {
                 fault.because(format!("filter {} of rule {}, {}", i + 1, rule.name, words(filter)))
@@ -240,7 +241,9 @@ mod tests {
         };
         assert!(of("feed/*", "feed/web") && !of("feed/*", "feed/web/api") && !of("feed/*", "feed"));
         assert!(of("feed/**", "feed/web") && of("feed/**", "feed/web/api") && of("**/api", "feed/web/api"));
-        assert!(of("{feed,ads}/w?b", "ads/web") && !of("{feed,ads}/w?b", "ads/wb") && !of("feed", "feed/web"));
+        assert!(
+            of("{feed,ads}/w?b", "ads/web") && !of("{feed,ads}/w?b", "ads/wb") && !of("feed", "feed/web")
+        );
         assert!(of("feed/[a-f]*", "feed/api") && !of("feed/[a-f]*", "feed/web"));
     }
 
