@@ -11,6 +11,7 @@ pub mod ops;
 pub mod pools;
 pub mod registries;
 pub mod replication;
+pub mod registry_auth;
 pub mod sites;
 pub mod table;
 pub mod units;

@@ -7,8 +7,11 @@ use crate::base::ids::RegistryName;
 use crate::model::oci::MEDIA_TYPES;
 use crate::ports::desk::{Happened, Hint};
 
-/// The media type of a report.
-pub const MEDIA_TYPE: &str = "application/vnd.docker.distribution.events.v2+json";
+/// The media types of a report: the documents say the second, Distribution 2.8.2 sends the first.
+pub const TYPES: &[&str] = &[
+    "application/vnd.docker.distribution.events.v1+json",
+    "application/vnd.docker.distribution.events.v2+json",
+];
 
 #[derive(Deserialize)]
 struct Report {

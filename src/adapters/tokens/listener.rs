@@ -212,3 +212,6 @@ async fn talk(
     // What is under way may end.
     let _ended = tokio::time::timeout(limits.request, talk).await;
 }
+
+#[cfg(test)]
+mod tests;

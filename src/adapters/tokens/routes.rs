@@ -201,7 +201,7 @@ impl Service {
         if !is_known {
             return refuse(StatusCode::UNAUTHORIZED, "the secret of reports is missing or wrong");
         }
-        if !has_type(&request, events::MEDIA_TYPE) {
+        if !events::TYPES.iter().any(|kind| has_type(&request, kind)) {
             return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a registry's report is expected");
         }
         let Ok(registry) = name.map(str::parse).transpose() else {

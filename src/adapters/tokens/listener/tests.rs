@@ -1,0 +1,238 @@
+//! The listener as strangers and registries meet it: over a socket, with requests written by hand.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::future::BoxFuture;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+use crate::adapters::tokens::keys::SigningKey;
+use crate::base::clock::SystemClock;
+use crate::model::access::Subject;
+use crate::model::access::scope::{Granted, Scope};
+use crate::ports::desk::Hint;
+
+/// `alice` with `right` may have everything; `full` meets a desk without room, `broken` one without a list.
+struct OneUser(mpsc::Sender<Hint>);
+
+impl Desk for OneUser {
+    fn well(&self) -> Outcome<()> {
+        Ok(())
+    }
+
+    fn knows(&self, service: &str) -> bool {
+        service == "hub"
+    }
+
+    fn authenticate<'a>(
+        &'a self,
+        login: &'a str,
+        secret: &'a str,
+    ) -> BoxFuture<'a, Outcome<Option<Subject>>> {
+        Box::pin(async move {
+            match (login, secret) {
+                ("full", _) => Err(Fault::new(Kind::Exhausted, "full")),
+                ("broken", _) => Err(Fault::new(Kind::Unreachable, "the list of users is in /secret/place")),
+                (_, "right") => Ok(login.parse().ok()),
+                _ => Ok(None),
+            }
+        })
+    }
+
+    fn allowed(&self, _: &Subject, asked: &[Scope]) -> Outcome<Granted> {
+        Ok(Granted { scopes: asked.to_vec(), ..Granted::default() })
+    }
+
+    fn hint(&self, hint: Hint) -> bool {
+        self.0.try_send(hint).is_ok()
+    }
+}
+
+struct Open {
+    address: SocketAddr,
+    counts: Arc<Counts>,
+    hints: mpsc::Receiver<Hint>,
+    journal: mpsc::Receiver<Draft>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn listen(address: &str, limits: Limits) -> Listen {
+    let events_secret = Some("reports".to_owned());
+    Listen { address: address.parse().unwrap(), tls: None, plain_http: false, events_secret, limits }
+}
+
+async fn try_open(listen: Listen) -> Outcome<(Listener, mpsc::Receiver<Hint>, mpsc::Receiver<Draft>)> {
+    let state = tempfile::tempdir().unwrap();
+    let signer = Signer::new(SigningKey::open(state.path()).unwrap(), "us");
+    let ((hints_in, hints), (journal_in, journal)) = (mpsc::channel(2), mpsc::channel(16));
+    let parts = Parts {
+        desk: Arc::new(OneUser(hints_in)),
+        signer,
+        clock: Arc::new(SystemClock),
+        journal: journal_in,
+    };
+    Listener::open(listen, parts).await.map(|listener| (listener, hints, journal))
+}
+
+async fn open(limits: Limits) -> Open {
+    let (listener, hints, journal) = try_open(listen("127.0.0.1:0", limits)).await.unwrap();
+    let (address, counts) = (listener.address(), listener.counts());
+    Open { address, counts, hints, journal, task: tokio::spawn(listener.serve()) }
+}
+
+impl Open {
+    /// The whole answer to what is sent; empty when the connection is just closed.
+    async fn send(&self, text: &str) -> String {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        // (Who is refused early may find the connection closed while it still writes.)
+        let _sent = stream.write_all(text.as_bytes()).await;
+        let mut answer = Vec::new();
+        let _reset = stream.read_to_end(&mut answer).await;
+        String::from_utf8(answer).unwrap()
+    }
+
+    async fn get(&self, path: &str, credentials: Option<&str>) -> String {
+        let header = credentials.map(|c| format!("Authorization: Basic {}\r\n", STANDARD.encode(c)));
+        let header = header.unwrap_or_default();
+        self.send(&format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{header}\r\n")).await
+    }
+
+    async fn post(&self, path: &str, kind: &str, header: &str, body: &str) -> String {
+        let length = body.len();
+        self.send(&format!(
+            "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n{header}\r\n{body}"
+        ))
+        .await
+    }
+}
+
+fn status(answer: &str) -> u16 {
+    answer.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0)
+}
+
+#[tokio::test]
+async fn plain_http_stays_on_this_machine_unless_somebody_says_otherwise() {
+    let refused = |listen: Listen| async move { try_open(listen).await.map(|_| ()).map_err(|f| f.kind) };
+    assert_eq!(refused(listen("0.0.0.0:0", Limits::default())).await, Err(Kind::Refused));
+    assert_eq!(refused(listen("127.0.0.1:0", Limits::default())).await, Ok(()));
+    let told = Listen { plain_http: true, ..listen("0.0.0.0:0", Limits::default()) };
+    assert_eq!(refused(told).await, Ok(()));
+    let files = TlsFiles { certificate: "/nowhere/c.pem".into(), key: "/nowhere/k.pem".into() };
+    let tls = Listen { tls: Some(files), ..listen("0.0.0.0:0", Limits::default()) };
+    assert_eq!(refused(tls).await, Err(Kind::Refused), "no certificate, no listener");
+}
+
+#[tokio::test]
+async fn tokens_are_given_by_query_and_by_form_to_those_who_log_in() {
+    let at = open(Limits::default()).await;
+    let query = "/token?service=hub&scope=repository%3Afeed%2Fweb%3Apull&scope=registry:catalog:*";
+    let given = at.get(query, Some("alice:right")).await;
+    assert_eq!(status(&given), 200, "{given}");
+    assert!(given.contains("\"scope\":\"repository:feed/web:pull registry:catalog:*\""), "{given}");
+    assert!(given.contains("\"access_token\":\"ey") && given.contains("cache-control: no-store"), "{given}");
+    let form = "grant_type=password&username=robot%24feed%2Bci&password=right&service=hub&client_id=docker&scope=repository:a/b:pull";
+    let kind = "application/x-www-form-urlencoded";
+    let given = at.post("/token", kind, "", form).await;
+    assert!(status(&given) == 200 && given.contains("\"scope\":\"repository:a/b:pull\""), "{given}");
+    let anonymous = at.get(query, None).await;
+    assert!(status(&anonymous) == 401 && anonymous.contains("www-authenticate: Basic"), "{anonymous}");
+    assert_eq!(status(&at.get(query, Some("alice:wrong")).await), 401);
+    assert_eq!(status(&at.get(query, Some("nocolon")).await), 401);
+    assert_eq!(status(&at.get("/token?service=other", Some("alice:right")).await), 400);
+    assert_eq!(status(&at.get("/token", Some("alice:right")).await), 400);
+    assert_eq!(status(&at.get("/token?service=hub&scope=nonsense", Some("alice:right")).await), 400);
+    assert_eq!(status(&at.post("/token", kind, "", "grant_type=refresh_token&service=hub").await), 400);
+    assert_eq!(status(&at.post("/token", "text/plain", "", form).await), 415);
+    assert_eq!(status(&at.post("/token", kind, "", &"x".repeat(40_000)).await), 413);
+    let full = at.get(query, Some("full:x")).await;
+    assert!(status(&full) == 503 && full.contains("retry-after:"), "{full}");
+    let broken = at.get(query, Some("broken:x")).await;
+    assert!(status(&broken) == 503 && !broken.contains("secret/place"), "{broken}");
+    assert_eq!(status(&at.get("/health", None).await), 200);
+    assert_eq!(status(&at.get("/", None).await), 404);
+    assert_eq!(status(&at.post("/health", kind, "", "").await), 405);
+    let counted = at.counts.read();
+    assert_eq!((counted.tokens, counted.granted, counted.anonymous), (2, 3, 1), "{counted:?}");
+    assert_eq!((counted.failed, counted.unavailable), (1, 2), "{counted:?}");
+}
+
+#[tokio::test]
+async fn who_guesses_is_stopped_and_told_once() {
+    let limits =
+        Limits { failures_of_name: 3, journal_every: Duration::from_millis(300), ..Limits::default() };
+    let mut at = open(limits).await;
+    for _ in 0..3 {
+        assert_eq!(status(&at.get("/token?service=hub", Some("alice:wrong")).await), 401);
+    }
+    for secret in ["wrong", "right"] {
+        let stopped = at.get("/token?service=hub", Some(&format!("alice:{secret}"))).await;
+        assert!(status(&stopped) == 429 && stopped.contains("retry-after:"), "{stopped}");
+    }
+    assert_eq!(status(&at.get("/token?service=hub", Some("bob:right")).await), 200, "others are let in");
+    let mut told = String::new();
+    while !told.contains("not looked at") {
+        let line = tokio::time::timeout(Duration::from_secs(20), at.journal.recv()).await.unwrap().unwrap();
+        assert_eq!(line.what, What::Refused);
+        told.push_str(&line.text);
+    }
+    assert!(told.contains("alice from 127.0.0.1 failed"), "{told}");
+    assert_eq!((at.counts.read().failed, at.counts.read().throttled), (3, 2));
+}
+
+#[tokio::test]
+async fn reports_need_the_secret_and_become_hints() {
+    let mut at = open(Limits::default()).await;
+    let kind = "application/vnd.docker.distribution.events.v2+json";
+    let event = r#"{"action":"push","target":{"mediaType":"application/vnd.oci.image.manifest.v1+json","repository":"feed/web","tag":"1"}}"#;
+    let body = |count: usize| format!("{{\"events\":[{}]}}", vec![event; count].join(","));
+    let secret = "Authorization: Bearer reports\r\n";
+    for wrong in ["", "Authorization: Bearer report\r\n", "Authorization: Basic reports\r\n"] {
+        assert_eq!(status(&at.post("/events", kind, wrong, &body(1)).await), 401, "{wrong:?}");
+    }
+    assert_eq!(status(&at.post("/events", "application/json", secret, &body(1)).await), 415);
+    assert_eq!(status(&at.post("/events", kind, secret, "{").await), 400);
+    assert_eq!(status(&at.post("/events/No%20name", kind, secret, &body(1)).await), 404);
+    assert_eq!(status(&at.post("/events", kind, secret, &" ".repeat((1 << 20) + 1)).await), 413);
+    let of_2_8 = "application/vnd.docker.distribution.events.v1+json";
+    assert_eq!(status(&at.post("/events/north", of_2_8, secret, &body(1)).await), 200);
+    let hint = at.hints.try_recv().unwrap();
+    assert_eq!((hint.registry.unwrap().as_str(), hint.repository.as_str()), ("north", "feed/web"));
+    assert_eq!(
+        status(&at.post("/events", kind, secret, &body(5)).await),
+        503,
+        "two have room, three come again"
+    );
+    let counted = at.counts.read();
+    assert_eq!((counted.reports, counted.hints, counted.hints_full), (2, 3, 3), "{counted:?}");
+    assert_eq!(counted.reports_refused, 7, "{counted:?}");
+}
+
+#[tokio::test]
+async fn who_is_slow_long_or_many_holds_nobody_up() {
+    let limits = Limits {
+        headers: Duration::from_millis(200),
+        request: Duration::from_millis(200),
+        connections: 2,
+        ..Limits::default()
+    };
+    let at = open(limits).await;
+    let long = format!("GET /token?{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(64 << 10));
+    assert!(!at.send(&long).await.contains(" 200 "));
+    let mut idle = Vec::new();
+    for _ in 0..6 {
+        let mut stream = TcpStream::connect(at.address).await.unwrap();
+        stream.write_all(b"GET /health HT").await.unwrap();
+        idle.push(stream);
+    }
+    assert_eq!(status(&at.get("/health", None).await), 200, "the idle ones give up their places");
+    let slow = "POST /token HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 9\r\nConnection: close\r\n\r\na";
+    assert_eq!(status(&at.send(slow).await), 408);
+}
