@@ -101,7 +101,7 @@ impl Harbor {
             Err(failed) => return Err(failed.fault),
         };
         // There is such a member: with this role, all is well. (The name is matched in part.)
-        let mut list = in_project(Method::GET, project, "members", None).with("entityname", user);
+        let mut list = in_project(Method::GET, project, "members", None).with("entityname", user.as_str());
         list.limits = MEMBERS;
         let all = paging::all::<MemberBody>(&self.http, &list).await?;
         match all.iter().find(|m| m.kind == MemberKind::User && m.name.raw() == user.as_str()) {

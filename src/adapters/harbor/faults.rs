@@ -100,12 +100,9 @@ pub(super) fn not_understood(why: &serde_json::Error) -> Fault {
 
 /// Harbor's own words with their codes; other text as it is.
 fn words(body: &[u8]) -> Vec<String> {
-    let said = match serde_json::from_slice::<Body>(body) {
-        Ok(Body::Named { errors } | Body::Bare(errors)) => errors,
-        Err(_) => {
-            let text = String::from_utf8_lossy(body);
-            return if text.trim().is_empty() { vec![] } else { vec![shorten(text.trim())] };
-        }
+    let Ok(Body::Named { errors: said } | Body::Bare(said)) = serde_json::from_slice::<Body>(body) else {
+        let text = String::from_utf8_lossy(body);
+        return if text.trim().is_empty() { vec![] } else { vec![shorten(text.trim())] };
     };
     let line = |one: One| match (one.code.is_empty(), one.message.is_empty()) {
         (false, false) => shorten(&format!("{}: {}", one.code, one.message)),

@@ -77,8 +77,8 @@ impl Call {
     }
 
     /// The same call with one more parameter.
-    pub(super) fn with(mut self, name: &'static str, value: impl ToString) -> Call {
-        self.query.push((name, value.to_string()));
+    pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Call {
+        self.query.push((name, value.into()));
         self
     }
 }

@@ -130,7 +130,7 @@ impl Condition for Harbor {
             // A slash within the name is encoded twice (`repositoryName` in the API description).
             let rest = encode(&encode(rest));
             let path = format!("/api/v2.0/projects/{}/repositories/{rest}/artifacts", encode(project));
-            let list = Call::get(ARTIFACTS, path).with("with_tag", true);
+            let list = Call::get(ARTIFACTS, path).with("with_tag", "true");
             paging::one::<ArtifactBody>(&self.http, &list, next).await
         }
         .boxed()

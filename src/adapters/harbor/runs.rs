@@ -51,7 +51,7 @@ impl RunAdmin for Harbor {
     ) -> BoxFuture<'a, Outcome<Page<Execution>>> {
         async move {
             let list = Call::get(EXECUTIONS, format!("{BASE}/executions"));
-            let list = list.with("policy_id", policy).with("sort", "-start_time");
+            let list = list.with("policy_id", policy.to_string()).with("sort", "-start_time");
             paging::one::<ExecutionBody>(&self.http, &list, next).await
         }
         .boxed()
