@@ -139,6 +139,8 @@ pub(super) struct Core {
     pub(super) unusable: BTreeMap<HostId, (HostConfig, String)>,
     pub(super) hosts: BTreeMap<HostId, Arc<HostView>>,
     pub(super) eyes: Eyes,
+    /// Pools may name other external networks and volumes than the observers know.
+    pub(super) names_changed: bool,
     /// The names on record by engine, until one changes.
     pub(super) engines: Option<Arc<Engines>>,
     /// Where containers are, by pool.
@@ -210,6 +212,7 @@ impl Core {
             unusable: BTreeMap::new(),
             hosts: BTreeMap::new(),
             eyes,
+            names_changed: true,
             engines: None,
             busy: UnderWay::default(),
             leaving: BTreeMap::new(),

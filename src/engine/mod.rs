@@ -5,6 +5,7 @@ mod doubt;
 mod dying;
 pub mod execute;
 pub mod handle;
+mod held;
 mod identity;
 pub mod intake;
 pub mod intents;

@@ -35,6 +35,7 @@ impl Core {
         if due {
             self.alarm = None;
         }
+        self.name_externals();
         self.see().await?;
         let mut planned = false;
         for _ in 0..ROUNDS_MAX {

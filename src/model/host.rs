@@ -9,6 +9,7 @@ use crate::base::clock::Millis;
 use crate::base::ids::{ClusterName, ContainerId, HostId, OpId, SiteName};
 use crate::base::text::Untrusted;
 use crate::model::container::{Container, Usage};
+use crate::model::holdings::Holdings;
 
 /// How a host is reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -259,6 +260,9 @@ pub struct HostView {
     /// Images on it by reference (`name:tag`), as last listed; `None` until then.
     #[serde(default)]
     pub images: Option<Arc<BTreeMap<String, Image>>>,
+    /// Which of the networks and volumes that pools name and others have made it has, as last told.
+    #[serde(default)]
+    pub holdings: Arc<Holdings>,
     /// What people have decided about it.
     #[serde(default)]
     pub record: Arc<HostRecord>,
@@ -285,6 +289,7 @@ impl HostView {
             lists: 0,
             other_engine: false,
             images: None,
+            holdings: Arc::default(),
             record: Arc::default(),
             state: HostState::Joining,
             taken: Taken::default(),

@@ -7,6 +7,7 @@ pub mod container;
 pub mod desired;
 pub mod exec;
 pub mod explain;
+pub mod holdings;
 pub mod host;
 pub mod instance;
 pub mod journal;
