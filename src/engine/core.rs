@@ -20,6 +20,7 @@ use crate::engine::identity::Engines;
 use crate::engine::intake::Caller;
 use crate::engine::losses::Told;
 use crate::engine::observe::{Eyes, Observer};
+use crate::engine::pace::Clocked;
 use crate::model::desired::{Desired, Write};
 use crate::model::host::{HostConfig, HostView};
 use crate::model::operation::Progress;
@@ -149,8 +150,10 @@ pub(super) struct Core {
     pub(super) room: Room,
     /// What has to be planned again.
     pub(super) doubt: Doubt,
-    /// Hosts of which what our containers take may have changed.
+    /// Hosts of which what our containers take, or how quick they are, may have changed.
     pub(super) counted: BTreeSet<HostId>,
+    /// How quick hosts are.
+    pub(super) clocked: BTreeMap<HostId, Clocked>,
     pub(super) busy: UnderWay,
     pub(super) leaving: BTreeMap<(HostId, ContainerId), Option<u64>>,
     /// Removals that failed: not tried again before this time.
@@ -200,6 +203,7 @@ impl Core {
             room: Room::new(&desired, &BTreeMap::new()),
             doubt,
             counted: BTreeSet::new(),
+            clocked: BTreeMap::new(),
             executor: Executor::new(desired.install.clone(), reports),
             clock,
             store,

@@ -16,6 +16,7 @@ mod losses;
 mod moving;
 pub mod observe;
 pub mod operations;
+mod pace;
 mod planning;
 mod publish;
 pub mod questions;

@@ -64,6 +64,7 @@ impl Core {
         self.hosts.remove(host);
         self.index.drop_host(host, &mut BTreeSet::new());
         self.room.drop_host(host);
+        self.clocked.remove(host);
         self.list_came(host);
         self.doubt.everything();
     }

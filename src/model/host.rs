@@ -10,6 +10,7 @@ use crate::base::ids::{ClusterName, ContainerId, HostId, OpId, SiteName};
 use crate::base::text::Untrusted;
 use crate::model::container::{Container, Usage};
 use crate::model::holdings::Holdings;
+use crate::model::pace::Paces;
 
 /// How a host is reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -272,6 +273,9 @@ pub struct HostView {
     /// What our containers on record take of it.
     #[serde(default)]
     pub taken: Taken,
+    /// How quick it is with what is done there.
+    #[serde(default)]
+    pub paces: Paces,
     /// Since when this engine core has heard nothing of it, counted anew when a mass loss ends; `None` while it answers.
     #[serde(default)]
     pub silent: Option<Millis>,
@@ -293,6 +297,7 @@ impl HostView {
             record: Arc::default(),
             state: HostState::Joining,
             taken: Taken::default(),
+            paces: Paces::default(),
             silent: None,
         }
     }

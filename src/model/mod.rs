@@ -15,6 +15,7 @@ pub mod logs;
 pub mod moves;
 pub mod oci;
 pub mod operation;
+pub mod pace;
 pub mod placement;
 pub mod policy;
 pub mod pool;

@@ -1,6 +1,7 @@
 //! Pure decisions: what to do next, given what is wanted and seen. No clock, no IO, no randomness.
 
 pub mod loss;
+pub mod misplaced;
 pub mod moves;
 pub mod place;
 pub mod preview;
