@@ -190,7 +190,7 @@ async fn a_drained_host_is_empty_and_never_fewer_serve() {
 async fn data_stays_unless_it_is_forced_and_what_blocks_is_said() {
     let mut db = spec(2);
     let (source, target) = ("data".into(), "/data".into());
-    db.mounts = vec![Mount { kind: MountKind::Volume, source, target, read_only: false }];
+    db.mounts = vec![Mount { kind: MountKind::Volume, source, target, read_only: false, external: false }];
     let flow = web(2, db).await;
     let first = drain(&flow, &["h1"], false).await;
     pass(60).await;
@@ -416,7 +416,7 @@ async fn a_minimum_holds_in_a_drain_and_what_blocks_it_is_said() {
 async fn only_a_forced_move_of_data_goes_one_below_the_minimum() {
     let mut db = spec(4);
     let (source, target) = ("data".into(), "/data".into());
-    db.mounts = vec![Mount { kind: MountKind::Volume, source, target, read_only: false }];
+    db.mounts = vec![Mount { kind: MountKind::Volume, source, target, read_only: false, external: false }];
     db.limits = Limits { min: Some(4), max: None, step: None };
     let flow = web(2, db).await;
     let id = drain(&flow, &["h1"], true).await;

@@ -27,7 +27,7 @@ fn job(replicas: u32) -> PoolSpec {
 
 fn with_data(replicas: u32) -> PoolSpec {
     let (source, target) = ("data".into(), "/data".into());
-    let mounts = vec![Mount { kind: MountKind::Volume, source, target, read_only: false }];
+    let mounts = vec![Mount { kind: MountKind::Volume, source, target, read_only: false, external: false }];
     PoolSpec { mounts, ..spec(replicas) }
 }
 

@@ -8,10 +8,11 @@ use longshore::base::clock::Millis;
 use longshore::base::ids::{HostId, OpId, PoolId, SiteName};
 use longshore::model::desired::Desired;
 use longshore::model::explain::{Explanation, Filter};
+use longshore::model::holdings::{External, Holdings, Sort};
 use longshore::model::host::{Duty, HostConfig, HostFacts, HostRecord, HostSource, HostView, Image, Seen};
 use longshore::model::instance::{Instance, MovedFrom, Phase};
 use longshore::model::placement::{Attribute, Placement, Preference, Strategy as Pick};
-use longshore::model::pool::{Pool, PoolSpec, Port, Resources};
+use longshore::model::pool::{Network, Pool, PoolSpec, Port, Resources};
 use longshore::model::site::{Site, SiteLimits};
 use longshore::plan::place::{Ask, Room};
 use proptest::prelude::*;
@@ -29,6 +30,8 @@ struct H {
     ready: u8,
     cluster: bool,
     image: bool,
+    /// Whether it has the network that pools name, if it has said so.
+    front: Option<bool>,
 }
 
 fn host_id(i: usize) -> HostId {
@@ -68,6 +71,15 @@ fn view(i: usize, h: &H) -> Arc<HostView> {
     });
     let image = Image { id: "sha256:1".into(), created: Millis(0), size: 1 };
     view.images = h.image.then(|| Arc::new([("app:1".to_owned(), image)].into()));
+    if let Some(there) = h.front {
+        let front = External { sort: Sort::Network, name: "front".into() };
+        let (has, lacks) = if there { (Some(front), None) } else { (None, Some(front)) };
+        view.holdings = Arc::new(Holdings {
+            there: has.into_iter().collect(),
+            absent: lacks.into_iter().collect(),
+            ..Holdings::default()
+        });
+    }
     Arc::new(view)
 }
 
@@ -78,8 +90,10 @@ fn hosts(all: &[H]) -> Hosts {
 fn any_host() -> impl Strategy<Value = H> {
     let ready = prop_oneof![6 => Just(0u8), 1 => Just(1), 1 => Just(2)];
     let (site, rack) = (prop::option::of(0..3u8), prop::option::of(0..3u8));
-    (site, rack, prop_oneof![Just(4u64), Just(16), Just(0)], 4..40u64, ready, any::<bool>(), any::<bool>())
-        .prop_map(|(site, rack, cpus, gib, ready, cluster, image)| H {
+    let front = prop_oneof![6 => Just(Some(true)), 3 => Just(Some(false)), 1 => Just(None)];
+    let cpus = prop_oneof![Just(4u64), Just(16), Just(0)];
+    (site, rack, cpus, 4..40u64, ready, any::<bool>(), any::<bool>(), front).prop_map(
+        |(site, rack, cpus, gib, ready, cluster, image, front)| H {
             site,
             rack,
             cpus,
@@ -87,7 +101,9 @@ fn any_host() -> impl Strategy<Value = H> {
             ready,
             cluster,
             image,
-        })
+            front,
+        },
+    )
 }
 
 fn pool(i: usize, spec: PoolSpec, want: u32) -> Pool {
@@ -143,8 +159,9 @@ fn any_spec() -> impl Strategy<Value = PoolSpec> {
         prop::option::of(100..3_000u64),
         prop::bool::weighted(0.2),
         any::<bool>(),
+        prop::bool::weighted(0.3),
     )
-        .prop_map(|(placement, gib, cpu, port, core)| PoolSpec {
+        .prop_map(|(placement, gib, cpu, port, core, front)| PoolSpec {
             image: "app:1".into(),
             resources: Resources {
                 memory_reserved: gib.map(|g| g * GIB),
@@ -153,6 +170,10 @@ fn any_spec() -> impl Strategy<Value = PoolSpec> {
             },
             ports: port
                 .then(|| Port { target: 80, published: Some(80), host_ip: None, protocol: "tcp".into() })
+                .into_iter()
+                .collect(),
+            networks: front
+                .then(|| Network { name: "front".into(), aliases: vec![], external: true })
                 .into_iter()
                 .collect(),
             placement,
@@ -263,6 +284,11 @@ impl Model {
         let chosen = self.room.choose(&ask);
         prop_assert_eq!(told.choice.as_ref(), chosen.as_ref().ok(), "{}", told.sentence);
         let able: Vec<_> = told.hosts.iter().filter(|v| v.refused.is_empty()).map(|v| &v.host).collect();
+        if chosen.as_ref().is_err_and(|why| why.contains("has not said yet which networks")) {
+            let held_up = told.hosts.iter().any(|v| v.refused.iter().all(|r| r.filter == Filter::External));
+            prop_assert!(held_up, "{} waits for a host that refuses it anyway", told.sentence);
+            return Ok(());
+        }
         prop_assert_eq!(
             able.first().copied(),
             chosen.as_ref().ok(),
@@ -325,7 +351,7 @@ proptest! {
         let fleet: Vec<H> = (0..count * usize::from(sites))
             .map(|i| H {
                 site: Some(u8::try_from(i % usize::from(sites)).unwrap()),
-                rack: None, cpus: 16, gib: 64, ready: 0, cluster: false, image: false,
+                rack: None, cpus: 16, gib: 64, ready: 0, cluster: false, image: false, front: None,
             })
             .collect();
         let mut room = Room::new(&Desired::default(), &hosts(&fleet));
@@ -364,7 +390,8 @@ proptest! {
 
 #[test]
 fn a_binpack_fills_one_host_after_the_other_and_chance_scatters() {
-    let h = H { site: None, rack: None, cpus: 16, gib: 64, ready: 0, cluster: false, image: false };
+    let h =
+        H { site: None, rack: None, cpus: 16, gib: 64, ready: 0, cluster: false, image: false, front: None };
     let fleet = vec![h; 12];
     let place = |strategy| {
         let mut room = Room::new(&Desired::default(), &hosts(&fleet));
@@ -379,7 +406,16 @@ fn a_binpack_fills_one_host_after_the_other_and_chance_scatters() {
 
 #[test]
 fn all_that_refuses_a_host_is_said_and_many_hosts_are_said_together() {
-    let h = H { site: Some(0), rack: Some(1), cpus: 4, gib: 4, ready: 0, cluster: false, image: false };
+    let h = H {
+        site: Some(0),
+        rack: Some(1),
+        cpus: 4,
+        gib: 4,
+        ready: 0,
+        cluster: false,
+        image: false,
+        front: None,
+    };
     let mut fleet = vec![h.clone(); 40];
     fleet[3] = H { ready: 1, ..h };
     let hosts = hosts(&fleet);

@@ -194,7 +194,8 @@ mod tests {
             holes: Default::default(),
             last_scale,
         };
-        let view = PoolView { pool, slots: Vec::new(), waits: Vec::new(), counts: Counts::default() };
+        let (slots, waits, misplaced) = (Vec::new(), Vec::new(), Vec::new());
+        let view = PoolView { pool, slots, waits, misplaced, counts: Counts::default() };
         let mut other = view.clone();
         other.pool.id = PoolId::new("feed", "db").unwrap();
         let pools = [(id, Arc::new(view)), (other.pool.id.clone(), Arc::new(other))].into();

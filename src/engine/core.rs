@@ -21,6 +21,7 @@ use crate::engine::identity::Engines;
 use crate::engine::intake::Caller;
 use crate::engine::losses::Told;
 use crate::engine::observe::{Eyes, Observer};
+use crate::engine::pace::Clocked;
 use crate::engine::registry::Replicator;
 use crate::engine::registry::clients::Clients;
 use crate::engine::registry::health::Health;
@@ -156,6 +157,8 @@ pub(super) struct Core {
     pub(super) unusable: BTreeMap<HostId, (HostConfig, String)>,
     pub(super) hosts: BTreeMap<HostId, Arc<HostView>>,
     pub(super) eyes: Eyes,
+    /// Pools may name other external networks and volumes than the observers know.
+    pub(super) names_changed: bool,
     /// The names on record by engine, until one changes.
     pub(super) engines: Option<Arc<Engines>>,
     /// Where containers are, by pool.
@@ -164,8 +167,10 @@ pub(super) struct Core {
     pub(super) room: Room,
     /// What has to be planned again.
     pub(super) doubt: Doubt,
-    /// Hosts of which what our containers take may have changed.
+    /// Hosts of which what our containers take, or how quick they are, may have changed.
     pub(super) counted: BTreeSet<HostId>,
+    /// How quick hosts are.
+    pub(super) clocked: BTreeMap<HostId, Clocked>,
     pub(super) busy: UnderWay,
     pub(super) leaving: BTreeMap<(HostId, ContainerId), Option<u64>>,
     /// Removals that failed: not tried again before this time.
@@ -227,6 +232,7 @@ impl Core {
             room: Room::new(&desired, &BTreeMap::new()),
             doubt,
             counted: BTreeSet::new(),
+            clocked: BTreeMap::new(),
             executor: Executor::new(desired.install.clone(), reports),
             clock,
             store,
@@ -239,6 +245,7 @@ impl Core {
             unusable: BTreeMap::new(),
             hosts: BTreeMap::new(),
             eyes,
+            names_changed: true,
             engines: None,
             busy: UnderWay::default(),
             leaving: BTreeMap::new(),

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::base::fault::{Fault, Kind};
 use crate::base::ids::{ContainerId, HostId, InstallId, SiteName};
@@ -33,8 +34,8 @@ const PULL_STEP: u16 = 10;
 pub enum Report {
     /// A step has come so far.
     Progress(Instance, Activity),
-    /// A container was made and started.
-    Started(Instance),
+    /// A container was made and started, and how long that took.
+    Started(Instance, Took),
     /// It could not be; nothing of it is left.
     Failed(Instance, Fault),
     /// The engine did not answer: it may or may not have happened.
@@ -43,8 +44,17 @@ pub enum Report {
     Cancelled(Instance),
     /// How a container ended, or why that cannot be told.
     Buried(Instance, Result<Ending, Fault>),
-    /// A container was removed, or not.
-    Removed(Removal, Result<(), Fault>),
+    /// A container was removed, in so many milliseconds without the time that it took to end, or not. No time when it was gone.
+    Removed(Removal, Result<Option<u64>, Fault>),
+}
+
+/// How long the two halves of a creation took, in milliseconds, without turns that were waited for and pulls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Took {
+    /// Making it.
+    pub create_ms: u64,
+    /// Starting it.
+    pub start_ms: u64,
 }
 
 /// The per-host limits and the way back to the core.
@@ -227,8 +237,8 @@ impl Line {
             let (site, own) = (site_pulls.as_deref(), own_reference.as_deref());
             let mut turns = Turns { line: &self, site, own, held: &mut held };
             match make(&*runtime, &tag, &spec, &instance, &mut turns, &cancelled, &reports).await {
-                Ok(true) => Report::Started(instance),
-                Ok(false) => Report::Cancelled(instance),
+                Ok(Some(took)) => Report::Started(instance, took),
+                Ok(None) => Report::Cancelled(instance),
                 Err(fault) if fault.is_unknown() => Report::Unknown(instance, fault),
                 Err(fault) => Report::Failed(instance, fault),
             }
@@ -256,7 +266,7 @@ async fn taken_back(cancelled: &AtomicBool) {
     }
 }
 
-/// True when it was made and started, false when it was taken back before there was anything of it.
+/// How long it took when it was made and started, `None` when it was taken back before there was anything of it.
 async fn make(
     runtime: &dyn Runtime,
     tag: &Tag,
@@ -265,7 +275,7 @@ async fn make(
     turns: &mut Turns<'_>,
     cancelled: &AtomicBool,
     reports: &mpsc::Sender<Report>,
-) -> Result<bool, Fault> {
+) -> Result<Option<Took>, Fault> {
     // Progress is only shown: when the core is busy, it may be dropped.
     let tell = |activity| drop(reports.try_send(Report::Progress(instance.clone(), activity)));
     let shown = AtomicU16::new(0);
@@ -275,6 +285,7 @@ async fn make(
             tell(Activity::Pulling(Some(done)));
         }
     };
+    let mut begun = Instant::now();
     let id = match runtime.create(tag, spec).await {
         Err(fault) if fault.kind == Kind::NotFound => {
             tell(Activity::Pulling(None));
@@ -291,25 +302,28 @@ async fn make(
             let done = tokio::select! {
                 done = pull => done,
                 // A pull may take an hour: nobody waits for one that is not wanted any more.
-                () = taken_back(cancelled) => return Ok(false),
+                () = taken_back(cancelled) => return Ok(None),
             };
             done.map_err(|f| {
                 f.because(format!("image {} is not on {} and cannot be pulled", spec.image, instance.host))
             })?;
             tell(Activity::Creating);
             *turns.held = turns.line.creates.clone().acquire_owned().await.ok();
+            begun = Instant::now();
             runtime.create(tag, spec).await?
         }
         other => other?,
     };
+    let create_ms = millis_since(begun);
     tell(Activity::Starting);
+    begun = Instant::now();
     match runtime.start(&id).await {
         Err(fault) if !fault.is_unknown() => {
             // It will never run: leave nothing behind. If this fails too, the next list shows it and it is tried again.
             let _ = runtime.remove(&id).await;
             Err(fault)
         }
-        other => other.map(|()| true),
+        other => other.map(|()| Some(Took { create_ms, start_ms: millis_since(begun) })),
     }
 }
 
@@ -334,14 +348,20 @@ async fn fetch(
     }
 }
 
-async fn unmake(runtime: &dyn Runtime, removal: &Removal) -> Result<(), Fault> {
+fn millis_since(begun: Instant) -> u64 {
+    u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+async fn unmake(runtime: &dyn Runtime, removal: &Removal) -> Result<Option<u64>, Fault> {
     if let Some(grace_ms) = removal.stop_ms {
         match runtime.stop(&removal.container, grace_ms).await {
-            Err(fault) if fault.kind == Kind::NotFound => return Ok(()),
+            Err(fault) if fault.kind == Kind::NotFound => return Ok(None),
             other => other?,
         }
     }
-    runtime.remove(&removal.container).await
+    let begun = Instant::now();
+    runtime.remove(&removal.container).await?;
+    Ok(Some(millis_since(begun)))
 }
 
 /// How a container ended, in one sentence.

@@ -15,6 +15,7 @@ use crate::base::clock::{Millis, SharedClock};
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::{ContainerId, HostId, PoolId};
 use crate::engine::dying::Dying;
+use crate::engine::held::{Held, Named};
 use crate::model::container::{Container, Owner, State};
 use crate::model::host::{HostConfig, HostView, Image, Seen};
 use crate::ports::runtime::{EngineEvent, Runtime};
@@ -110,7 +111,7 @@ impl Observer {
         config: HostConfig,
         runtime: Arc<dyn Runtime>,
         clock: SharedClock,
-        look: watch::Receiver<Look>,
+        (look, named): (watch::Receiver<Look>, watch::Receiver<Named>),
         wakes: Wakes,
     ) -> Observer {
         let (begun, awaited) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
@@ -133,6 +134,7 @@ impl Observer {
             dying: Dying::default(),
             stride,
             images_at: None,
+            held: Held::new(named),
         };
         Observer { runtime, view, begun, awaited, poke, wakes, task: tokio::spawn(eye.watch()) }
     }
@@ -174,6 +176,8 @@ impl Listed {
 pub struct Eyes {
     /// What is looked at.
     pub look: watch::Sender<Look>,
+    /// What pools name that others make.
+    pub named: watch::Sender<Named>,
     /// Notified at each new view.
     pub wakes: Wakes,
     early: BTreeMap<HostId, Observer>,
@@ -190,8 +194,8 @@ impl Eyes {
         if let Some(early) = self.early.remove(&host.id) {
             return Ok(early);
         }
-        let (look, wakes) = (self.look.subscribe(), self.wakes.clone());
-        Ok(Observer::start(host.clone(), connect()?, clock.clone(), look, wakes))
+        let (orders, wakes) = ((self.look.subscribe(), self.named.subscribe()), self.wakes.clone());
+        Ok(Observer::start(host.clone(), connect()?, clock.clone(), orders, wakes))
     }
 
     /// Starts observing a host before there is a core. A host that cannot be used is left to the core, which says why.
@@ -224,6 +228,8 @@ struct Eye {
     stride: u32,
     /// When images were listed last.
     images_at: Option<Instant>,
+    /// What others have made there.
+    held: Held,
 }
 
 impl Eye {
@@ -283,6 +289,10 @@ impl Eye {
         let facts = Arc::new(facts.unwrap_or_else(|_| Err(slow("facts", FACTS_DEADLINE)))?);
         *known = true;
         self.publish(|view| {
+            // What was there is of the engine that answered before.
+            if view.facts.engine_id != facts.engine_id {
+                view.holdings = Arc::default();
+            }
             view.facts = facts;
             if let Some(listed) = listed {
                 listed.show(view);
@@ -396,6 +406,8 @@ impl Eye {
         let (mut sample_at, mut ping_at) = (Instant::now() + self.sample_every(), self.ping_at());
         loop {
             let looked = self.is_looked_at();
+            let holdings = self.slot.borrow().holdings.clone();
+            let (hosts, place) = (self.wakes.hosts(), self.stride >> 24);
             tokio::select! {
                 () = self.poke.notified() => break,
                 event = next_event(events) => match event {
@@ -403,6 +415,15 @@ impl Eye {
                     Some(Err(_)) | None => { *events = None; break; }
                 },
                 () = tokio::time::sleep_until(latest) => break,
+                now = self.held.next(&self.runtime, &holdings, hosts, place) => {
+                    if now != *holdings {
+                        self.publish(|view| {
+                            view.holdings = Arc::new(now);
+                            true
+                        });
+                    }
+                    continue;
+                }
                 () = tokio::time::sleep_until(ping_at), if ping_at < latest => {
                     self.ping().await?;
                     ping_at = self.ping_at();

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use crate::base::fault::{Fault, Outcome};
-use crate::base::ids::OpId;
+use crate::base::ids::{HostId, OpId};
 use crate::engine::core::{Busy, Core};
-use crate::engine::execute::{Report, describe};
+use crate::engine::execute::{Report, Took, describe};
 use crate::engine::intake;
+use crate::engine::pace::Clocked;
 use crate::model::desired::Write;
 use crate::model::instance::{Instance, Phase};
 use crate::model::journal::{Draft, What};
@@ -31,7 +32,7 @@ impl Core {
         for report in reports {
             match report {
                 Report::Progress(instance, activity) => self.show(&instance, activity),
-                Report::Started(instance) => self.started(&instance, &mut writes),
+                Report::Started(instance, took) => self.started(&instance, took, &mut writes),
                 Report::Failed(instance, fault) => self.failed(&instance, &fault, &mut writes),
                 Report::Unknown(instance, fault) => self.unknown(&instance, &fault, &mut writes),
                 Report::Cancelled(instance) => {
@@ -60,6 +61,12 @@ impl Core {
         self.busy.insert(key, Busy { activity, settles, cancelled, generation, host });
     }
 
+    /// A host's times, to be added to.
+    fn clocked(&mut self, host: &HostId) -> &mut Clocked {
+        self.counted.insert(host.clone());
+        self.clocked.entry(host.clone()).or_default()
+    }
+
     fn show(&mut self, instance: &Instance, activity: Activity) {
         let key = (instance.pool.clone(), instance.slot);
         if let Some(busy) =
@@ -70,7 +77,10 @@ impl Core {
         }
     }
 
-    fn started(&mut self, instance: &Instance, writes: &mut Vec<Write>) {
+    fn started(&mut self, instance: &Instance, took: Took, writes: &mut Vec<Write>) {
+        let clocked = self.clocked(&instance.host);
+        clocked.create.note(took.create_ms);
+        clocked.start.note(took.start_ms);
         self.settle_later(instance, Activity::Settling);
         let record = Instance { phase: Phase::Started, since: self.clock.now(), ..instance.clone() };
         writes.push(line(What::Outcome, instance, "made and started"));
@@ -103,7 +113,10 @@ impl Core {
         writes.push(Write::PutInstance(next));
     }
 
-    fn removed(&mut self, removal: &Removal, result: &Result<(), Fault>, writes: &mut Vec<Write>) {
+    fn removed(&mut self, removal: &Removal, result: &Result<Option<u64>, Fault>, writes: &mut Vec<Write>) {
+        if let Ok(Some(ms)) = result {
+            self.clocked(&removal.host).remove.note(*ms);
+        }
         let key = (removal.host.clone(), removal.container.clone());
         match self.observers.get(&removal.host) {
             Some(observer) => drop(self.leaving.insert(key.clone(), Some(observer.refresh()))),
@@ -111,7 +124,7 @@ impl Core {
             None => drop(self.leaving.remove(&key)),
         }
         let (what, text) = match result {
-            Ok(()) => (What::Outcome, "removed".to_owned()),
+            Ok(_) => (What::Outcome, "removed".to_owned()),
             Err(fault) => {
                 self.rest.insert(key, self.clock.now().plus(REMOVAL_REST_MS));
                 let what = if fault.is_unknown() { What::Unknown } else { What::Failed };

@@ -35,6 +35,7 @@ impl Core {
         if due {
             self.alarm = None;
         }
+        self.name_externals();
         self.see().await?;
         self.see_registries();
         self.see_replication();

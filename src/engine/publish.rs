@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::engine::core::Core;
+use crate::engine::pace::Clocked;
 use crate::model::world::World;
 
 /// Worlds of a large fleet follow each other no closer than this: each costs its readers a look at everything.
@@ -55,12 +56,14 @@ impl Core {
         self.publish.send_replace(Arc::new(World { at: self.clock.now(), revision: self.revision, ..next }));
     }
 
-    /// Brings what our containers take into the views of the hosts where that may have changed.
+    /// Brings what our containers take, and how quick each host is, into the views of the hosts where that may have changed.
     fn count_taken(&mut self) {
         for id in std::mem::take(&mut self.counted) {
             let taken = self.room.taken(&id);
-            if let Some(view) = self.hosts.get_mut(&id).filter(|view| view.taken != taken) {
-                Arc::make_mut(view).taken = taken;
+            let paces = self.clocked.get(&id).map(Clocked::paces).unwrap_or_default();
+            if let Some(view) = self.hosts.get_mut(&id).filter(|v| v.taken != taken || v.paces != paces) {
+                let view = Arc::make_mut(view);
+                (view.taken, view.paces) = (taken, paces);
             }
         }
     }

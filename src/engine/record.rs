@@ -20,12 +20,14 @@ impl Core {
                 self.doubt.pool(pool);
             }
             Write::DropPool(pool) => {
+                self.names_changed = true;
                 self.count_out(pool, None);
                 self.pools.remove(pool);
                 self.specs.retain(|(of, _), _| of != pool);
                 self.doubt.forget(pool);
             }
             Write::PutPool(pool) => {
+                self.names_changed = true;
                 self.doubt.pool(&pool.id);
                 self.note_need(pool);
             }

@@ -9,15 +9,33 @@ use crate::base::ids::{HostId, PoolId};
 use crate::engine::core::Core;
 use crate::engine::identity::{self, Engines};
 use crate::engine::observe::Observer;
+use crate::model::holdings::External;
 use crate::model::host::{HostConfig, HostView, Seen};
 
 impl Core {
     pub(super) fn start_observers(&mut self) {
+        self.name_externals();
         let known: Vec<HostConfig> =
             self.fixed_hosts.iter().chain(self.desired.hosts.values()).cloned().collect();
         for host in known {
             self.observe(host);
         }
+    }
+
+    /// Tells the observers what pools name that others make, if that may have changed.
+    pub(super) fn name_externals(&mut self) {
+        if !std::mem::take(&mut self.names_changed) {
+            return;
+        }
+        let all = self.desired.pools.values().flat_map(|pool| pool.spec.externals());
+        let named = all.map(|(sort, name)| External { sort, name: name.to_owned() }).collect();
+        self.eyes.named.send_if_modified(|before| {
+            let changed = **before != named;
+            if changed {
+                *before = Arc::new(named);
+            }
+            changed
+        });
     }
 
     pub(super) fn observe(&mut self, host: HostConfig) {
@@ -46,6 +64,7 @@ impl Core {
         self.hosts.remove(host);
         self.index.drop_host(host, &mut BTreeSet::new());
         self.room.drop_host(host);
+        self.clocked.remove(host);
         self.list_came(host);
         self.doubt.everything();
     }
@@ -97,7 +116,11 @@ impl Core {
             let fresh = self.with_record(&fresh);
             let id = fresh.config.id.clone();
             let (is_live, facts) = (fresh.is_live(), fresh.facts.clone());
+            let holdings = fresh.holdings.clone();
             let old = self.take_view(fresh);
+            if old.as_ref().is_some_and(|o| o.holdings != holdings) {
+                self.doubt.room();
+            }
             if old.is_none_or(|o| o.is_live() != is_live || !Arc::ptr_eq(&o.facts, &facts)) {
                 turned.insert(id.clone());
             }

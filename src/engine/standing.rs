@@ -20,6 +20,7 @@ impl Core {
         view.record = self.desired.records.get(id).cloned().unwrap_or_default();
         let old = self.hosts.get(id);
         view.taken = old.map(|old| old.taken).unwrap_or_default();
+        view.paces = old.map(|old| old.paces).unwrap_or_default();
         view.silent = old.and_then(|old| old.silent);
         keep_silence(&mut view, self.clock.now());
         view.state = view.state_at(self.clock.now());

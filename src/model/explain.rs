@@ -62,6 +62,8 @@ pub enum Filter {
     Constraint,
     /// Image policy: may not run there, or is not there and may not be pulled.
     Image,
+    /// Networks and volumes that others must have made there.
+    External,
     /// Host class, for containers that are replaced on the same class only.
     Class,
     /// CPU that is not reserved.

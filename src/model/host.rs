@@ -9,6 +9,8 @@ use crate::base::clock::Millis;
 use crate::base::ids::{ClusterName, ContainerId, HostId, OpId, SiteName};
 use crate::base::text::Untrusted;
 use crate::model::container::{Container, Usage};
+use crate::model::holdings::Holdings;
+use crate::model::pace::Paces;
 
 /// How a host is reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -259,6 +261,9 @@ pub struct HostView {
     /// Images on it by reference (`name:tag`), as last listed; `None` until then.
     #[serde(default)]
     pub images: Option<Arc<BTreeMap<String, Image>>>,
+    /// Which of the networks and volumes that pools name and others have made it has, as last told.
+    #[serde(default)]
+    pub holdings: Arc<Holdings>,
     /// What people have decided about it.
     #[serde(default)]
     pub record: Arc<HostRecord>,
@@ -268,6 +273,9 @@ pub struct HostView {
     /// What our containers on record take of it.
     #[serde(default)]
     pub taken: Taken,
+    /// How quick it is with what is done there.
+    #[serde(default)]
+    pub paces: Paces,
     /// Since when this engine core has heard nothing of it, counted anew when a mass loss ends; `None` while it answers.
     #[serde(default)]
     pub silent: Option<Millis>,
@@ -285,9 +293,11 @@ impl HostView {
             lists: 0,
             other_engine: false,
             images: None,
+            holdings: Arc::default(),
             record: Arc::default(),
             state: HostState::Joining,
             taken: Taken::default(),
+            paces: Paces::default(),
             silent: None,
         }
     }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Millis;
 use crate::base::ids::{HostId, OpId, PoolId, Slot};
+use crate::model::holdings::Sort;
 use crate::model::host::Need;
 use crate::model::placement::{LossRule, Placement, Strategy};
 
@@ -73,6 +74,8 @@ impl PoolSpec {
             restart: RestartPolicy::default(),
             update_parallelism: 0,
             pool_labels: BTreeMap::new(),
+            // Who made a volume is no matter of the container.
+            mounts: spec.mounts.iter().map(|m| Mount { external: false, ..m.clone() }).collect(),
             placement: Placement { platform: spec.placement.platform.clone(), ..Placement::default() },
             resources: Resources { disk_reserved: None, bandwidth_reserved: None, ..spec.resources.clone() },
             ..spec.clone()
@@ -105,6 +108,13 @@ impl PoolSpec {
                     MountKind::Tmpfs => false,
                 }
         })
+    }
+
+    /// What others must have made on a host before a container of it can run there.
+    pub fn externals(&self) -> impl Iterator<Item = (Sort, &str)> {
+        let networks = self.networks.iter().filter(|n| n.external).map(|n| (Sort::Network, n.name.as_str()));
+        let volumes = self.mounts.iter().filter(|m| m.external).map(|m| (Sort::Volume, m.source.as_str()));
+        networks.chain(volumes)
     }
 
     /// What becomes of its containers when their host is lost: as stated, else they wait if they keep data there and are
@@ -142,6 +152,9 @@ pub struct Mount {
     pub target: String,
     /// Mounted read-only.
     pub read_only: bool,
+    /// A volume made by somebody else: it must exist, we never make it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub external: bool,
 }
 
 /// The sort of a mount.

@@ -90,8 +90,22 @@ pub struct PoolView {
     pub slots: Vec<SlotView>,
     /// Why something wanted is not the case, one sentence each with its number of slots.
     pub waits: Vec<Wait>,
+    /// Containers whose place breaks the rules of the pool by now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub misplaced: Vec<Misplaced>,
     /// Counters.
     pub counts: Counts,
+}
+
+/// Containers of a pool on one host that its rules would not place there any more. They run on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Misplaced {
+    /// The host.
+    pub host: HostId,
+    /// The slots.
+    pub slots: Vec<Slot>,
+    /// Which rules the host breaks, in words that follow its name.
+    pub why: String,
 }
 
 /// One slot of a pool, joined with its container.

@@ -5,6 +5,7 @@ pub mod estimate;
 pub mod harbor;
 pub mod image_policy;
 pub mod loss;
+pub mod misplaced;
 pub mod moves;
 pub mod place;
 pub mod preview;

@@ -263,7 +263,7 @@ pub fn begin(
     };
     let move_to = (!drained).then(|| to.clone());
     let next = Instance { move_to, ..successor(scene, instance, ours, to, op) };
-    let why = if drained { format!("{} is drained", instance.host) } else { "to even the load out".into() };
+    let why = if drained { format!("{} is drained", instance.host) } else { "to rebalance".into() };
     Ok(Decision::step(SlotStatus::Moving, Step::Create { instance: next, why }))
 }
 

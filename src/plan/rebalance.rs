@@ -1,4 +1,5 @@
-//! Moves that would even the load out: pools out of one basket, then skew over domains and hosts, then full hosts to empty.
+//! Moves that would mend and even the load out: containers away from where their pool's rules would not put them any more,
+//! pools out of one basket, then skew over domains and hosts, then full hosts to empty.
 //!
 //! The last follows the Kubernetes descheduler's LowNodeUtilization (orchestration research 4.12): only hosts that are more
 //! than a tenth above the mean give, only those more than a tenth below it take, so that a balanced fleet is left alone.
@@ -14,6 +15,8 @@ use crate::model::instance::{Instance, Phase};
 use crate::model::moves::{Balance, Move, Proposal};
 use crate::model::placement::{LossRule, Strategy};
 use crate::model::pool::Pool;
+use crate::model::world::Misplaced;
+use crate::plan::misplaced;
 use crate::plan::place::{Ask, Room};
 
 /// How far a host may be from the mean before it gives or takes.
@@ -62,6 +65,9 @@ pub fn propose(
     work.out.before = work.balance(hosts);
     work.room.begin_trial();
     let pools: Vec<&Pool> = desired.pools.values().filter(|p| work.covers(p)).collect();
+    for pool in desired.pools.values().filter(|p| !p.down && target.is_none_or(|t| t.covers(&p.id))) {
+        work.mend(pool);
+    }
     for _ in 0..ROUNDS {
         let before = work.tries;
         let moves = work.out.moves.clone();
@@ -149,6 +155,32 @@ impl Work<'_> {
         let from = instance.host.clone();
         if from != to {
             self.out.moves.push(Move { pool, slot, generation, from, to, why });
+        }
+    }
+
+    /// Moves slots of a pool from where its rules would not put them any more.
+    fn mend(&mut self, pool: &Pool) {
+        for Misplaced { host, slots, why } in misplaced::of(self.desired, pool, self.room) {
+            if !is_movable(pool) {
+                let rule = pool.spec.loss_rule().word();
+                self.blocked(format!("{} stays on {host}, which {why}: its rule is {rule}", pool.id));
+                continue;
+            }
+            for slot in slots {
+                let records = self.desired.instances.get(&pool.id);
+                let Some(instance) = records.and_then(|r| r.get(&slot)) else { continue };
+                if !self.has_more() {
+                    return;
+                }
+                self.tries -= 1;
+                match self.room.choose(&Ask { not_on: Some(&host), ..Ask::new(pool, slot) }) {
+                    Ok(to) => self.moved(instance, to, format!("{host} {why}")),
+                    Err(no) => {
+                        self.blocked(format!("{}.{slot} stays on {host}, which {why}: {no}", pool.id));
+                        break;
+                    }
+                }
+            }
         }
     }
 

@@ -14,6 +14,7 @@ use crate::model::operation::{OpKind, Operation};
 use crate::model::pool::{Pool, STOP_GRACE_MS};
 use crate::model::world::{Counts, PoolView, SlotStatus, SlotView, Wait};
 use crate::plan::loss::{Losses, is_silent, is_tied};
+use crate::plan::misplaced;
 use crate::plan::moves::{self, Allow};
 use crate::plan::place::Room;
 use crate::plan::restart::is_ahead;
@@ -130,8 +131,13 @@ fn plan_pool(
         losses,
         leaving: input.leaving,
     };
-    let mut view =
-        PoolView { pool: pool.clone(), slots: Vec::new(), waits: Vec::new(), counts: Counts::default() };
+    let mut view = PoolView {
+        pool: pool.clone(),
+        slots: Vec::new(),
+        waits: Vec::new(),
+        misplaced: misplaced::of(input.desired, pool, room),
+        counts: Counts::default(),
+    };
     let mut budget = Budget::of(input, pool, seen, records);
     let mut removals = Vec::new();
     for slot in pool.slots() {

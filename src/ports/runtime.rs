@@ -3,7 +3,7 @@
 //! Every call has a deadline and caps of its own inside the adapter. A [`Kind::Timeout`](crate::base::fault::Kind) means
 //! **unknown**: the caller reads back by name before it tries again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
@@ -14,6 +14,7 @@ use crate::base::ids::{ContainerId, InstallId};
 use crate::base::text::Untrusted;
 use crate::model::container::{Container, Tag, Usage};
 use crate::model::exec::{ExecSession, ExecWanted};
+use crate::model::holdings::Sort;
 use crate::model::host::{HostFacts, Image};
 use crate::model::pool::PoolSpec;
 
@@ -35,7 +36,7 @@ pub trait Lifecycle: Send + Sync {
 
     /// Makes a container, not started, with the tag's name and labels; also makes the networks it needs that are not
     /// external. If a container of that name with the same tag exists, that one is returned. `Conflict` when the name is
-    /// taken by a stranger, `NotFound` when the image is not on the host.
+    /// taken by a stranger, `NotFound` when the image is not on the host, `Refused` when an external network or volume is not.
     fn create<'a>(&'a self, tag: &'a Tag, spec: &'a PoolSpec) -> BoxFuture<'a, Outcome<ContainerId>>;
 
     /// Starts a container; succeeds if it runs already.
@@ -63,6 +64,13 @@ pub trait Observe: Send + Sync {
 
     /// Every image on the host that has a reference, by each of its references (`name:tag`).
     fn images(&self) -> BoxFuture<'_, Outcome<BTreeMap<String, Image>>>;
+
+    /// Which of these networks or volumes are on the host, whoever made them.
+    fn holds<'a>(
+        &'a self,
+        sort: Sort,
+        names: &'a BTreeSet<String>,
+    ) -> BoxFuture<'a, Outcome<BTreeSet<String>>>;
 
     /// Every container on the host, complete, ours or not. An error is never an empty list.
     fn list(&self) -> BoxFuture<'_, Outcome<Vec<Container>>>;

@@ -153,7 +153,8 @@ fn mount(mount: &Mount) -> String {
         MountKind::Tmpfs => "memory",
     };
     let read_only = if mount.read_only { ", read-only" } else { "" };
-    format!("{kind} {} on {}{read_only}", mount.source, mount.target)
+    let external = if mount.external { ", external" } else { "" };
+    format!("{kind} {} on {}{read_only}{external}", mount.source, mount.target)
 }
 
 fn network(network: &Network) -> String {

@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::model::pool::{Mount, MountKind};
 use crate::spec::cx::{Cx, Field, Section};
-use crate::spec::file::Cluster;
+use crate::spec::file::{Cluster, Named};
 use crate::spec::keys;
 use crate::spec::tree::Value;
 
@@ -59,7 +59,7 @@ fn tmpfs(cx: &mut Cx<'_>, item: &Field<'_>) -> Option<Mount> {
         return None;
     }
     let (kind, target) = (MountKind::Tmpfs, text.to_owned());
-    Some(Mount { kind, source: String::new(), target, read_only: false })
+    Some(Mount { kind, source: String::new(), target, read_only: false, external: false })
 }
 
 fn short(cx: &mut Cx<'_>, cluster: &Cluster, item: &Field<'_>, text: &str) -> Option<Mount> {
@@ -86,19 +86,21 @@ fn short(cx: &mut Cx<'_>, cluster: &Cluster, item: &Field<'_>, text: &str) -> Op
     });
     let target = target.to_owned();
     if parts.len() == 1 {
-        return Some(Mount { kind: MountKind::Volume, source: String::new(), target, read_only });
+        let (kind, source, external) = (MountKind::Volume, String::new(), false);
+        return Some(Mount { kind, source, target, read_only, external });
     }
     if source.starts_with(['.', '/', '~']) {
-        return Some(Mount { kind: MountKind::Bind, source: resolve(cx, source), target, read_only });
+        let (kind, source) = (MountKind::Bind, resolve(cx, source));
+        return Some(Mount { kind, source, target, read_only, external: false });
     }
-    let source = volume(cx, cluster, item, source)?;
-    Some(Mount { kind: MountKind::Volume, source, target, read_only })
+    let Named { name: source, external } = volume(cx, cluster, item, source)?;
+    Some(Mount { kind: MountKind::Volume, source, target, read_only, external })
 }
 
-/// The name on the engine of a volume that the file declares.
-fn volume(cx: &mut Cx<'_>, cluster: &Cluster, at: &Field<'_>, key: &str) -> Option<String> {
+/// A volume that the file declares.
+fn volume(cx: &mut Cx<'_>, cluster: &Cluster, at: &Field<'_>, key: &str) -> Option<Named> {
     if let Some(named) = cluster.volumes.get(key) {
-        return Some(named.name.clone());
+        return Some(named.clone());
     }
     let fault = at.fault(format!("the volume {key:?} is not declared"));
     let fault = fault.hint(format!(
@@ -138,6 +140,7 @@ fn long(cx: &mut Cx<'_>, cluster: &Cluster, item: &Field<'_>) -> Option<Mount> {
             }
         },
     };
+    let mut external = false;
     let source = match (kind, source) {
         (MountKind::Bind, None) => {
             cx.error(item.fault("it has no `source`").expected("the path on the host"));
@@ -146,7 +149,9 @@ fn long(cx: &mut Cx<'_>, cluster: &Cluster, item: &Field<'_>) -> Option<Mount> {
         (MountKind::Bind, Some(path)) => resolve(cx, &path),
         (MountKind::Volume, Some(key)) => {
             let field = section.get("source")?;
-            volume(cx, cluster, &field, &key)?
+            let named = volume(cx, cluster, &field, &key)?;
+            external = named.external;
+            named.name
         }
         (MountKind::Volume, None) | (MountKind::Tmpfs, _) => String::new(),
     };
@@ -154,7 +159,7 @@ fn long(cx: &mut Cx<'_>, cluster: &Cluster, item: &Field<'_>) -> Option<Mount> {
         cx.error(item.fault("it has no `target`").expected(TARGET_EXPECTED));
         return None;
     };
-    Some(Mount { kind, source, target, read_only })
+    Some(Mount { kind, source, target, read_only, external })
 }
 
 /// A path of the host: `~` is the home folder, a relative path starts at the file's folder; `.` and `..` are resolved in

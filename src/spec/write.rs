@@ -1,6 +1,6 @@
 //! The canonical pool file of a model: every value written out, so that reading it back gives the same pools.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::model::placement::{OnLoss, Placement, Strategy};
@@ -27,17 +27,18 @@ pub fn to_compose(cluster: &ClusterSpec) -> String {
             out.line(1, &key(&network.name), &value);
         }
     }
-    let volumes: BTreeSet<&str> = cluster
+    let volumes: BTreeMap<&str, bool> = cluster
         .pools
         .iter()
         .flat_map(|(_, s)| &s.mounts)
         .filter(|m| m.kind == MountKind::Volume && !m.source.is_empty())
-        .map(|m| m.source.as_str())
+        .map(|m| (m.source.as_str(), m.external))
         .collect();
     if !volumes.is_empty() {
         out.open(0, "volumes");
-        for volume in volumes {
-            out.line(1, &key(volume), &format!("{{name: {}}}", quoted(volume)));
+        for (volume, external) in volumes {
+            let external = if external { ", external: true" } else { "" };
+            out.line(1, &key(volume), &format!("{{name: {}{external}}}", quoted(volume)));
         }
     }
     out.0

@@ -4,7 +4,9 @@ use crate::base::clock::Millis;
 use crate::base::ids::{ContainerId, HostId, OpId, PoolId, SiteName, Slot};
 use crate::base::text::{self, safe};
 use crate::model::container::Owner;
+use crate::model::holdings::{External, Holdings};
 use crate::model::host::{Duty, HostView};
+use crate::model::pace::{LAST, Pace, Paces};
 use crate::model::world::World;
 use crate::view::{hosts, ops, pools, sites, units};
 
@@ -142,8 +144,33 @@ pub fn host(world: &World, id: &HostId, now: Millis) -> Vec<String> {
         Some(images) => format!("images: {}", images.len()),
         None => "images: not listed yet".to_owned(),
     });
+    out.extend(paces(h));
+    out.extend(externals(h));
     out.extend(r.labels.iter().map(|(k, v)| format!("label: {} = {}", safe(k), safe(v))));
     out.extend(f.labels.iter().map(|(k, v)| format!("engine-label: {} = {v}", safe(k))));
+    out
+}
+
+/// How quick a host is, a line for each kind of work that was done there.
+fn paces(h: &HostView) -> Vec<String> {
+    let Paces { create, start, remove } = h.paces;
+    let all = [("create", create), ("start", start), ("remove", remove)];
+    let known = all.into_iter().filter(|(_, pace)| pace.count > 0);
+    let line = |(name, pace): (&str, Pace)| {
+        let last = pace.count.min(u64::try_from(LAST).unwrap_or(u64::MAX));
+        let (median, worst) = (text::took(pace.median_ms), text::took(pace.worst_ms));
+        format!("time-to-{name}: {median} (median of the last {last}), longest {worst} of {}", pace.count)
+    };
+    known.map(line).collect()
+}
+
+/// What pools name of a host and others make.
+fn externals(h: &HostView) -> Vec<String> {
+    let Holdings { there, absent, faults } = &*h.holdings;
+    let line = |e: &External, what: &str| format!("{}: {} {what}", e.sort.word(), safe(&e.name));
+    let mut out: Vec<String> = there.iter().map(|e| line(e, "is there")).collect();
+    out.extend(absent.iter().map(|e| line(e, "is not there, and pools name it")));
+    out.extend(faults.iter().map(|(sort, why)| format!("{}s: not told: {}", sort.word(), safe(why))));
     out
 }
 

@@ -21,6 +21,7 @@ pub fn filter(filter: Filter) -> &'static str {
         Filter::Platform => "platform",
         Filter::Constraint => "constraint",
         Filter::Image => "image",
+        Filter::External => "networks and volumes",
         Filter::Class => "class",
         Filter::Cpu => "CPU",
         Filter::Memory => "memory",

@@ -1,6 +1,6 @@
 //! Engines under other names than their own: several names for one, or one name for two in turn.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,6 +12,7 @@ use longshore::base::ids::{ContainerId, HostId, InstallId};
 use longshore::engine::core::Connector;
 use longshore::model::container::{Container, Tag, Usage};
 use longshore::model::exec::{ExecSession, ExecWanted};
+use longshore::model::holdings::Sort;
 use longshore::model::host::{HostConfig, HostFacts, Image};
 use longshore::model::pool::PoolSpec;
 use longshore::ports::runtime::{Ending, EngineEvent, Lifecycle, LogWanted, Observe, Peek, RawLine, Runtime};
@@ -102,6 +103,13 @@ impl Observe for Switch {
     }
     fn images(&self) -> BoxFuture<'_, Outcome<BTreeMap<String, Image>>> {
         self.now().images()
+    }
+    fn holds<'a>(
+        &'a self,
+        sort: Sort,
+        names: &'a BTreeSet<String>,
+    ) -> BoxFuture<'a, Outcome<BTreeSet<String>>> {
+        self.now().holds(sort, names)
     }
     fn list(&self) -> BoxFuture<'_, Outcome<Vec<Container>>> {
         self.now().list()

@@ -134,8 +134,13 @@ mod tests {
         let port = |published| Port { target: 80, published, host_ip: None, protocol: "tcp".into() };
         let network =
             |name: &str| Network { name: name.into(), aliases: vec!["web".into()], external: false };
-        let mount =
-            |kind, source: &str| Mount { kind, source: source.into(), target: "/t".into(), read_only: true };
+        let mount = |kind, source: &str| Mount {
+            kind,
+            source: source.into(),
+            target: "/t".into(),
+            read_only: true,
+            external: false,
+        };
         let spec = PoolSpec {
             image: "lab/busybox:1".into(),
             command: Some(vec!["sleep".into(), "9".into()]),

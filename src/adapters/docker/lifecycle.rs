@@ -7,7 +7,7 @@ use crate::adapters::docker::client::{Client, timed_out};
 use crate::adapters::docker::limits::{
     CREATE, IMAGE, INSPECT, Limits, NETWORK, REMOVE, START, STOP, STOP_SPARE,
 };
-use crate::adapters::docker::{body, encode, lookup, pull};
+use crate::adapters::docker::{body, encode, holdings, lookup, pull};
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::{ContainerId, InstallId};
 use crate::model::container::{LABEL_PREFIX, Owner, Tag};
@@ -24,7 +24,7 @@ struct Made {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct FoundNetwork {
+pub(super) struct FoundNetwork {
     name: String,
     labels: Option<std::collections::BTreeMap<String, String>>,
 }
@@ -47,7 +47,8 @@ pub(super) async fn name_image(client: &Client, image: &str, name: &str) -> Outc
 
 /// Makes a container, or finds the one that an earlier attempt has made.
 pub(super) async fn create(client: &Client, tag: &Tag, spec: &PoolSpec) -> Outcome<ContainerId> {
-    for network in &spec.networks {
+    holdings::check(client, spec).await?;
+    for network in spec.networks.iter().filter(|n| !n.external) {
         ensure_network(client, network, &tag.install).await?;
     }
     let making = tokio::time::timeout(CREATE.deadline, make_or_adopt(client, tag, spec));
@@ -156,14 +157,10 @@ fn install_label() -> String {
     format!("{LABEL_PREFIX}install")
 }
 
-/// Makes a network unless it is there; one that is somebody else's must be there.
+/// Makes a network unless it is there.
 async fn ensure_network(client: &Client, network: &Network, install: &InstallId) -> Outcome<()> {
     if find_network(client, &network.name).await?.is_some() {
         return Ok(());
-    }
-    if network.external {
-        return Err(Fault::new(Kind::NotFound, format!("the host has no network {}", network.name))
-            .hint(format!("docker network create {}, or drop `external` in the pool file", network.name)));
     }
     let request = json!({
         "Name": network.name,
@@ -180,7 +177,7 @@ async fn ensure_network(client: &Client, network: &Network, install: &InstallId)
     }
 }
 
-async fn find_network(client: &Client, name: &str) -> Outcome<Option<FoundNetwork>> {
+pub(super) async fn find_network(client: &Client, name: &str) -> Outcome<Option<FoundNetwork>> {
     match client.get(NETWORK, &format!("/networks/{}", encode(name))).await {
         // An engine also finds networks by the beginning of their id.
         Ok(answer) => Ok(Some(answer.json::<FoundNetwork>(NETWORK)?).filter(|found| found.name == name)),

@@ -42,6 +42,12 @@ pub(super) const STOP: Limits = limits("stop a container", 0, MIB);
 pub(super) const STOP_SPARE: Duration = Duration::from_secs(15);
 /// A network with 10,000 members lists them all when it is inspected.
 pub(super) const NETWORK: Limits = limits("handle a network", 30, 16 * MIB);
+/// Some 1 kB a network.
+pub(super) const NETWORKS: Limits = limits("list its networks", 10, 16 * MIB);
+/// Some 300 bytes a volume; a driver that hangs holds the whole list up.
+pub(super) const VOLUMES: Limits = limits("list its volumes", 10, 16 * MIB);
+/// See [`VOLUMES`].
+pub(super) const VOLUME: Limits = limits("look for a volume", 10, MIB);
 /// Whether an image is there: its whole description comes along.
 pub(super) const IMAGE: Limits = limits("look for an image", 10, 4 * MIB);
 /// One sample takes a second by itself; hundreds at once somewhat longer.

@@ -11,6 +11,7 @@ mod events;
 mod exec;
 mod faults;
 mod frames;
+mod holdings;
 mod images;
 mod lifecycle;
 mod limits;
@@ -24,7 +25,7 @@ mod stamp;
 mod tls;
 mod usage;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -37,6 +38,7 @@ use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::{ContainerId, InstallId};
 use crate::model::container::{Container, Tag, Usage};
 use crate::model::exec::{ExecSession, ExecWanted};
+use crate::model::holdings::Sort;
 use crate::model::host::{HostConfig, HostFacts, Image};
 use crate::model::pool::PoolSpec;
 use crate::ports::runtime::{Ending, EngineEvent, Lifecycle, LogWanted, Observe, Peek, RawLine};
@@ -173,6 +175,14 @@ impl Observe for DockerEngine {
 
     fn images(&self) -> BoxFuture<'_, Outcome<BTreeMap<String, Image>>> {
         async { images::read(&self.client.get(limits::IMAGES, "/images/json").await?.body) }.boxed()
+    }
+
+    fn holds<'a>(
+        &'a self,
+        sort: Sort,
+        names: &'a BTreeSet<String>,
+    ) -> BoxFuture<'a, Outcome<BTreeSet<String>>> {
+        holdings::holds(&self.client, sort, names).boxed()
     }
 
     fn list(&self) -> BoxFuture<'_, Outcome<Vec<Container>>> {

@@ -14,8 +14,9 @@ use crate::adapters::sim::trouble::Trouble;
 use crate::adapters::sim::unit::{Bound, End};
 use crate::base::clock::SharedClock;
 use crate::base::fault::{Fault, Kind, Outcome};
-use crate::base::ids::{ContainerId, HostId};
+use crate::base::ids::{ContainerId, HostId, InstallId};
 use crate::model::container::{Container, Health, Owner};
+use crate::model::holdings::Sort;
 use crate::model::host::{HostConfig, HostSource};
 use crate::ports::runtime::Runtime;
 
@@ -129,6 +130,19 @@ impl Fleet {
         state.begin(&id, now, now);
         state.settle(now);
         Ok(id)
+    }
+
+    /// Makes a network or a volume behind everybody's back, as `docker network create` on the host does.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such host.
+    pub fn make_external(&self, host: &HostId, sort: Sort, name: &str) -> Outcome<()> {
+        let (mut state, _) = self.host(host)?.state();
+        match sort {
+            Sort::Network => drop(state.networks.insert(name.into(), InstallId::default())),
+            Sort::Volume => drop(state.volumes.insert(name.into())),
+        }
+        Ok(())
     }
 
     /// Overrules what a container's health check says.

@@ -40,6 +40,8 @@ pub enum CallKind {
     Ping,
     /// `Observe::images`
     Images,
+    /// `Observe::holds`
+    Holds,
     /// `Observe::list`
     List,
     /// `Observe::events`

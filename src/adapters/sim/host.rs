@@ -68,8 +68,10 @@ pub(super) struct HostState {
     /// Who was last given a port of the host; it counts only while that container runs.
     pub ports: BTreeMap<(u16, String), Vec<(Option<String>, ContainerId)>>,
     pub images: BTreeSet<String>,
-    /// Networks by name; true for those that a creation made.
+    /// Networks by name, with the install whose creation made each; that of a stranger's has no name.
     pub networks: BTreeMap<String, InstallId>,
+    /// Volumes that have a name.
+    pub volumes: BTreeSet<String>,
     pub condition: Condition,
     /// Grows when connections are lost: streams of an older session have ended.
     pub session: u64,
@@ -106,7 +108,8 @@ impl SimHost {
             names: BTreeMap::new(),
             ports: BTreeMap::new(),
             images: scenario.images.iter().filter(on_it).map(|i| with_tag(&i.name)).collect(),
-            networks: BTreeMap::new(),
+            networks: plan.networks.iter().map(|n| (n.clone(), InstallId::default())).collect(),
+            volumes: plan.volumes.iter().cloned().collect(),
             condition: Condition::default(),
             session: 0,
             agenda: Agenda::default(),

@@ -13,7 +13,8 @@ use crate::adapters::sim::{Behaviour, Ms, length, ms};
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::{ContainerId, InstallId};
 use crate::model::container::{Owner, Tag};
-use crate::model::pool::{PoolSpec, Port};
+use crate::model::holdings::Sort;
+use crate::model::pool::{MountKind, PoolSpec, Port};
 use crate::ports::runtime::Lifecycle;
 
 /// How many times a pull reports its progress.
@@ -159,14 +160,15 @@ impl HostState {
     }
 
     fn join_networks(&mut self, spec: &PoolSpec, install: &InstallId) -> Outcome<()> {
-        if let Some(missing) =
-            spec.networks.iter().find(|n| n.external && !self.networks.contains_key(&n.name))
-        {
-            return Err(Fault::new(
-                Kind::NotFound,
-                format!("network {} not found on {}", missing.name, self.host),
-            ));
+        let missing = spec.externals().find(|(sort, name)| match sort {
+            Sort::Network => !self.networks.contains_key(*name),
+            Sort::Volume => !self.volumes.contains(*name),
+        });
+        if let Some((sort, name)) = missing {
+            return Err(Fault::new(Kind::Refused, format!("{} has no {} {name}", self.host, sort.word())));
         }
+        let named = spec.mounts.iter().filter(|m| m.kind == MountKind::Volume && !m.source.is_empty());
+        self.volumes.extend(named.map(|m| m.source.clone()));
         for network in spec.networks.iter().filter(|n| !n.external) {
             self.networks.entry(network.name.clone()).or_insert_with(|| install.clone());
         }

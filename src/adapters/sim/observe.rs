@@ -1,6 +1,6 @@
 //! Seeing what is on a simulated host.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
@@ -18,6 +18,7 @@ use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::ContainerId;
 use crate::base::text::Untrusted;
 use crate::model::container::{Container, Usage};
+use crate::model::holdings::Sort;
 use crate::model::host::{HostFacts, Image};
 use crate::ports::runtime::{Ending, EngineEvent, Observe};
 
@@ -43,6 +44,21 @@ impl Observe for SimHost {
                 (name.clone(), Image { id: id.into(), created, size })
             };
             Ok(Done::now(state.images.iter().map(image).collect()))
+        }))
+    }
+
+    fn holds<'a>(
+        &'a self,
+        sort: Sort,
+        names: &'a BTreeSet<String>,
+    ) -> BoxFuture<'a, Outcome<BTreeSet<String>>> {
+        let names = names.clone();
+        Box::pin(self.call(CallKind::Holds, CALL_DEADLINE_MS, move |state, _| {
+            let is_there = |name: &String| match sort {
+                Sort::Network => state.networks.contains_key(name),
+                Sort::Volume => state.volumes.contains(name),
+            };
+            Ok(Done::now(names.into_iter().filter(is_there).collect()))
         }))
     }
 

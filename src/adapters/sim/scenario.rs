@@ -58,6 +58,12 @@ pub struct HostPlan {
     /// How long a call takes, in milliseconds.
     #[serde(default = "HostPlan::latency_ms")]
     pub latency_ms: Span,
+    /// Networks that somebody has made there.
+    #[serde(default)]
+    pub networks: Vec<String>,
+    /// Volumes that somebody has made there.
+    #[serde(default)]
+    pub volumes: Vec<String>,
     /// Speed of pulls in MiB a second.
     #[serde(default = "HostPlan::pull_mb_per_s")]
     pub pull_mb_per_s: u64,
@@ -81,6 +87,8 @@ impl HostPlan {
             swarm: false,
             boot_ms: HostPlan::boot_ms(),
             latency_ms: HostPlan::latency_ms(),
+            networks: Vec::new(),
+            volumes: Vec::new(),
             pull_mb_per_s: HostPlan::pull_mb_per_s(),
             slots: 0,
             enforce_memory: false,

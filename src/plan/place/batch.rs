@@ -57,6 +57,8 @@ pub(super) struct Batch {
     pub terms: Terms,
     /// Why no host takes it, once that has been found out.
     pub failure: Option<String>,
+    /// A ready host that has to be asked first what others have made there.
+    pub to_be_asked: Option<u32>,
     pub members: Vec<Member>,
     pub branches: Vec<Branch>,
     /// Containers of the pool by domain.
@@ -88,6 +90,7 @@ impl Batch {
         let by_size = if terms.strategy == Strategy::Binpack { books.hosts_by_size() } else { Vec::new() };
         let mut batch = Batch {
             failure: None,
+            to_be_asked: refuse::to_be_asked(books, &terms),
             members: Vec::new(),
             branches: Vec::new(),
             counts: vec![0; layout.domains.len()],

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::base::ids::{ClusterName, HostId, PoolId, SiteName, Slot};
+use crate::model::holdings::{External, Sort};
 use crate::model::host::{Duty, HostView, Need, Seen, Taken};
 use crate::model::pool::Pool;
 use crate::model::site::Site;
@@ -74,6 +75,8 @@ struct ClassKey {
     size: (u64, u64, Option<u32>),
     engine: (String, String, String),
     labels: BTreeMap<String, String>,
+    /// What pools name of it and others have made: what is there, what is not, and which sorts it does not tell.
+    holdings: (BTreeSet<External>, BTreeSet<External>, Vec<Sort>),
 }
 
 /// Hosts that are equal but for their names and what is taken of them.
@@ -306,6 +309,7 @@ impl Books {
             let same = |a: &HostView, b: &HostView| {
                 (Arc::ptr_eq(&a.facts, &b.facts) || a.facts == b.facts)
                     && (Arc::ptr_eq(&a.record, &b.record) || a.record == b.record)
+                    && (Arc::ptr_eq(&a.holdings, &b.holdings) || a.holdings == b.holdings)
                     && same_images(a, b)
             };
             // A host that is not ready is refused with a reason that its view holds.
@@ -389,6 +393,11 @@ impl Books {
             size: (facts.cpus, (facts.memory + (1 << 29)) >> 30, record.capacity.cpu_percent),
             engine: (facts.os.raw().to_owned(), facts.arch.raw().to_owned(), facts.version.raw().to_owned()),
             labels: facts.labels.iter().map(|(k, v)| (k.clone(), v.raw().to_owned())).collect(),
+            holdings: (
+                view.holdings.there.clone(),
+                view.holdings.absent.clone(),
+                view.holdings.faults.keys().copied().collect(),
+            ),
         };
         if let Some(ix) = self.class_ix.get(&key) {
             self.classes[*ix as usize].sample = view.clone();

@@ -1,11 +1,16 @@
 //! Why a container is placed where it is, or nowhere: every host's verdict, and one sentence.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use crate::base::ids::HostId;
-use crate::model::explain::{Explanation, Score, Scorer, Verdict};
+use crate::model::explain::{Explanation, Filter, Score, Scorer, Verdict};
 use crate::model::placement::Strategy;
+use crate::model::pool::Pool;
 use crate::plan::place::batch::{Batch, wish};
-use crate::plan::place::books::Books;
+use crate::plan::place::books::{Books, Shape};
 use crate::plan::place::pick::siblings;
+use crate::plan::place::terms::Terms;
 use crate::plan::place::{Ask, Room, refuse, score};
 
 impl Room {
@@ -26,6 +31,33 @@ impl Room {
         let slot = (now_on.is_some() || ask.pool.wants(ask.slot)).then_some(ask.slot);
         let (pool, choice) = (ask.pool.id.clone(), choice.ok());
         Explanation { pool, slot, strategy: ask.strategy, now_on, choice, sentence, hosts }
+    }
+
+    /// Which of these hosts break a pool's constraints, its sites or its platform, and how, in words that follow their names.
+    /// Those that have not said yet who they are break none.
+    pub fn broken_rules<'h>(
+        &self,
+        pool: &Pool,
+        hosts: impl IntoIterator<Item = &'h HostId>,
+    ) -> BTreeMap<&'h HostId, String> {
+        let ask = Ask::new(pool, 0);
+        let own;
+        let terms = match &self.batch {
+            Some(batch) if self.is_for(batch, &ask) => &batch.terms,
+            _ => {
+                own = Terms::new(&self.books, &ask, Arc::new(Shape::of(pool)));
+                &own
+            }
+        };
+        let broken = |host: &HostId| {
+            let ix = *self.books.known.get(host)?;
+            let view = self.books.node(ix).view.as_ref().filter(|v| !v.facts.engine_id.raw().is_empty())?;
+            let mut why = refuse::reasons(&self.books, terms, &ask, ix, false);
+            why.retain(|w| matches!(w.filter(), Filter::Site | Filter::Platform | Filter::Constraint));
+            let why: Vec<String> = why.iter().map(|w| w.of_one(&self.books, terms, &ask, view)).collect();
+            (!why.is_empty()).then(|| why.join("; "))
+        };
+        hosts.into_iter().filter_map(|host| Some((host, broken(host)?))).collect()
     }
 }
 

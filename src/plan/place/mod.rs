@@ -30,7 +30,7 @@ use crate::model::pool::Pool;
 use crate::model::site::Site;
 use crate::plan::place::batch::{Batch, Before};
 use crate::plan::place::books::{Books, Entry, Shape};
-use crate::plan::place::refuse::NOT_YET;
+use crate::plan::place::refuse::{NOT_ASKED, NOT_YET};
 use crate::plan::place::terms::Terms;
 
 pub use crate::plan::place::constraint::{Test, value};
@@ -322,6 +322,10 @@ impl Room {
             return Err(format!("no host can take it ({host}: {NOT_YET})"));
         }
         let Some(batch) = &mut self.batch else { return Err("no host can take it".into()) };
+        if let Some(ix) = batch.to_be_asked {
+            let host = &self.books.node(ix).id;
+            return Err(format!("no host can take it ({host}: {NOT_ASKED})"));
+        }
         if let Some(ix) = batch.pick(&self.books, ask) {
             return Ok(self.books.node(ix).id.clone());
         }

@@ -8,14 +8,18 @@ use std::ops::ControlFlow;
 
 use crate::base::text;
 use crate::model::explain::{Filter, Refused};
+use crate::model::holdings::Has;
 use crate::model::host::{Duty, HostView, Need, Seen};
 use crate::plan::place::Ask;
-use crate::plan::place::books::{Books, Node, is_untried};
+use crate::plan::place::books::{Books, Class, Node, is_untried};
 use crate::plan::place::constraint::{arch_word, os_word, value};
 use crate::plan::place::terms::Terms;
 
 /// The reason of a host whose engine has not said yet who it is.
 pub(super) const NOT_YET: &str = "has not answered yet";
+
+/// The reason of a host that has not been asked yet for what others have made there.
+pub(super) const NOT_ASKED: &str = "has not said yet which networks and volumes it has";
 
 /// One reason; numbers that differ from host to host are `u64`, so that hosts can be grouped without them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +39,12 @@ pub(super) enum Why {
     Constraint(usize),
     ImageNotAllowed,
     ImageAbsent,
+    /// The place in the list of what others must have made there.
+    Lacks(usize),
+    /// The same of what the host was not asked for yet, …
+    NotAsked(usize),
+    /// … or did not tell.
+    NotTold(usize),
     Class,
     Cpu(u64),
     Memory(u64),
@@ -51,7 +61,7 @@ pub(super) enum Why {
 
 type Sink<'s> = &'s mut dyn FnMut(Why) -> ControlFlow<()>;
 
-/// What is equal for all hosts of a class: cluster, site, platform, constraints, image policy, class.
+/// What is equal for all hosts of a class: cluster, site, platform, constraints, image policy, what others have made, class.
 fn of_class(books: &Books, terms: &Terms, host: &HostView, sink: Sink<'_>) -> ControlFlow<()> {
     for (at, test) in terms.tests.iter().enumerate() {
         if !test.is_of_one_host() && !test.holds(host) {
@@ -59,6 +69,27 @@ fn of_class(books: &Books, terms: &Terms, host: &HostView, sink: Sink<'_>) -> Co
         }
     }
     but_constraints(books, terms, host, sink)
+}
+
+/// A ready host that would perhaps take the pool, once it has been asked what others have made there: those that were asked
+/// first must not get everything.
+pub(super) fn to_be_asked(books: &Books, terms: &Terms) -> Option<u32> {
+    if terms.externals.is_empty() {
+        return None;
+    }
+    let mut ready = books.classes.iter().filter_map(|class| Some((class, class.ready.first()?.2)));
+    let waits = |class: &Class| {
+        let mut waits = false;
+        let others = of_class(books, terms, &class.sample, &mut |why| match why {
+            Why::NotAsked(_) => {
+                waits = true;
+                ControlFlow::Continue(())
+            }
+            _ => ControlFlow::Break(()),
+        });
+        waits && others.is_continue()
+    };
+    ready.find(|(class, _)| waits(class)).map(|(_, host)| host)
 }
 
 /// The classes that have hosts and that nothing refuses which their hosts share.
@@ -72,7 +103,10 @@ pub(super) fn open_classes(books: &Books, terms: &Terms) -> Vec<bool> {
         }
     }
     let limited = books.sites.values().any(|site| !site.limits.images.is_empty());
-    let asks = !terms.placement.sites.is_empty() || terms.platform.is_some() || terms.class.is_some();
+    let asks = !terms.placement.sites.is_empty()
+        || terms.platform.is_some()
+        || terms.class.is_some()
+        || !terms.externals.is_empty();
     for (open, class) in open.iter_mut().zip(&books.classes) {
         *open &= class.cluster.as_ref().is_none_or(|cluster| *cluster == terms.id.cluster);
         if *open && (limited || asks) {
@@ -103,6 +137,14 @@ fn but_constraints(books: &Books, terms: &Terms, host: &HostView, sink: Sink<'_>
         let patterns = &site.limits.images;
         if !patterns.is_empty() && !patterns.iter().any(|p| like(p, &terms.image)) {
             sink(Why::ImageNotAllowed)?;
+        }
+    }
+    for (at, external) in terms.externals.iter().enumerate() {
+        match host.holdings.has(external) {
+            Has::Yes => {}
+            Has::No => sink(Why::Lacks(at))?,
+            Has::NotAsked => sink(Why::NotAsked(at))?,
+            Has::NotTold(_) => sink(Why::NotTold(at))?,
         }
     }
     if terms.class.is_some() && host.class() != terms.class {
@@ -241,6 +283,7 @@ impl Why {
             Why::Platform => Filter::Platform,
             Why::Constraint(_) => Filter::Constraint,
             Why::ImageNotAllowed | Why::ImageAbsent => Filter::Image,
+            Why::Lacks(_) | Why::NotAsked(_) | Why::NotTold(_) => Filter::External,
             Why::Class => Filter::Class,
             Why::Cpu(_) => Filter::Cpu,
             Why::Memory(_) => Filter::Memory,
@@ -279,6 +322,11 @@ impl Why {
             Why::Site => "not at its sites".into(),
             Why::Platform => format!("not {}", terms.placement.platform.as_deref().unwrap_or_default()),
             Why::Constraint(at) => format!("not {}", terms.tests[at].constraint),
+            Why::Lacks(at) => {
+                let external = &terms.externals[at];
+                let (sort, name) = (external.sort.word(), text::safe(&external.name));
+                format!("have no {sort} {name:?}: docker {sort} create {name}")
+            }
             Why::Class => format!("not of class {}", terms.class.as_deref().unwrap_or_default()),
             Why::Cpu(_) => format!("cpu: {} needed", cores(need.cpu_milli)),
             Why::Memory(_) => format!("memory: {} needed", text::bytes(need.memory)),
@@ -340,6 +388,17 @@ impl Why {
                 terms.image
             ),
             Why::ImageAbsent => format!("the image {} is not there and may not be pulled", terms.image),
+            Why::Lacks(at) => {
+                let external = &terms.externals[at];
+                let (sort, name) = (external.sort.word(), text::safe(&external.name));
+                format!("has no {sort} {name:?}, make it there: docker {sort} create {name}")
+            }
+            Why::NotAsked(_) => NOT_ASKED.into(),
+            Why::NotTold(at) => {
+                let external = &terms.externals[at];
+                let why = view.holdings.faults.get(&external.sort).map_or("no answer", String::as_str);
+                format!("does not say which {}s it has: {}", external.sort.word(), text::safe(why))
+            }
             Why::Class => format!("is not of class {}", terms.class.as_deref().unwrap_or_default()),
             Why::Cpu(left) => short(left, cores),
             Why::Memory(left) | Why::Disk(left) => short(left, text::bytes),

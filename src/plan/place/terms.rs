@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::base::ids::{HostId, PoolId};
+use crate::model::holdings::External;
 use crate::model::placement::{Attribute, Placement, Strategy};
 use crate::plan::place::Ask;
 use crate::plan::place::books::{Books, Shape};
@@ -26,6 +27,8 @@ pub(super) struct Terms {
     pub wishes: Vec<(Test, i32)>,
     /// Operating system and architecture, in our words.
     pub platform: Option<(String, Option<String>)>,
+    /// Networks and volumes that others must have made on the host.
+    pub externals: Vec<External>,
     /// Pools that must not be on the same host, whichever of the two says so.
     pub apart: Vec<u32>,
     /// Hosts with fewer of the pool come first.
@@ -76,6 +79,9 @@ impl Terms {
                 let os = parts.next().unwrap_or_default().to_ascii_lowercase();
                 (os, parts.next().map(arch_word))
             }),
+            externals: (pool.spec.externals())
+                .map(|(sort, name)| External { sort, name: name.to_owned() })
+                .collect(),
             apart,
             by_host: ask.strategy == Strategy::Spread || placement.spread.iter().any(is_host),
             spread: domains(&placement.spread),
@@ -93,5 +99,6 @@ impl Terms {
             && self.image == spec.image
             && self.hosts == ask.pool.hosts
             && self.placement == spec.placement
+            && self.externals.iter().map(|e| (e.sort, e.name.as_str())).eq(spec.externals())
     }
 }

@@ -54,6 +54,7 @@ pub const ALL: &[Promise] = promises![
     life::port_conflict_is_conflict,
     life::labels_survive,
     life::networks_are_made_and_removed,
+    life::what_others_make_is_told_and_never_made,
     look::ping_answers_and_images_show_the_one_in_use,
     look::ending_tells_exit_status,
     look::inspect_is_json_with_the_id,

@@ -1,5 +1,6 @@
 //! Promises about making, starting, stopping and removing containers.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -7,7 +8,8 @@ use futures_util::future::join_all;
 use crate::base::fault::Kind;
 use crate::base::ids::{ContainerId, InstallId};
 use crate::model::container::{Owner, State};
-use crate::model::pool::{Network, PoolSpec, Port};
+use crate::model::holdings::Sort;
+use crate::model::pool::{Mount, MountKind, Network, PoolSpec, Port};
 use crate::ports::contract::runtime::ContractEnv;
 use crate::ports::contract::runtime_kit::{Kept, OrBroken, ensure, fails, same};
 use crate::ports::contract::scripts;
@@ -219,7 +221,7 @@ pub(super) async fn networks_are_made_and_removed(env: &ContractEnv) -> Kept {
     };
     let on = |networks: Vec<Network>| PoolSpec { network_mode: None, networks, ..env.script(scripts::IDLE) };
     let missing = env.runtime.create(&env.tag()?, &on(vec![network("none", true)])).await;
-    fails("a create on an external network that is not there", missing, Kind::NotFound)?;
+    fails("a create on an external network that is not there", missing, Kind::Refused)?;
     let (one, two) = (network("one", false), network("two", false));
     let spec = on(vec![one.clone(), two.clone()]);
     let check = |id: ContainerId| async move {
@@ -239,4 +241,46 @@ pub(super) async fn networks_are_made_and_removed(env: &ContractEnv) -> Kept {
         env.runtime.remove_network(name, &env.install).await.or_broken("the second remove_network")?;
     }
     kept
+}
+
+pub(super) async fn what_others_make_is_told_and_never_made(env: &ContractEnv) -> Kept {
+    let (there, absent) = (format!("{}-there", env.install), format!("{}-the", env.install));
+    let names = |names: &[&String]| names.iter().map(|n| (*n).clone()).collect::<BTreeSet<String>>();
+    let asked = names(&[&there, &absent]);
+    let on = |name: &String, external| PoolSpec {
+        network_mode: None,
+        networks: vec![Network { name: name.clone(), aliases: vec![], external }],
+        ..env.script(scripts::IDLE)
+    };
+    let with = |name: &String, external| {
+        let (kind, source, target) = (MountKind::Volume, name.clone(), "/data".to_owned());
+        let mounts = vec![Mount { kind, source, target, read_only: false, external }];
+        PoolSpec { mounts, ..env.script(scripts::IDLE) }
+    };
+    let mut made = Vec::new();
+    for spec in [on(&there, false), with(&there, false)] {
+        made.push(env.runtime.create(&env.tag()?, &spec).await.or_broken("create")?);
+    }
+    let kept = async {
+        for spec in [on(&absent, true), with(&absent, true)] {
+            let said = env.runtime.create(&env.tag()?, &spec).await;
+            let said = fails("a create with something external that is not there", said, Kind::Refused)?;
+            ensure(said.contains(&absent), || format!("the reason does not name it: {said}"))?;
+        }
+        for sort in Sort::ALL {
+            // The absent one's name is a part of the other's.
+            let told = env.runtime.holds(sort, &asked).await.or_broken("holds")?;
+            same(sort.word(), &told, &names(&[&there]))?;
+            let none = env.runtime.holds(sort, &names(&[&absent])).await.or_broken("holds")?;
+            same(sort.word(), &none, &names(&[]))?;
+        }
+        for spec in [on(&there, true), with(&there, true)] {
+            let id = env.runtime.create(&env.tag()?, &spec).await.or_broken("a create with what is there")?;
+            env.runtime.remove(&id).await.or_broken("remove")?;
+        }
+        Ok(())
+    };
+    let kept = kept.await;
+    let kept = env.clean(&made, kept).await;
+    kept.and(env.runtime.remove_network(&there, &env.install).await.or_broken("remove_network"))
 }

@@ -7,7 +7,7 @@ use crate::base::ids::{HostId, SiteName};
 use crate::base::text::{self, safe};
 use crate::model::container::Health;
 use crate::model::host::{HostState, HostView};
-use crate::model::placement::{Attribute, Strategy};
+use crate::model::placement::{Attribute, LossRule, Operator, Strategy};
 use crate::model::pool::{HealthCheck, PoolSpec};
 use crate::model::world::{PoolView, SlotStatus, World};
 use crate::view::advice::fleet::{Fleet, fits};
@@ -36,6 +36,7 @@ pub fn add(world: &World, fleet: &Fleet, view: &PoolView, now: Millis, out: &mut
     let mut push = |risk, severity, evidence: String, command: String| {
         out.push(Advice { risk, severity, subject: view.pool.id.to_string(), evidence, command });
     };
+    rules(world, view, &mut push);
     place(world, fleet, view, &seen, &mut push);
     room(world, fleet, view, &seen, &mut push);
     resources(view, &seen, &mut push);
@@ -74,6 +75,47 @@ fn look<'a>(world: &'a World, view: &'a PoolView) -> Seen<'a> {
 
 fn core_or(view: &PoolView, core: Severity, other: Severity) -> Severity {
     if view.pool.spec.core { core } else { other }
+}
+
+/// Containers that are where their pool's rules would not put them any more.
+fn rules(world: &World, view: &PoolView, push: &mut Push<'_>) {
+    let Some(first) = view.misplaced.first() else { return };
+    let (id, spec) = (&view.pool.id, &view.pool.spec);
+    let count: usize = view.misplaced.iter().map(|m| m.slots.len()).sum();
+    let more = match view.misplaced.len() {
+        1 => String::new(),
+        hosts => format!(" (and {} more)", text::count(u64::try_from(hosts - 1).unwrap_or(u64::MAX), "host")),
+    };
+    let evidence = format!(
+        "{} placed otherwise today: {} {}{more}",
+        if count == 1 { "1 container would be".to_owned() } else { format!("{count} containers would be") },
+        first.host,
+        safe(&first.why)
+    );
+    // What is tied to its host is moved by no rebalancing.
+    let command = match spec.loss_rule() {
+        LossRule::Elsewhere | LossRule::SameClass => format!("longshore rebalance {id}"),
+        LossRule::Wait | LossRule::Never => world
+            .hosts
+            .get(&first.host)
+            .and_then(|host| missing_label(host, spec))
+            .map(|label| format!("longshore hosts label {} {label}", first.host))
+            .unwrap_or_else(|| format!("longshore hosts drain {} --force", first.host)),
+    };
+    push("against its rules", core_or(view, Severity::High, Severity::Medium), evidence, command);
+}
+
+/// The label that a host has lost and a pool asks for, as `hosts label` takes it.
+fn missing_label(host: &HostView, spec: &PoolSpec) -> Option<String> {
+    let is_plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/".contains(&b));
+    spec.placement.constraints.iter().find_map(|c| match (&c.attribute, c.operator, c.values.as_slice()) {
+        (Attribute::Label(key), Operator::Is, [value])
+            if host.record.labels.get(key) != Some(value) && is_plain(value) =>
+        {
+            Some(format!("{key}={value}"))
+        }
+        _ => None,
+    })
 }
 
 /// Eggs and baskets.

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::base::stamp::rfc3339;
 use crate::model::host::{Capacity, Duty, HostView, Need, Seen};
+use crate::model::pace::Pace;
 use crate::model::site::SiteView;
 use crate::model::world::World;
 use crate::view::advice::Advice;
@@ -30,6 +31,9 @@ pub struct HostRecord {
     pub in_service_ms: Option<i64>,
     pub capacity: Capacity,
     pub reserved: Need,
+    pub create: Option<Pace>,
+    pub start: Option<Pace>,
+    pub remove: Option<Pace>,
     pub duty_by: Option<String>,
     pub given_up: Option<String>,
     pub given_up_ms: Option<i64>,
@@ -70,6 +74,9 @@ impl HostRecord {
             in_service_ms: record.in_service.map(|at| at.0),
             capacity: record.capacity,
             reserved: host.taken.need,
+            create: known_pace(host.paces.create),
+            start: known_pace(host.paces.start),
+            remove: known_pace(host.paces.remove),
             duty_by: match &record.duty {
                 Duty::Active => None,
                 Duty::Cordoned { by, .. } | Duty::Draining { by, .. } | Duty::Drained { by, .. } => {
@@ -88,6 +95,10 @@ impl HostRecord {
             ours: at.map(|_| ours),
         }
     }
+}
+
+fn known_pace(pace: Pace) -> Option<Pace> {
+    (pace.count > 0).then_some(pace)
 }
 
 /// A site.
