@@ -234,6 +234,7 @@ pub fn tag(n: usize, evil: bool) -> TagRow {
 
 pub fn run_tag(n: usize, state: TagState) -> TagRun {
     TagRun {
+        gaps: Default::default(),
         line: line("hq", "bj"),
         repository: "feed/web".parse().unwrap(),
         tag: format!("v2.{n}").parse().unwrap(),
