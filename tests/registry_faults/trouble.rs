@@ -97,6 +97,8 @@ async fn a_manifest_is_never_other_than_its_digest_says() {
         let home = Proxy::before("", move |_| (served(), trouble)).await;
         let fault = fault_of(client(&home).manifest(&repository(), &tag())).await;
         assert_eq!(fault.kind, kind, "{trouble:?}: {fault}");
+        let is_damage = trouble == Trouble::Flip(30);
+        assert_eq!(fault.to_string().contains("the content has the digest"), is_damage, "{fault}");
         println!("{trouble:?}: {fault}");
     }
     let home = Proxy::serve(|_| Reply::Answer(200, vec![("Content-Type", OCI.to_owned())], manifest())).await;

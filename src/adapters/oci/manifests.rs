@@ -87,12 +87,14 @@ impl Inner {
             return Ok(Err(got));
         }
         let got = got.ok().map_err(because)?;
+        // The digest first: damage is told as such, not as a text that makes no sense.
+        let found = Digest::of(&got.body);
+        check(reference, &found).map_err(because)?;
+        if let Some(said) = got.header(DIGEST).and_then(|d| d.parse::<Digest>().ok()) {
+            check(&Reference::Digest(said), &found).map_err(because)?;
+        }
         let manifest = Manifest::read(got.header("content-type").unwrap_or_default(), &got.body[..]);
         let manifest = manifest.map_err(because)?;
-        check(reference, &manifest.digest).map_err(because)?;
-        if let Some(said) = got.header(DIGEST).and_then(|d| d.parse::<Digest>().ok()) {
-            check(&Reference::Digest(said), &manifest.digest).map_err(because)?;
-        }
         Ok(Ok(manifest))
     }
 
