@@ -1,5 +1,12 @@
 //! Replication between simulated registries on virtual time: copies, faults, budgets, crashes.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests say what failed by failing"
+)]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;

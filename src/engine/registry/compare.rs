@@ -11,12 +11,13 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::text::Untrusted;
-use crate::engine::registry::decide::{Selector, difference, named};
+use crate::engine::registry::decide::{difference, named};
 use crate::engine::registry::pace::{Pace, again, go};
 use crate::engine::registry::pool::Pool;
 use crate::model::oci::{Digest, Reference, Repository, Tag};
 use crate::model::registry::Page;
 use crate::model::replication::{DiffRow, Difference, Rule};
+use crate::plan::replicate::filter::Selector;
 use crate::ports::registry::RegistryClient;
 use crate::store::replication::{Note, SeenTag};
 

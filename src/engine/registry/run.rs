@@ -10,7 +10,6 @@ use crate::base::clock::SharedClock;
 use crate::base::fault::{Fault, Outcome};
 use crate::base::text::Untrusted;
 use crate::engine::registry::compare::{Comparison, Found};
-use crate::engine::registry::decide::Selector;
 use crate::engine::registry::image::{Claimed, Image};
 use crate::engine::registry::notes::Notes;
 use crate::engine::registry::pace::{Pace, again, may_pass, pause};
@@ -18,6 +17,7 @@ use crate::engine::registry::parts::{Part, Parts, Phase};
 use crate::engine::registry::pool::Pool;
 use crate::model::oci::{Platform, Repository, Tag};
 use crate::model::replication::{Rule, RunId, RunView, TagRun, TagState};
+use crate::plan::replicate::filter::Selector;
 use crate::store::replication::{Note, SeenTag};
 
 /// Tags of a run that are under way at a time: enough that the largest blobs of many are known.

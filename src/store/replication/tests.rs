@@ -75,7 +75,7 @@ async fn what_was_noted_is_there_after_opening_again() {
     assert_eq!(store.last_run().await.unwrap(), RunId(1));
     let page = store.run_tags(RunId(1), 4, 3).await.unwrap();
     assert_eq!(page, [(4, tag(4)), (5, tag(5)), (6, tag(6))]);
-    assert_eq!(store.placed(&name("branch"), &digest, 9).await.unwrap(), [repository.clone()]);
+    assert_eq!(store.placed(&name("branch"), &digest, 9).await.unwrap(), std::slice::from_ref(&repository));
     assert!(store.placed(&name("hq"), &digest, 9).await.unwrap().is_empty());
     assert_eq!(store.seen(&line(), &repository).await.unwrap()[&"v1".parse().unwrap()], seen);
     let gone = vec![
