@@ -172,11 +172,7 @@ fn home_title(app: &App, pane: PaneId) -> String {
         PaneId::Logs => logs::home_title(&chosen(), &app.tail.buf),
         PaneId::HomeReplication => format!("4 Replication · {}", replication_title(app)),
         _ if !app.world.registries.is_empty() => {
-            format!(
-                "4 Operations · replication {} (o){}",
-                app.images.summary,
-                filtered(&app.operations.filter)
-            )
+            format!("4 Operations (o) · {}{}", app.images.summary, filtered(&app.operations.filter))
         }
         _ => format!("4 Operations{}", filtered(&app.operations.filter)),
     }
@@ -259,6 +255,13 @@ fn whole(app: &App, view: &View, buf: &mut Buffer, area: Rect) {
     }
     if matches!(view, View::Replication) {
         inner = replication::head(&app.images.matrix, buf, inner, &app.theme);
+    }
+    if let View::Run(id) = view
+        && let Some(run) = app.world.replication.run(*id)
+    {
+        let line = crate::view::replication::run_line(run, app.now);
+        let grade = crate::view::replication::run_stands(run).0;
+        inner = replication::run_head(&line, grade, buf, inner, &app.theme);
     }
     match view {
         View::Hosts => app.hosts.draw(buf, inner, columns, true, &cx),

@@ -5,8 +5,8 @@ use crate::base::ids::{RegistryName, RuleName};
 use crate::base::text;
 use crate::model::host::Seen;
 use crate::model::replication::{
-    Budget, Deletes, Line, LineView, On, Pattern, Rule, RuleView, RunState, RunView, TagRun, TagState,
-    Transfer,
+    Budget, Deletes, Difference, Line, LineView, On, Pattern, Rule, RuleView, RunState, RunView, TagRun,
+    TagState, Transfer,
 };
 use crate::model::world::World;
 use crate::view::units::{self, Grade};
@@ -96,7 +96,7 @@ impl LineRow {
             return out;
         }
         if self.tags > 0 {
-            out += &format!(" {} {}", self.tags, units::memory(self.bytes));
+            out += &format!(" {} {}", self.tags, units::size(self.bytes));
         }
         if let Some(ms) = self.since_ms {
             out += &format!(" {}", units::age(ms));
@@ -152,7 +152,8 @@ fn line(world: &World, view: &LineView, now: Millis) -> LineRow {
         Standing::Moving
     } else if view.reviews > 0 {
         Standing::Review
-    } else if runs().any(|r| r.state == RunState::Paused) {
+    } else if (view.tags_behind > 0 || view.compared.is_none()) && runs().any(|r| r.state == RunState::Paused)
+    {
         Standing::Paused
     } else if view.tags_behind > 0 {
         Standing::Behind
@@ -296,6 +297,11 @@ pub fn run_tags(run: &RunView) -> (u32, u32) {
     (run.tags.same + run.tags.done, run.compared)
 }
 
+/// True while content of the run is on its way: only then its pace and end are worth telling.
+pub fn moves(run: &RunView) -> bool {
+    run.state == RunState::Moving && run.stalled.is_none()
+}
+
 /// Bytes a second: `8.1M/s`.
 pub fn rate(bytes: u64) -> String {
     format!("{}/s", units::memory(bytes))
@@ -315,17 +321,15 @@ pub fn run_line(run: &RunView, now: Millis) -> String {
         _ => parts.push(format!("{right} of {} as they should be", text::count(u64::from(all), "tag"))),
     }
     if run.bytes > 0 {
-        parts.push(format!("{} of {}", units::memory(run.moved), units::memory(run.bytes)));
+        parts.push(format!("{} of {}", units::size(run.moved), units::size(run.bytes)));
     }
     if !run.state.is_over() {
         if let Some(at) = run.stalled {
             let long = units::age(now.since(at));
             parts.insert(0, format!("stalled, nothing has moved for {long}{}", reason()));
         }
-        parts.extend(run.rate.filter(|_| run.stalled.is_none()).map(rate));
-        parts.extend(
-            run.eta_ms.filter(|_| run.stalled.is_none()).map(|ms| format!("~{} left", text::age(ms))),
-        );
+        parts.extend(run.rate.filter(|_| moves(run)).map(rate));
+        parts.extend(run.eta_ms.filter(|_| moves(run)).map(|ms| format!("~{} left", text::age(ms))));
     }
     let counts = [(t.failed, "failed"), (t.conflicts, "in conflict"), (t.unknown, "could not be asked")];
     parts.extend(counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
@@ -360,6 +364,18 @@ pub fn tag_stands(tag: &TagRun) -> (Grade, &'static str, Option<String>) {
         TagState::Waiting => (Grade::Off, "waiting", None),
         TagState::Skipped(why) => (Grade::Ok, "skipped", Some(text::safe(why).into_owned())),
         TagState::Done => (Grade::Ok, "done", None),
+    }
+}
+
+/// A difference in a word.
+pub fn difference(difference: &Difference) -> &'static str {
+    match difference {
+        Difference::Same => "same",
+        Difference::Missing => "missing",
+        Difference::Behind => "behind",
+        Difference::Extra => "extra",
+        Difference::Conflict => "conflict",
+        Difference::Unknown(_) => "unknown",
     }
 }
 
@@ -398,7 +414,7 @@ pub fn transfer(t: &Transfer, now: Millis) -> String {
     let pace = pace(t, now);
     let short = t.digest.short();
     let share = units::percent(t.moved.min(t.size), t.size);
-    let mut out = format!("{} {short} {share} of {}", t.repository, units::memory(t.size));
+    let mut out = format!("{} {short} {share} of {}", t.repository, units::size(t.size));
     out += &pace.rate.map(|r| format!(" · {}", rate(r))).unwrap_or_default();
     out += &pace.eta_ms.map(|ms| format!(" · ~{} left", text::age(ms))).unwrap_or_default();
     out += &pace.stalled_ms.map(|ms| format!(" · stalled for {}", units::age(ms))).unwrap_or_default();
@@ -499,14 +515,20 @@ pub fn described_tag(tag: &TagRun) -> Vec<String> {
 
 /// What is wrong with replication, or that nothing is, in a few words for a title.
 pub fn summary(rows: &[LineRow]) -> String {
+    if rows.is_empty() {
+        return "no lines".to_owned();
+    }
     let mut parts = Vec::new();
     for standing in [
         Standing::Unreachable,
         Standing::Conflict,
         Standing::Stalled,
         Standing::Failed,
+        Standing::Review,
+        Standing::Paused,
         Standing::Behind,
         Standing::Moving,
+        Standing::Unknown,
     ] {
         let n = rows.iter().filter(|r| r.standing == standing).count();
         if n > 0 {

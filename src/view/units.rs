@@ -52,6 +52,11 @@ pub fn memory(bytes: u64) -> String {
     text::bytes((bytes + step / 2) / step * step)
 }
 
+/// Bytes of something whose length is known and does not flicker, such as a blob: `80M`, `1.5G`.
+pub fn size(bytes: u64) -> String {
+    text::bytes(bytes)
+}
+
 /// A share in whole per cent.
 pub fn percent(part: u64, whole: u64) -> String {
     if whole == 0 {

@@ -269,7 +269,7 @@ pub fn answer(query: &Query, tags: usize, evil: bool) -> Option<Reply> {
         Query::Browse { ask, registry, .. } => match ask.filter.strip_prefix('=') {
             Some(name) => {
                 let n: usize = name.trim_start_matches("v2.").parse().unwrap();
-                let at = if registry.as_str() == "hq" || registry.as_str() == "bj" { n } else { n + 3 };
+                let at = if registry.as_str() == "hq" { n } else { n + 3 };
                 let row = TagRow { tag: name.parse().unwrap(), ..tag(at, evil) };
                 Reply::Tags(Page { items: vec![row], next: None })
             }

@@ -127,7 +127,7 @@ fn pane_four_is_replication_when_there_are_registries_and_operations_are_a_key_a
     assert_eq!(console.app.top(), PaneId::HomeReplication);
     console.keys("o");
     assert_eq!(console.app.top(), PaneId::Operations);
-    assert!(console.screen().contains("4 Operations · replication 1 unreachable"), "{}", console.screen());
+    assert!(console.screen().contains("4 Operations (o) · 1 unreachable"), "{}", console.screen());
     console.keys("1 4");
     assert_eq!(console.app.top(), PaneId::Operations, "it stays as it was chosen");
     console.keys("o Enter");
@@ -158,7 +158,7 @@ fn a_run_is_paused_resumed_stopped_and_tried_again() {
     console.pass(400);
     console.keys("Tab Enter");
     assert_eq!(sent(&mut console), [Command::StopRun(RunId(9))]);
-    console.keys("Esc /");
+    console.keys("Esc / Ctrl-U");
     console.text("both");
     console.keys("Enter r");
     assert!(matches!(&sent(&mut console)[..], [Command::Replicate { rule }] if rule.as_str() == "both"));

@@ -401,8 +401,7 @@ impl App {
     fn run_title(&self, id: crate::model::replication::RunId) -> String {
         match self.world.replication.run(id) {
             Some(run) => {
-                let line = crate::view::replication::run_line(run, self.now);
-                format!("{id} of {}, {}: {line}", run.rule, crate::view::replication::run_stands(run).1)
+                format!("{id} of {} · {}", run.rule, crate::view::replication::run_stands(run).1)
             }
             None => format!("{id}, not the last of its rule any more"),
         }

@@ -365,7 +365,7 @@ impl App {
                 || "age not known".to_owned(),
                 |at| format!("made {}", units::ago(self.now.since(at))),
             );
-            let size = row.size.map(|n| format!(", {}", units::memory(n))).unwrap_or_default();
+            let size = row.size.map(|n| format!(", {}", units::size(n))).unwrap_or_default();
             body.push(format!("{name}: {digest}, {age}{size}"));
             let command = Command::ResolveConflict {
                 line: line.clone(),

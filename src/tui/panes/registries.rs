@@ -206,7 +206,7 @@ impl Listed for TagRow {
             cells: vec![
                 (self.tag.to_string(), Role::Text),
                 (self.digest.as_ref().map_or_else(none, |d| d.short().to_owned()), Role::Dim),
-                (self.size.map_or_else(none, units::memory), Role::Text),
+                (self.size.map_or_else(none, units::size), Role::Text),
                 (self.created.map_or_else(none, |at| text::age(cx.now.since(at))), Role::Text),
                 (platforms, Role::Dim),
                 (registries::pools(&self.used_by), Role::Dim),

@@ -152,15 +152,15 @@ pub const HOME_COLUMNS: &[Column] = &[
     rest("LINE", 10, "from which registry to which"),
     left("STATE", 11, 0, "how it stands"),
     right("TAGS", 4, 1, "tags that the target lacks or has otherwise"),
-    right("BYTES", 5, 2, "bytes that have to be moved, at least"),
-    right("AGE", 3, 3, "age of the oldest difference"),
+    right("BYTES", 5, 3, "bytes that have to be moved, at least"),
+    right("AGE", 4, 2, "age of the oldest difference, or since when an end is silent"),
 ];
 
 /// The columns of the whole view.
 pub const COLUMNS: &[Column] = &[
     rest("LINE OR RULE", 16, "a line from registry to registry, or a rule and its ends"),
     left("STATE", 11, 0, "how it stands"),
-    right("TAGS", 13, 1, "of a line, tags behind; of a rule, tags as they should be / all"),
+    right("TAGS", 13, 1, "of a line, tags behind and for how long; of a rule, tags as they should be / all"),
     right("BYTES", 11, 3, "of a line, bytes behind; of a rule, moved / all of its run"),
     right("RATE", 7, 4, "bytes a second"),
     right("LEFT", 5, 2, "how long the run will take at that rate"),
@@ -204,7 +204,7 @@ fn line_cells(row: &LineRow) -> [(String, Role); 5] {
         (row.line.to_string(), plain),
         (row.standing.word().to_owned(), role),
         (some(u64::from(row.tags), row.tags.to_string()), plain),
-        (some(row.bytes, units::memory(row.bytes)), plain),
+        (some(row.bytes, units::size(row.bytes)), plain),
         (row.since_ms.map_or("-".to_owned(), units::age), Role::Dim),
     ]
 }
@@ -268,7 +268,7 @@ impl Listed for Item {
     fn words(&self) -> String {
         match self {
             Item::Line(row) => row.words(),
-            Item::Rule(row) => format!("{} {} {}", row.name, row.what, row.state),
+            Item::Rule(row) => format!("{}: {} {}", row.name, row.what, row.state),
         }
     }
 
@@ -293,9 +293,12 @@ impl Listed for Item {
     fn line(&self, _cx: &Cx<'_>, cursor: bool) -> Line {
         let (grade, cells) = match self {
             Item::Line(row) => {
-                let [name, state, tags, bytes, age] = line_cells(row);
+                let [name, state, (mut tags, role), bytes, _] = line_cells(row);
+                if let Some(ms) = row.since_ms.filter(|_| row.tags > 0) {
+                    tags += &format!(" for {}", units::age(ms));
+                }
                 let rate = row.rate.map_or("-".to_owned(), replication::rate);
-                (row.standing.grade(), vec![name, state, tags, bytes, (rate, Role::Dim), age])
+                (row.standing.grade(), vec![name, state, (tags, role), bytes, (rate, Role::Dim)])
             }
             Item::Rule(row) => (row.grade, rule_cells(row)),
         };
@@ -309,10 +312,9 @@ fn rule_cells(row: &RuleRow) -> Vec<(String, Role)> {
     let none = || "-".to_owned();
     let run = row.run.as_ref();
     let tags = run.map(replication::run_tags).map_or_else(none, |(right, all)| format!("{right}/{all}"));
-    let moved = |r: &crate::model::replication::RunView| {
-        format!("{}/{}", units::memory(r.moved), units::memory(r.bytes))
-    };
-    let moves = run.filter(|r| !r.state.is_over() && r.stalled.is_none());
+    let moved =
+        |r: &crate::model::replication::RunView| format!("{}/{}", units::size(r.moved), units::size(r.bytes));
+    let moves = run.filter(|r| replication::moves(r));
     vec![
         (format!("{}: {}", row.name, row.what), plain),
         (row.state.to_owned(), role),
@@ -368,7 +370,7 @@ impl Listed for RunItem {
         let none = || "-".to_owned();
         let of = |moved: u64, all: u64| match all {
             0 => none(),
-            _ => format!("{}/{}", units::memory(moved), units::memory(all)),
+            _ => format!("{}/{}", units::size(moved), units::size(all)),
         };
         let (grade, cells) = match self {
             RunItem::Tag(t) => {
@@ -408,15 +410,20 @@ impl Listed for RunItem {
     }
 }
 
-/// Columns of a cell of the matrix: `unreachable 139 120M 2m` is cut, `behind 139 120M 12m` is not.
-const CELL: u16 = 20;
+/// Columns of a cell of the matrix: at least so that `behind 139 120M 12m` is whole, and no more than `unreachable 1390 5.4G
+/// 12m` needs.
+const CELL: (u16, u16) = (20, 26);
 
 /// Lines that the matrix needs; `None` when it does not fit, or is no matrix.
 pub fn matrix_height(matrix: &Matrix, area: (u16, u16)) -> Option<u16> {
     let rows = u16::try_from(matrix.from.len()).ok()?;
-    let columns = u16::try_from(matrix.to.len()).ok()?;
-    let wide = name_width(matrix).checked_add(columns.checked_mul(CELL + 1)?)?.checked_add(2)?;
-    (rows > 0 && wide <= area.0 && rows + 2 <= area.1 / 2).then_some(rows + 2)
+    (rows > 0 && cell_width(matrix, area.0) >= CELL.0 && rows + 2 <= area.1 / 2).then_some(rows + 2)
+}
+
+/// Columns that each cell can have.
+fn cell_width(matrix: &Matrix, width: u16) -> u16 {
+    let columns = u16::try_from(matrix.to.len()).unwrap_or(u16::MAX).max(1);
+    (width.saturating_sub(name_width(matrix) + 2) / columns).saturating_sub(1).min(CELL.1)
 }
 
 fn name_width(matrix: &Matrix) -> u16 {
@@ -427,9 +434,9 @@ fn name_width(matrix: &Matrix) -> u16 {
 /// Draws the matrix and gives the area that is left.
 pub fn head(matrix: &Matrix, buf: &mut Buffer, area: Rect, theme: &Theme) -> Rect {
     let Some(height) = matrix_height(matrix, (area.width, area.height)) else { return area };
-    let first = name_width(matrix);
-    let at = |i: usize| 1 + first + u16::try_from(i).unwrap_or(u16::MAX).saturating_mul(CELL + 1);
-    let cell = |x: u16| Rect { x: area.x + x, width: CELL, ..area };
+    let (first, width) = (name_width(matrix), cell_width(matrix, area.width));
+    let at = |i: usize| 1 + first + u16::try_from(i).unwrap_or(u16::MAX).saturating_mul(width + 1);
+    let cell = |x: u16| Rect { x: area.x + x, width, ..area };
     paint::put(buf, area, 1, 0, "FROM ╲ TO", theme.style(Role::Column));
     for (i, to) in matrix.to.iter().enumerate() {
         paint::put(buf, cell(at(i)), 0, 0, to.as_str(), theme.style(Role::Column));
@@ -444,6 +451,23 @@ pub fn head(matrix: &Matrix, buf: &mut Buffer, area: Rect, theme: &Theme) -> Rec
             };
             paint::put(buf, cell(at(i)), 0, y, &shown, theme.style(role));
         }
+    }
+    Rect { y: area.y + height, height: area.height.saturating_sub(height), ..area }
+}
+
+/// Draws the sentence of a run over its tags and gives the area that is left.
+pub fn run_head(
+    line: &str,
+    grade: crate::view::units::Grade,
+    buf: &mut Buffer,
+    area: Rect,
+    theme: &Theme,
+) -> Rect {
+    let role = if grade.is_problem() { rows::role(grade) } else { Role::Text };
+    let lines = paint::wrap(line, usize::from(area.width.saturating_sub(2)));
+    let height = u16::try_from(lines.len().min(2)).unwrap_or(0).min(area.height);
+    for (y, line) in (0..height).zip(&lines) {
+        paint::put(buf, area, 1, y, line, theme.style(role));
     }
     Rect { y: area.y + height, height: area.height.saturating_sub(height), ..area }
 }

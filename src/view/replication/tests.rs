@@ -97,6 +97,10 @@ fn a_line_stands_as_its_worst_part() {
     assert_eq!(standing(one_moves).0, Standing::Moving, "another blob still moves");
     assert_eq!(standing(LineView { conflicts: 1, ..moving.clone() }).0, Standing::Conflict);
     assert_eq!(standing(LineView { trouble: Some("no space".into()), ..moving }).0, Standing::Failed);
+    let paused = Some(RunView { state: RunState::Paused, ..run() });
+    let rows = lines(&world(vec![behind(), line_view("hq", "tc")], paused), NOW);
+    assert_eq!(rows.iter().map(|r| r.standing).collect::<Vec<_>>(), [Standing::Paused, Standing::InSync]);
+    assert_eq!((summary(&rows).as_str(), summary(&[]).as_str()), ("1 paused", "no lines"));
     assert_eq!(standing(LineView { reviews: 4, ..line() }).0, Standing::Review);
 }
 
@@ -122,6 +126,8 @@ fn a_run_is_told_from_its_parts() {
         run_line(&run(), NOW),
         "180 of 200 tags as they should be · 1.0G of 3.0G · 8.0M/s · ~40s left"
     );
+    let paused = RunView { state: RunState::Paused, ..run() };
+    assert_eq!(run_line(&paused, NOW), "180 of 200 tags as they should be · 1.0G of 3.0G");
     let stalled =
         RunView { stalled: Some(Millis(NOW.0 - 70_000)), reason: Some("bj answers 503".into()), ..run() };
     assert_eq!(run_stands(&stalled), (Grade::Warn, "stalled"));
@@ -148,7 +154,7 @@ fn a_missed_schedule_is_said() {
 #[test]
 fn a_blob_says_how_fast_it_is_or_that_it_is_not() {
     let line = transfer(&blob(512 << 10, 1_000), NOW);
-    assert!(line.starts_with("feed/web ") && line.ends_with(" 50% of 1.0M · 260K/s · ~2s left"), "{line}");
+    assert!(line.starts_with("feed/web ") && line.ends_with(" 50% of 1.0M · 253K/s · ~2s left"), "{line}");
     assert!(transfer(&blob(512 << 10, 45_000), NOW).ends_with("50% of 1.0M · stalled for 40s"));
     let fresh = Transfer { since: NOW, last: NOW, ..blob(0, 0) };
     assert_eq!(pace(&fresh, NOW), Pace { grade: Grade::Busy, rate: None, eta_ms: None, stalled_ms: None });
