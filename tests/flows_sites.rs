@@ -95,7 +95,8 @@ async fn what_is_decided_about_registries_is_shown_told_and_kept() {
         }
         pass(1).await;
         let world = flow.world();
-        let names: Vec<&str> = world.registries.keys().map(|n| n.as_str()).collect();
+        let names: Vec<&str> =
+            world.registries.keys().map(longshore::base::ids::RegistryName::as_str).collect();
         assert_eq!(names, ["branch", "hq"]);
         let never = |v: &longshore::model::registry::RegistryView| v.endpoints[0].seen.clone();
         assert!(world.registries.values().all(|v| never(v) == Seen::Never { why: None }));

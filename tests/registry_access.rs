@@ -1,5 +1,11 @@
 //! Real registries that ask our token service: clients that are not ours may do exactly what their role says.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests say what failed by failing")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests say what failed by failing"
+)]
 
 #[cfg(test)]
 #[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]

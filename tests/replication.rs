@@ -1,11 +1,6 @@
 //! Replication between simulated registries on virtual time: copies, faults, budgets, crashes.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests say what failed by failing"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests say what failed by failing")]
 
 use std::collections::BTreeMap;
 use std::path::Path;

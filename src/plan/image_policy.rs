@@ -83,7 +83,7 @@ fn of_facts(policy: &ImagePolicy, facts: &ImageFacts, now: Millis) -> Vec<Breach
     if let Some(most) = policy.age_days_max {
         match facts.created {
             None => {
-                add("age_days_max", "not known: the image does not tell when it was made".to_owned(), true)
+                add("age_days_max", "not known: the image does not tell when it was made".to_owned(), true);
             }
             Some(at) if at > now.plus(AHEAD_MS) => {
                 add(

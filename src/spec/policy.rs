@@ -105,7 +105,7 @@ impl Reader<'_> {
                 match key.get_ref().as_ref() {
                     "name" => {
                         base.name =
-                            self.text(&path, value, BASE_KEYS[0].1, |t| !t.is_empty()).unwrap_or_default()
+                            self.text(&path, value, BASE_KEYS[0].1, |t| !t.is_empty()).unwrap_or_default();
                     }
                     "layers" => base.layers = self.layers(&path, value),
                     name => self.unknown(key.span(), name, &BASE_KEYS),

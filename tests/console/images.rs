@@ -259,7 +259,7 @@ pub fn answer(query: &Query, tags: usize, evil: bool) -> Option<Reply> {
             let wanted = |r: &RepositoryRow| r.repository.as_str().contains(&ask.filter);
             let row = |n: usize| RepositoryRow {
                 repository: format!("line-{:02}/app-{n:02}", n % 4).parse().unwrap(),
-                tags: (n != 3).then_some(n as u32 * 17),
+                tags: (n != 3).then(|| u32::try_from(n).unwrap() * 17),
                 used_by: if n == 1 { vec![world::pool_id("feed/web")] } else { Vec::new() },
             };
             let mut page = part(31, ask.after.as_deref(), ask.limit, row);

@@ -132,7 +132,7 @@ impl Registry {
             .stderr(log)
             .spawn()
             .expect("docker-registry");
-        Registry { address, child, dir: dir }
+        Registry { address, child, dir }
     }
 
     async fn until_it_answers(&mut self) {

@@ -34,16 +34,16 @@ fn known(rules: &[Rule]) -> Desired {
     desired
 }
 
-fn ask(desired: &Desired, command: Command) -> Decided {
-    decide(desired, &command, &caller()).unwrap()
+fn ask(desired: &Desired, command: &Command) -> Decided {
+    decide(desired, command, &caller()).unwrap()
 }
 
 fn put(desired: &Desired, registry: Registry) -> Decided {
-    ask(desired, Command::PutRegistry(Box::new(registry)))
+    ask(desired, &Command::PutRegistry(Box::new(registry)))
 }
 
 fn put_rule(desired: &Desired, rule: Rule) -> Decided {
-    ask(desired, Command::PutRule(Box::new(rule)))
+    ask(desired, &Command::PutRule(Box::new(rule)))
 }
 
 fn refusal(decided: Decided) -> String {
@@ -123,7 +123,7 @@ fn a_registry_goes_only_when_no_rule_names_it_and_its_limits_go_with_it() {
     let limits: LineLimits =
         serde_json::from_str(r#"{"line":{"from":"tc","to":"hq"},"parallel":4}"#).unwrap();
     desired.apply(&Write::PutLineLimits(limits.clone()));
-    let remove = |name: &str| ask(&desired, Command::RemoveRegistry(name.parse().unwrap()));
+    let remove = |name: &str| ask(&desired, &Command::RemoveRegistry(name.parse().unwrap()));
     for name in ["hq", "bj"] {
         assert!(refusal(remove(name)).contains("is named by rule all"), "{name}");
     }
@@ -180,7 +180,7 @@ fn limits_of_lines_are_checked() {
         let text = format!(r#"{{"line":{{"from":"hq","to":"bj"}},"parallel":4,"budgets":{budgets}}}"#);
         serde_json::from_str(&text).unwrap()
     };
-    let put = |l: LineLimits| ask(&desired, Command::PutLineLimits(l));
+    let put = |l: LineLimits| ask(&desired, &Command::PutLineLimits(l));
     assert_eq!(put(limits("[]")).unwrap().accepted.text, "limits of hq → bj changed");
     assert!(put(limits(r#"[{"from":22,"until":6,"bytes_per_s":9},{"from":6,"until":22}]"#)).is_ok());
     for (budgets, text) in [

@@ -95,12 +95,12 @@ fn rules(world: &World, view: &PoolView, push: &mut Push<'_>) {
     // What is tied to its host is moved by no rebalancing.
     let command = match spec.loss_rule() {
         LossRule::Elsewhere | LossRule::SameClass => format!("longshore rebalance {id}"),
-        LossRule::Wait | LossRule::Never => world
-            .hosts
-            .get(&first.host)
-            .and_then(|host| missing_label(host, spec))
-            .map(|label| format!("longshore hosts label {} {label}", first.host))
-            .unwrap_or_else(|| format!("longshore hosts drain {} --force", first.host)),
+        LossRule::Wait | LossRule::Never => {
+            world.hosts.get(&first.host).and_then(|host| missing_label(host, spec)).map_or_else(
+                || format!("longshore hosts drain {} --force", first.host),
+                |label| format!("longshore hosts label {} {label}", first.host),
+            )
+        }
     };
     push("against its rules", core_or(view, Severity::High, Severity::Medium), evidence, command);
 }
