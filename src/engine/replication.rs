@@ -175,8 +175,21 @@ impl Core {
                 }
                 format!("{image} goes first ({tags} tags)")
             }
+            other => return self.decided(&handle, other, caller).await,
+        };
+        Ok(Accepted { op: None, text })
+    }
+
+    /// Carries out what somebody has decided about conflicts and deletions.
+    async fn decided(
+        &self,
+        handle: &Handle,
+        command: &Command,
+        caller: &Caller,
+    ) -> Result<Accepted, Refusal> {
+        let text = match command {
             Command::ResolveConflict { line, repository, tag, answer } => {
-                let rule = self.rule_between(&handle, line, (repository, tag))?;
+                let rule = self.rule_between(handle, line, (repository, tag))?;
                 let by = caller.who.clone();
                 let answered = Answered { answer: answer.clone(), by, at: self.clock.now() };
                 let text = match answer.choice {

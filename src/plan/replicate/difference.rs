@@ -257,6 +257,7 @@ fn two_way(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::replication::known::Intent;
 
     fn d(n: u8) -> Digest {
         Digest::of(&[n])
