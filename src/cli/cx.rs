@@ -210,7 +210,12 @@ impl<'a> Cx<'a> {
         Arc::clone(&engine.handle.world().borrow())
     }
 
-    async fn world_when(&self, engine: &Engine, enough: impl Fn(&World) -> bool) -> Result<Arc<World>, Stop> {
+    /// The world once something is the case in it, or what there is after 5 s.
+    pub async fn world_when(
+        &self,
+        engine: &Engine,
+        enough: impl Fn(&World) -> bool,
+    ) -> Result<Arc<World>, Stop> {
         let mut worlds = engine.handle.world();
         let wait = async {
             loop {
