@@ -7,11 +7,14 @@ mod check;
 mod cx;
 mod exec;
 mod hosts;
+mod image;
+mod images;
 mod inspect;
 pub mod io;
 mod journal;
 mod list;
 mod logs;
+mod policy;
 mod preview;
 mod print;
 mod rawtty;
@@ -38,6 +41,7 @@ use crate::cli::args::{Cli, Verb};
 use crate::cli::cx::{Cx, Done, Stop};
 use crate::cli::io::Io;
 use crate::cli::print::Printer;
+use crate::engine::archive::Depot;
 use crate::engine::handle::Handle;
 use crate::model::host::HostConfig;
 
@@ -64,6 +68,13 @@ pub trait Backend: Send + Sync {
     /// # Errors
     /// When the contexts cannot be read.
     fn contexts(&self) -> Outcome<Vec<HostConfig>>;
+    /// What carries images between registries and files, without an engine.
+    ///
+    /// # Errors
+    /// When the configuration cannot be read.
+    fn depot(&self) -> Outcome<Depot>;
+    /// Whether the session's state directory holds a state.
+    fn has_state(&self, session: &Session) -> bool;
 }
 
 /// Which install, and how: the options that every command has.
@@ -236,6 +247,9 @@ async fn command(cx: &mut Cx<'_>, verb: Verb) -> Done {
         Verb::Hosts { verb: Some(verb), site } => hosts::run(cx, verb, site.as_deref()).await,
         Verb::Replicate { verb } => replicate::run(cx, verb).await,
         Verb::Registry { verb } => registry::run(cx, verb).await,
+        Verb::Images { verb } => images::run(cx, verb).await,
+        Verb::Image { verb } => image::run(cx, verb).await,
+        Verb::Policy { verb } => policy::run(cx, verb).await,
         Verb::Sites { verb } => sites::run(cx, verb).await,
         Verb::Why(args) => why::run(cx, &args).await,
         Verb::Rebalance(args) => rebalance::run(cx, &args).await,
@@ -249,7 +263,7 @@ async fn command(cx: &mut Cx<'_>, verb: Verb) -> Done {
         }
         Verb::Ops { limit } => journal::ops(cx, limit).await,
         Verb::Show { target } => show::run(cx, &target).await,
-        Verb::Check { file, env_file } => check::file(cx, &file, env_file.as_deref()),
+        Verb::Check { file, env_file } => check::file(cx, &file, env_file.as_deref()).await,
         Verb::Doctor => check::doctor(cx).await,
         Verb::Demo { .. } | Verb::Engine | Verb::Completions { .. } => Ok(DONE),
     }

@@ -91,7 +91,9 @@ pub fn decide(
         | Command::RetryRun(_)
         | Command::Prioritise { .. }
         | Command::ResolveConflict { .. }
-        | Command::ConfirmDeletes { .. } => {
+        | Command::ConfirmDeletes { .. }
+        | Command::PutImagePolicy { .. }
+        | Command::DropImagePolicy => {
             Err(Refusal::new(RefusalKind::Invalid, "registries are not changed by this part of the engine"))
         }
     }

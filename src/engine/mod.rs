@@ -1,5 +1,7 @@
 //! The engine core: intake, observers, reconciler, executor, and the link for other consoles.
 
+pub mod archive;
+mod browsing;
 pub mod core;
 mod doubt;
 mod dying;
@@ -18,6 +20,7 @@ pub mod observe;
 pub mod operations;
 mod pace;
 mod planning;
+pub mod policing;
 mod publish;
 pub mod questions;
 mod record;

@@ -13,6 +13,7 @@ use crate::model::host::{Capacity, HostConfig, HostRecord};
 use crate::model::moves::Move;
 use crate::model::oci::{Repository, Tag};
 use crate::model::placement::Strategy;
+use crate::model::policy::ImagePolicy;
 use crate::model::pool::ClusterSpec;
 use crate::model::registry::Registry;
 use crate::model::replication::{Line, LineLimits, Rule, RunId};
@@ -127,6 +128,15 @@ pub enum Command {
     RemoveRule(RuleName),
     /// What a line may carry.
     PutLineLimits(LineLimits),
+    /// Let these rules count for every image from now on.
+    PutImagePolicy {
+        /// The rules.
+        policy: Box<ImagePolicy>,
+        /// The text that they were read from.
+        source: String,
+    },
+    /// Take the rules for images away.
+    DropImagePolicy,
     /// Run a rule now. While it runs already, this joins that run.
     Replicate {
         /// The rule.

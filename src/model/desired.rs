@@ -11,6 +11,7 @@ use crate::model::host::{HostConfig, HostRecord};
 use crate::model::instance::Instance;
 use crate::model::journal::Draft;
 use crate::model::operation::Operation;
+use crate::model::policy::StoredPolicy;
 use crate::model::pool::Pool;
 use crate::model::registry::Registry;
 use crate::model::replication::{Line, LineLimits, Rule};
@@ -33,6 +34,8 @@ pub struct Desired {
     pub rules: BTreeMap<RuleName, Rule>,
     /// What lines may carry.
     pub line_limits: BTreeMap<Line, LineLimits>,
+    /// The rules for images.
+    pub image_policy: Option<StoredPolicy>,
     /// The engine identity first seen behind each host.
     pub identities: BTreeMap<HostId, String>,
     /// Pools by id.
@@ -110,6 +113,10 @@ pub enum Write {
     PutLineLimits(LineLimits),
     /// A line without limits of its own.
     DropLineLimits(Line),
+    /// The rules for images.
+    PutImagePolicy(Box<StoredPolicy>),
+    /// No rules for images any more.
+    DropImagePolicy,
     /// The engine identity behind a host.
     PutIdentity(HostId, String),
     /// A line of the journal.
@@ -171,6 +178,8 @@ impl Desired {
             | Write::DropRule(_)
             | Write::PutLineLimits(_)
             | Write::DropLineLimits(_) => self.apply_replication(write),
+            Write::PutImagePolicy(stored) => self.image_policy = Some((**stored).clone()),
+            Write::DropImagePolicy => self.image_policy = None,
             Write::PutIdentity(host, identity) => {
                 self.identities.insert(host.clone(), identity.clone());
             }

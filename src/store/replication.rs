@@ -9,6 +9,7 @@ use crate::base::clock::Millis;
 use crate::base::fault::Outcome;
 use crate::base::ids::{RegistryName, RuleName};
 use crate::model::oci::{Digest, Repository, Tag};
+use crate::model::policy::ImageFacts;
 use crate::model::replication::{Line, RunId, RunView, TagRun};
 use crate::store::Store;
 use crate::store::fault::{from_json, from_sqlite};
@@ -18,6 +19,8 @@ use crate::store::load::records;
 pub const NOTES_MAX: usize = 2_000;
 /// Runs of a rule that are kept, with their tags.
 pub const RUNS_KEPT: u32 = 50;
+/// Images of which it is kept what they say of themselves.
+pub const FACTS_KEPT: u32 = 10_000;
 /// Most rows that one question may bring.
 pub const PAGE_MAX: u32 = 1_000;
 
@@ -34,6 +37,8 @@ pub enum Note {
     Unplaced(RegistryName, Digest, Repository),
     /// Both ends of a line agree on a tag.
     Seen(Line, Repository, Tag, SeenTag),
+    /// What the image with this digest says of itself, for each platform. Of these the last [`FACTS_KEPT`] are kept.
+    ImageFacts(Digest, Vec<ImageFacts>),
     /// A tag is gone at both ends, or is to be forgotten.
     Unseen(Line, Repository, Tag),
 }
@@ -86,6 +91,12 @@ pub fn write(tx: &Transaction<'_>, note: &Note) -> Outcome<()> {
                 seen.at.0
             ],
         ),
+        Note::ImageFacts(digest, facts) => {
+            let sql = "INSERT OR REPLACE INTO image_facts (digest, record) VALUES (?1, ?2)";
+            run(tx, sql, params![digest.as_str(), json("what an image says", facts)?])?;
+            let prune = "DELETE FROM image_facts WHERE seq <= (SELECT max(seq) FROM image_facts) - ?1";
+            run(tx, prune, params![FACTS_KEPT])
+        }
         Note::Unseen(line, repository, tag) => {
             let sql =
                 "DELETE FROM seen_tags WHERE source = ?1 AND target = ?2 AND repository = ?3 AND tag = ?4";
@@ -217,6 +228,17 @@ impl Store {
             })
         });
         Ok(found.await?.into_iter().collect())
+    }
+
+    /// What the image with a digest says of itself, when it was looked at before.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn image_facts(&self, digest: &Digest) -> Outcome<Option<Vec<ImageFacts>>> {
+        let digest = digest.to_string();
+        let sql = "SELECT record FROM image_facts WHERE digest = ?1";
+        let read = |row: &rusqlite::Row<'_>| Ok(record("what an image says", &row.get::<_, String>(0)?));
+        Ok(self.read(move |c| rows(c, sql, params![digest], read)).await?.into_iter().next())
     }
 
     /// Repositories of a line of which any tag was seen.
