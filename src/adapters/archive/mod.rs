@@ -12,6 +12,8 @@ use futures_util::future::BoxFuture;
 use crate::base::fault::Outcome;
 use crate::ports::archive::{ArchiveReader, ArchiveWriter, Archives};
 
+/// A tar file is a row of blocks of so many bytes; two empty ones end it.
+const BLOCK: u64 = 512;
 /// Bytes that are read from the disk at a time.
 const PIECE: u64 = 256 << 10;
 /// What the file `oci-layout` says (image specification, version 1.0.0 of the layout is the only one).

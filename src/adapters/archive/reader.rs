@@ -13,7 +13,7 @@ use serde::Deserialize;
 use tar::{Archive, EntryType};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
-use crate::adapters::archive::PIECE;
+use crate::adapters::archive::{BLOCK, PIECE};
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::text::safe;
 use crate::model::oci::{Digest, MANIFEST_MAX};
@@ -90,6 +90,9 @@ fn scan(path: &Path) -> Outcome<TarReader> {
     }
     file.seek(SeekFrom::Start(0)).map_err(|why| io(&why))?;
     let entries = entries(&mut file, length)?;
+    if length % BLOCK != 0 {
+        return Err(cut("its last block"));
+    }
     let named = |name: &str| entries.get(name).copied();
     let Some(layout) = named("oci-layout") else { return Err(other_kind(&entries)) };
     let layout: Layout = serde_json::from_slice(&small(&mut file, "oci-layout", layout)?)

@@ -10,13 +10,10 @@ use tar::{EntryType, Header};
 use tokio::fs::File;
 use tokio::io::{AsyncWriteExt, BufWriter};
 
-use crate::adapters::archive::{LAYOUT, PIECE};
+use crate::adapters::archive::{BLOCK, LAYOUT, PIECE};
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::model::oci::Digest;
 use crate::ports::archive::ArchiveWriter;
-
-/// A tar file is a row of blocks of so many bytes; two empty ones end it.
-const BLOCK: u64 = 512;
 
 /// An archive that is being written.
 pub struct TarWriter {
