@@ -23,8 +23,12 @@ use crate::engine::intake::Caller;
 use crate::engine::losses::Told;
 use crate::engine::observe::{Eyes, Observer};
 use crate::engine::pace::Clocked;
+use crate::engine::policing::Policing;
 use crate::engine::registry::Replicator;
+use crate::engine::registry::browse::Browser;
 use crate::engine::registry::clients::Clients;
+use crate::engine::registry::counting::Counting;
+use crate::engine::registry::facts::Looker;
 use crate::engine::registry::health::Health;
 use crate::model::access::view::AccessView;
 use crate::model::desired::{Desired, Write};
@@ -132,6 +136,7 @@ pub fn start_seeing(parts: Parts, eyes: Eyes) -> Running {
         watch::channel(Arc::new(World { engine: parts.engine.clone(), ..World::default() }));
     let (stop, stopped) = oneshot::channel();
     let mut core = Core::new(parts, eyes, publish, reports);
+    core.policing.inbox = Some(calls.downgrade());
     core.note_registries();
     core.start_observers();
     let task = tokio::spawn(async move {
@@ -190,6 +195,12 @@ pub(super) struct Core {
     pub(super) health: Health,
     /// How registries are reached.
     pub(super) clients: Arc<Clients>,
+    /// What looks into them when somebody asks.
+    pub(super) browser: Browser,
+    /// How much they hold.
+    pub(super) counting: Counting,
+    /// The rules for images.
+    pub(super) policing: Policing,
     /// What moves images between them; only in a core that may write.
     pub(super) replicator: Option<Replicator>,
     /// Image registries as they stand.
@@ -238,6 +249,8 @@ impl Core {
         let now = Instant::now();
         let clients = Arc::new(Clients::new(connector.clone()));
         let health = Health::new(connector.clone(), clock.clone(), eyes.wakes.clone());
+        let policing = Policing::new(Looker::new(clients.clone(), store.clone(), eyes.wakes.clone()));
+        let counting = Counting::new(clients.clone(), clock.clone(), eyes.wakes.clone());
         Core {
             index: Index::new(&desired.install),
             room: Room::new(&desired, &BTreeMap::new()),
@@ -266,6 +279,9 @@ impl Core {
             sites: Arc::default(),
             mass_loss: None,
             health,
+            counting,
+            policing,
+            browser: Browser::default(),
             clients,
             replicator: None,
             registries: Arc::default(),

@@ -96,7 +96,9 @@ pub fn decide(
         | Command::Prioritise { .. }
         | Command::ResolveConflict { .. }
         | Command::ConfirmDeletes { .. }
-        | Command::SpareDeletes { .. } => {
+        | Command::SpareDeletes { .. }
+        | Command::PutImagePolicy { .. }
+        | Command::DropImagePolicy => {
             Err(Refusal::new(RefusalKind::Invalid, "registries are not changed by this part of the engine"))
         }
     }

@@ -1,6 +1,8 @@
 //! The engine core: intake, observers, reconciler, executor, and the link for other consoles.
 
 pub mod access;
+pub mod archive;
+mod browsing;
 pub mod core;
 mod doubt;
 mod dying;
@@ -19,6 +21,7 @@ pub mod observe;
 pub mod operations;
 mod pace;
 mod planning;
+pub mod policing;
 mod publish;
 pub mod questions;
 mod record;

@@ -13,6 +13,7 @@ use crate::engine::handle::Call;
 use crate::engine::intake::{self, Caller};
 use crate::engine::inventory;
 use crate::engine::observe::{LOOK_FOR, Look, Observer};
+use crate::engine::policing;
 use crate::engine::registries;
 use crate::engine::tails;
 use crate::model::command::{Accepted, Command, Refusal, RefusalKind, Target};
@@ -40,16 +41,18 @@ fn not_there_yet() -> Refusal {
 impl Core {
     /// Takes one call.
     pub(super) async fn take(&mut self, incoming: Incoming) {
-        let Incoming { caller, call } = incoming;
+        let Some(Incoming { caller, call }) = self.look_first(incoming) else { return };
         match call {
-            Call::Ask { request: Request::Command(command), reply } => {
+            Call::Ask { request: Request::Command(command), reply }
+            | Call::Looked { request: Request::Command(command), reply } => {
                 let answer = match self.command(&command, &caller).await {
                     Ok(accepted) => Reply::Accepted(accepted),
                     Err(refusal) => Reply::Refused(refusal),
                 };
                 let _ = reply.send(answer);
             }
-            Call::Ask { request: Request::Query(query), reply } => self.question(query, reply),
+            Call::Ask { request: Request::Query(query), reply }
+            | Call::Looked { request: Request::Query(query), reply } => self.question(query, reply),
             Call::Tail { request, sink } => {
                 let sources = self.observers.iter().map(|(id, o)| (id.clone(), o.runtime.clone())).collect();
                 tokio::spawn(tails::serve(
@@ -92,7 +95,14 @@ impl Core {
                     | Command::Access(_) => self.stir(),
                     _ => self.replan(),
                 }
-                Ok(admission.accepted)
+                let mut accepted = admission.accepted;
+                if let Command::Up { spec, .. } = command
+                    && let Ok(warnings) = self.may_push(spec)
+                    && !warnings.is_empty()
+                {
+                    accepted.text = format!("{} (warning: {})", accepted.text, warnings.join("; "));
+                }
+                Ok(accepted)
             }
             Err(refusal) => {
                 if self.is_active() && !matches!(refusal.why, RefusalKind::NeedsName(_)) {
@@ -113,11 +123,15 @@ impl Core {
         if let Command::AddHosts(new) = command {
             new.iter().try_for_each(|host| self.can_connect(&host.config))?;
         }
+        if let Command::Up { spec, .. } = command {
+            self.may_push(spec)?;
+        }
         let (desired, hosts, fixed) = (&self.desired, &self.hosts, &self.fixed_hosts);
         let known = inventory::Known { desired, hosts, fixed, now: self.clock.now() };
         let decided = inventory::decide(&known, command, caller)
             .or_else(|| registries::decide(desired, command, caller))
             .or_else(|| access::decide(desired, command, caller, known.now))
+            .or_else(|| policing::decide(desired, command, caller, known.now))
             .or_else(|| self.decide_run(command));
         decided.unwrap_or_else(|| {
             intake::decide(&self.desired, command, caller, &|p, keep| self.going(p, keep), known.now)
@@ -194,8 +208,8 @@ impl Core {
                 let worked_out = preview(&self.desired, &self.hosts, &mut self.room, scale, now);
                 self.add_images(worked_out, pool.spec.clone(), reply);
             }
-            Query::Browse { .. }
-            | Query::RunTags { .. }
+            Query::Browse { registry, repository, ask } => self.browse(&registry, repository, ask, reply),
+            Query::RunTags { .. }
             | Query::Diff { .. }
             | Query::Runs { .. }
             | Query::Conflicts { .. }
@@ -203,6 +217,11 @@ impl Core {
                 if let Some((_, reply)) = self.run_question(query, reply) {
                     let _ = reply.send(Reply::Refused(not_there_yet()));
                 }
+            }
+            Query::CheckImages { images } => self.check_images(images, reply),
+            Query::ImagePolicy => {
+                let found = self.desired.image_policy.clone().map(Box::new);
+                let _ = reply.send(Reply::ImagePolicy(found));
             }
             Query::Inspect { host, container } => match self.runtime(&host) {
                 Ok(runtime) => drop(tokio::spawn(async move {

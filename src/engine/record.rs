@@ -28,6 +28,7 @@ impl Core {
             }
             Write::PutPool(pool) => {
                 self.names_changed = true;
+                self.policing.note();
                 self.doubt.pool(&pool.id);
                 self.note_need(pool);
             }
@@ -48,6 +49,11 @@ impl Core {
             Write::Access(_) => {
                 self.desired.apply(write);
                 return self.note_access();
+            }
+            Write::PutImagePolicy(_) | Write::DropImagePolicy => {
+                self.desired.apply(write);
+                self.policing.note();
+                return self.doubt.everything();
             }
             Write::PutHost(_) | Write::DropHost(_) => {
                 self.engines = None;
@@ -76,7 +82,11 @@ impl Core {
         let rules = self.desired.rules.values().map(rule).collect();
         let lines = self.replication.lines.clone();
         self.registries = Arc::new(registries);
+        self.policing.note();
         self.health.look_at(&self.desired.registries);
+        if self.is_active() {
+            self.counting.look_at(&self.desired.registries);
+        }
         self.equip_replication();
         self.replication = Arc::new(ReplicationView { rules, lines });
         // The token service serves those that are known.
@@ -85,6 +95,7 @@ impl Core {
 
     /// Takes over what has been seen of registries since.
     pub(super) fn see_registries(&mut self) {
+        self.see_counts();
         let Some(seen) = self.health.take() else { return };
         let registries = Arc::make_mut(&mut self.registries);
         for view in seen.values() {
@@ -92,6 +103,20 @@ impl Core {
                 registries.get_mut(&view.registry.name).filter(|k| k.registry == view.registry)
             {
                 *known = RegistryView { counted: known.counted, ..view.clone() };
+            }
+        }
+    }
+
+    /// Takes over what has been counted in registries since.
+    fn see_counts(&mut self) {
+        let counts = self.counting.counts();
+        let new = |view: &RegistryView| {
+            let sums = counts.get(&view.registry.name).and_then(|c| c.sums);
+            sums.filter(|sums| view.counted != Some(*sums))
+        };
+        if self.registries.values().any(|view| new(view).is_some()) {
+            for view in Arc::make_mut(&mut self.registries).values_mut() {
+                view.counted = new(view).or(view.counted);
             }
         }
     }

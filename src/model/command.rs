@@ -14,6 +14,7 @@ use crate::model::host::{Capacity, HostConfig, HostRecord};
 use crate::model::moves::Move;
 use crate::model::oci::{Repository, Tag};
 use crate::model::placement::Strategy;
+use crate::model::policy::ImagePolicy;
 use crate::model::pool::ClusterSpec;
 use crate::model::registry::Registry;
 use crate::model::replication::known::Answer;
@@ -138,6 +139,15 @@ pub enum Command {
     PutLineLimits(LineLimits),
     /// Change who may do what in the registries: one list for all of them.
     Access(Box<AccessCommand>),
+    /// Let these rules count for every image from now on.
+    PutImagePolicy {
+        /// The rules.
+        policy: Box<ImagePolicy>,
+        /// The text that they were read from.
+        source: String,
+    },
+    /// Take the rules for images away.
+    DropImagePolicy,
     /// Run a rule now. While it runs already, this joins that run.
     Replicate {
         /// The rule.

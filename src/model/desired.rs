@@ -13,6 +13,7 @@ use crate::model::host::{HostConfig, HostRecord};
 use crate::model::instance::Instance;
 use crate::model::journal::Draft;
 use crate::model::operation::Operation;
+use crate::model::policy::StoredPolicy;
 use crate::model::pool::Pool;
 use crate::model::registry::Registry;
 use crate::model::replication::{Line, LineLimits, Rule};
@@ -37,6 +38,8 @@ pub struct Desired {
     pub line_limits: BTreeMap<Line, LineLimits>,
     /// Who may do what in the registries.
     pub access: Arc<Access>,
+    /// The rules for images.
+    pub image_policy: Option<StoredPolicy>,
     /// The engine identity first seen behind each host.
     pub identities: BTreeMap<HostId, String>,
     /// Pools by id.
@@ -116,6 +119,10 @@ pub enum Write {
     DropLineLimits(Line),
     /// Who may do what in the registries: one row.
     Access(Box<AccessChange>),
+    /// The rules for images.
+    PutImagePolicy(Box<StoredPolicy>),
+    /// No rules for images any more.
+    DropImagePolicy,
     /// The engine identity behind a host.
     PutIdentity(HostId, String),
     /// A line of the journal.
@@ -178,6 +185,8 @@ impl Desired {
             | Write::PutLineLimits(_)
             | Write::DropLineLimits(_) => self.apply_replication(write),
             Write::Access(change) => Arc::make_mut(&mut self.access).change((**change).clone()),
+            Write::PutImagePolicy(stored) => self.image_policy = Some((**stored).clone()),
+            Write::DropImagePolicy => self.image_policy = None,
             Write::PutIdentity(host, identity) => {
                 self.identities.insert(host.clone(), identity.clone());
             }

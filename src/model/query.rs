@@ -11,6 +11,7 @@ use crate::model::moves::Proposal;
 use crate::model::oci::Repository;
 use crate::model::operation::Operation;
 use crate::model::placement::Strategy;
+use crate::model::policy::{ImageVerdict, StoredPolicy};
 use crate::model::pool::Pool;
 use crate::model::preview::Preview;
 use crate::model::registry::{Page, RepositoryRow, TagRow};
@@ -94,6 +95,14 @@ pub enum Query {
         /// Which part.
         ask: PageAsk,
     },
+    /// What the rules of this install say of these images; nothing where there are no rules. Answered by
+    /// [`Reply::ImageVerdicts`].
+    CheckImages {
+        /// Their names, as pool files have them.
+        images: Vec<String>,
+    },
+    /// The rules for images. Answered by [`Reply::ImagePolicy`].
+    ImagePolicy,
     /// The tags of a run, those that need a person first.
     RunTags {
         /// The run.
@@ -180,6 +189,10 @@ pub enum Reply {
     Repositories(Page<RepositoryRow>),
     /// The answer to [`Query::Browse`] of a repository.
     Tags(Page<TagRow>),
+    /// The answer to [`Query::CheckImages`].
+    ImageVerdicts(Vec<ImageVerdict>),
+    /// The answer to [`Query::ImagePolicy`]; none while there are no rules.
+    ImagePolicy(Option<Box<StoredPolicy>>),
     /// The answer to [`Query::RunTags`].
     RunTags(Page<TagRun>),
     /// The answer to [`Query::Diff`].

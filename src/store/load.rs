@@ -12,6 +12,7 @@ use crate::model::desired::{Desired, QueuedCommand, Write};
 use crate::model::host::{HostConfig, HostRecord};
 use crate::model::instance::Instance;
 use crate::model::operation::Operation;
+use crate::model::policy::StoredPolicy;
 use crate::model::pool::Pool;
 use crate::model::registry::Registry;
 use crate::model::replication::{LineLimits, Rule};
@@ -60,6 +61,11 @@ pub fn load(connection: &Connection) -> Outcome<Desired> {
         );
     for change in access {
         desired.apply(&Write::Access(Box::new(change)));
+    }
+    for stored in
+        records::<StoredPolicy>(connection, "the rules for images", "SELECT record FROM image_policy")?
+    {
+        desired.apply(&Write::PutImagePolicy(Box::new(stored)));
     }
     for pool in records::<Pool>(connection, "a pool", "SELECT record FROM pools")? {
         desired.apply(&Write::PutPool(Box::new(pool)));
