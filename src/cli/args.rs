@@ -1,5 +1,6 @@
 //! The arguments: every command, its options and an example of its use.
 
+pub mod harbor;
 pub mod hosts;
 pub mod place;
 pub mod registry;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::cli::Color;
+use crate::cli::args::harbor::HarborVerb;
 use crate::cli::args::hosts::{HostVerb, SiteVerb};
 use crate::cli::args::place::{RebalanceArgs, SetArgs, WhyArgs};
 use crate::cli::args::registry::RegistryVerb;
@@ -164,6 +166,16 @@ pub enum Verb {
         /// What to do; none lists them.
         #[command(subcommand)]
         verb: Option<RegistryVerb>,
+    },
+    /// Ask a Harbor what only Harbor has: projects, members, robots, and replication of its own
+    #[command(
+        after_help = "Examples:\n  longshore harbor policies hq\n  longshore harbor executions hq to-branch\n  \
+        longshore harbor tasks hq 103\n  longshore harbor log hq 103 502\n  longshore harbor start hq to-branch --wait"
+    )]
+    Harbor {
+        /// What to ask or do.
+        #[command(subcommand)]
+        verb: HarborVerb,
     },
     /// Say why a container is where it is, or nowhere: for every host its scores, or all that refuses it
     #[command(

@@ -6,6 +6,7 @@ mod args;
 mod check;
 mod cx;
 mod exec;
+mod harbor;
 mod hosts;
 mod inspect;
 pub mod io;
@@ -236,6 +237,7 @@ async fn command(cx: &mut Cx<'_>, verb: Verb) -> Done {
         Verb::Hosts { verb: Some(verb), site } => hosts::run(cx, verb, site.as_deref()).await,
         Verb::Replicate { verb } => replicate::run(cx, verb).await,
         Verb::Registry { verb } => registry::run(cx, verb).await,
+        Verb::Harbor { verb } => harbor::run(cx, verb).await,
         Verb::Sites { verb } => sites::run(cx, verb).await,
         Verb::Why(args) => why::run(cx, &args).await,
         Verb::Rebalance(args) => rebalance::run(cx, &args).await,

@@ -22,8 +22,10 @@ use crate::engine::intake::Caller;
 use crate::engine::losses::Told;
 use crate::engine::observe::{Eyes, Observer};
 use crate::engine::pace::Clocked;
+use crate::engine::pulling::Pulls;
 use crate::engine::registry::Replicator;
 use crate::engine::registry::clients::Clients;
+use crate::engine::registry::harbor::Harbors;
 use crate::engine::registry::health::Health;
 use crate::model::desired::{Desired, Write};
 use crate::model::host::{HostConfig, HostView};
@@ -38,6 +40,7 @@ use crate::plan::place::Room;
 use crate::plan::seen::Index;
 use crate::plan::slot::Activity;
 use crate::ports::registry::RegistryClient;
+use crate::ports::registry_admin::RegistryAdmin;
 use crate::ports::runtime::Runtime;
 use crate::store::Store;
 
@@ -66,6 +69,19 @@ pub trait Connector: Send + Sync {
     /// When its address, its authorities or the credentials for it cannot be used.
     fn registry<'a>(&'a self, registry: &'a Registry) -> BoxFuture<'a, Outcome<Arc<dyn RegistryClient>>> {
         let fault = Fault::new(Kind::Refused, format!("{}: there are no registries here", registry.name));
+        Box::pin(async { Err(fault) })
+    }
+
+    /// Connects to what a registry has besides its images: projects, members, replication of its own. Lazily as well; calls
+    /// go to the first of its addresses.
+    ///
+    /// # Errors
+    /// When it has none of that, or its address, its authorities or the credentials for it cannot be used.
+    fn registry_admin<'a>(
+        &'a self,
+        registry: &'a Registry,
+    ) -> BoxFuture<'a, Outcome<Arc<dyn RegistryAdmin>>> {
+        let fault = Fault::new(Kind::Refused, format!("{}: there is no Harbor here", registry.name));
         Box::pin(async { Err(fault) })
     }
 }
@@ -181,6 +197,8 @@ pub(super) struct Core {
     pub(super) mass_loss: Option<MassLoss>,
     /// Whether registries answer.
     pub(super) health: Health,
+    /// What only Harbor tells.
+    pub(super) harbors: Harbors,
     /// How registries are reached.
     pub(super) clients: Arc<Clients>,
     /// What moves images between them; only in a core that may write.
@@ -189,6 +207,8 @@ pub(super) struct Core {
     pub(super) registries: Arc<BTreeMap<RegistryName, RegistryView>>,
     /// Replication as it stands.
     pub(super) replication: Arc<ReplicationView>,
+    /// What is remembered of pulls.
+    pub(super) pulls: Pulls,
     pub(super) losses: Losses,
     /// What the journal has been told about lost hosts.
     pub(super) told: Told,
@@ -227,6 +247,7 @@ impl Core {
         let now = Instant::now();
         let clients = Arc::new(Clients::new(connector.clone()));
         let health = Health::new(connector.clone(), clock.clone(), eyes.wakes.clone());
+        let harbors = Harbors::new(connector.clone(), clock.clone(), eyes.wakes.clone());
         Core {
             index: Index::new(&desired.install),
             room: Room::new(&desired, &BTreeMap::new()),
@@ -255,10 +276,12 @@ impl Core {
             sites: Arc::default(),
             mass_loss: None,
             health,
+            harbors,
             clients,
             replicator: None,
             registries: Arc::default(),
             replication: Arc::default(),
+            pulls: Pulls::default(),
             losses: Losses::default(),
             told: Told::default(),
             moved: BTreeMap::new(),

@@ -81,6 +81,7 @@ pub fn decide(
         }
         Command::PutRegistry(_)
         | Command::RemoveRegistry(_)
+        | Command::Harbor { .. }
         | Command::PutRule(_)
         | Command::RemoveRule(_)
         | Command::PutLineLimits(_)

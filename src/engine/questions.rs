@@ -41,6 +41,9 @@ impl Core {
     pub(super) async fn take(&mut self, incoming: Incoming) {
         let Incoming { caller, call } = incoming;
         match call {
+            Call::Ask { request: Request::Command(Command::Harbor { registry, deed }), reply } => {
+                self.harbor_deed(&registry, deed, &caller, reply).await;
+            }
             Call::Ask { request: Request::Command(command), reply } => {
                 let answer = match self.command(&command, &caller).await {
                     Ok(accepted) => Reply::Accepted(accepted),
@@ -193,6 +196,7 @@ impl Core {
                     let _ = reply.send(Reply::Refused(not_there_yet()));
                 }
             }
+            Query::Harbor { registry, ask } => self.harbor_question(&registry, ask, reply),
             Query::Inspect { host, container } => match self.runtime(&host) {
                 Ok(runtime) => drop(tokio::spawn(async move {
                     let answer = runtime.inspect(&container).await.map_or_else(Reply::Failed, Reply::Inspect);

@@ -3,6 +3,7 @@
 //! Texts from outside stand here as they came; the printer escapes hostile characters inside the JSON.
 
 pub mod fleet;
+pub mod harbor;
 pub mod registries;
 
 use serde::Serialize;

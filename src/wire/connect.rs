@@ -6,16 +6,19 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use crate::adapters::credentials::Keyring;
+use crate::adapters::credentials::{Credentials, Keyring};
 use crate::adapters::docker::{DockerEngine, Options};
+use crate::adapters::harbor::{self, Harbor};
 use crate::adapters::oci;
 use crate::adapters::sim::Fleet;
 use crate::base::clock::SharedClock;
-use crate::base::fault::Outcome;
+use crate::base::fault::{Fault, Kind, Outcome};
 use crate::engine::core::Connector;
+use crate::model::harbor::Secret;
 use crate::model::host::HostConfig;
-use crate::model::registry::Registry;
+use crate::model::registry::{Registry, RegistryKind};
 use crate::ports::registry::RegistryClient;
+use crate::ports::registry_admin::RegistryAdmin;
 use crate::ports::runtime::Runtime;
 use crate::wire::config::Config;
 
@@ -45,6 +48,34 @@ impl Connector for Docker {
             let login = self.keyring.find(&registry.address).await?;
             let client = oci::Client::new(registry, login, self.clock.clone(), oci::Limits::default())?;
             Ok(Arc::new(client) as Arc<dyn RegistryClient>)
+        }
+        .boxed()
+    }
+
+    fn registry_admin<'a>(
+        &'a self,
+        registry: &'a Registry,
+    ) -> BoxFuture<'a, Outcome<Arc<dyn RegistryAdmin>>> {
+        async move {
+            if registry.kind != RegistryKind::Harbor {
+                let text = format!("registry {} is no Harbor", registry.name);
+                let hint = format!("if it is one: longshore registry set {} --kind harbor", registry.name);
+                return Err(Fault::new(Kind::Invalid, text).hint(hint));
+            }
+            let login = match self.keyring.find(&registry.address).await? {
+                None => None,
+                Some(Credentials::Password { username, secret }) => {
+                    Some(harbor::Credentials { user: username, password: Secret::new(secret) })
+                }
+                // Harbor's API takes a name and a password; such a token is for a registry's token service.
+                Some(Credentials::IdentityToken(_)) => {
+                    let text = format!("the login that is kept for {} has no password", registry.address);
+                    return Err(Fault::new(Kind::Refused, text)
+                        .hint(format!("docker login {} with a name and a password", registry.address)));
+                }
+            };
+            let address = registry.addresses().next().unwrap_or(&registry.address);
+            Ok(Arc::new(Harbor::connect(registry, address, login)?) as Arc<dyn RegistryAdmin>)
         }
         .boxed()
     }

@@ -6,6 +6,7 @@ pub mod clients;
 mod compare;
 mod decide;
 mod flight;
+pub mod harbor;
 pub mod health;
 mod image;
 mod lines;
