@@ -1,6 +1,7 @@
 //! The arguments: every command, its options and an example of its use.
 
 pub mod access;
+pub mod harbor;
 pub mod hosts;
 pub mod image;
 pub mod place;
@@ -13,6 +14,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::cli::Color;
 use crate::cli::args::access::{ProjectVerb, RobotVerb, UserVerb};
+use crate::cli::args::harbor::HarborVerb;
 use crate::cli::args::hosts::{HostVerb, SiteVerb};
 use crate::cli::args::image::{ImageVerb, ImagesVerb, PolicyVerb};
 use crate::cli::args::place::{RebalanceArgs, SetArgs, WhyArgs};
@@ -230,6 +232,16 @@ pub enum Verb {
         /// What to do.
         #[command(subcommand)]
         verb: PolicyVerb,
+    },
+    /// Ask a Harbor what only Harbor has: projects, members, robots, and replication of its own
+    #[command(
+        after_help = "Examples:\n  longshore harbor policies hq\n  longshore harbor executions hq to-branch\n  \
+        longshore harbor tasks hq 103\n  longshore harbor log hq 103 502\n  longshore harbor start hq to-branch --wait"
+    )]
+    Harbor {
+        /// What to ask or do.
+        #[command(subcommand)]
+        verb: HarborVerb,
     },
     /// Say why a container is where it is, or nowhere: for every host its scores, or all that refuses it
     #[command(

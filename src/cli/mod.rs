@@ -7,6 +7,7 @@ mod args;
 mod check;
 mod cx;
 mod exec;
+mod harbor;
 mod hosts;
 mod image;
 mod images;
@@ -286,6 +287,7 @@ async fn command(cx: &mut Cx<'_>, verb: Verb) -> Done {
         Verb::Images { verb } => images::run(cx, verb).await,
         Verb::Image { verb } => image::run(cx, verb).await,
         Verb::Policy { verb } => policy::run(cx, verb).await,
+        Verb::Harbor { verb } => harbor::run(cx, verb).await,
         Verb::Sites { verb } => sites::run(cx, verb).await,
         Verb::Why(args) => why::run(cx, &args).await,
         Verb::Rebalance(args) => rebalance::run(cx, &args).await,

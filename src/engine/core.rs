@@ -24,11 +24,13 @@ use crate::engine::losses::Told;
 use crate::engine::observe::{Eyes, Observer};
 use crate::engine::pace::Clocked;
 use crate::engine::policing::Policing;
+use crate::engine::pulling::Pulls;
 use crate::engine::registry::Replicator;
 use crate::engine::registry::browse::Browser;
 use crate::engine::registry::clients::Clients;
 use crate::engine::registry::counting::Counting;
 use crate::engine::registry::facts::Looker;
+use crate::engine::registry::harbor::Harbors;
 use crate::engine::registry::health::Health;
 use crate::model::access::view::AccessView;
 use crate::model::desired::{Desired, Write};
@@ -44,6 +46,7 @@ use crate::plan::place::Room;
 use crate::plan::seen::Index;
 use crate::plan::slot::Activity;
 use crate::ports::registry::RegistryClient;
+use crate::ports::registry_admin::RegistryAdmin;
 use crate::ports::runtime::Runtime;
 use crate::store::Store;
 
@@ -78,6 +81,19 @@ pub trait Connector: Send + Sync {
     /// The token service for registries, if one is configured.
     fn tokens(&self) -> Option<Arc<dyn TokenService>> {
         None
+    }
+
+    /// Connects to what a registry has besides its images: projects, members, replication of its own. Lazily as well; calls
+    /// go to the first of its addresses.
+    ///
+    /// # Errors
+    /// When it has none of that, or its address, its authorities or the credentials for it cannot be used.
+    fn registry_admin<'a>(
+        &'a self,
+        registry: &'a Registry,
+    ) -> BoxFuture<'a, Outcome<Arc<dyn RegistryAdmin>>> {
+        let fault = Fault::new(Kind::Refused, format!("{}: there is no Harbor here", registry.name));
+        Box::pin(async { Err(fault) })
     }
 }
 
@@ -193,6 +209,8 @@ pub(super) struct Core {
     pub(super) mass_loss: Option<MassLoss>,
     /// Whether registries answer.
     pub(super) health: Health,
+    /// What only Harbor tells.
+    pub(super) harbors: Harbors,
     /// How registries are reached.
     pub(super) clients: Arc<Clients>,
     /// What looks into them when somebody asks.
@@ -211,6 +229,8 @@ pub(super) struct Core {
     pub(super) access: Arc<AccessView>,
     /// What gives out tokens by it; only in a core that may write.
     pub(super) tokens: Option<Tokens>,
+    /// What is remembered of pulls.
+    pub(super) pulls: Pulls,
     pub(super) losses: Losses,
     /// What the journal has been told about lost hosts.
     pub(super) told: Told,
@@ -251,6 +271,7 @@ impl Core {
         let health = Health::new(connector.clone(), clock.clone(), eyes.wakes.clone());
         let policing = Policing::new(Looker::new(clients.clone(), store.clone(), eyes.wakes.clone()));
         let counting = Counting::new(clients.clone(), clock.clone(), eyes.wakes.clone());
+        let harbors = Harbors::new(connector.clone(), clock.clone(), eyes.wakes.clone());
         Core {
             index: Index::new(&desired.install),
             room: Room::new(&desired, &BTreeMap::new()),
@@ -282,12 +303,14 @@ impl Core {
             counting,
             policing,
             browser: Browser::default(),
+            harbors,
             clients,
             replicator: None,
             registries: Arc::default(),
             replication: Arc::default(),
             access: Arc::default(),
             tokens: None,
+            pulls: Pulls::default(),
             losses: Losses::default(),
             told: Told::default(),
             moved: BTreeMap::new(),

@@ -84,6 +84,7 @@ pub fn decide(
         Command::PutRegistry(_)
         | Command::RemoveRegistry(_)
         | Command::RenewLogin(_)
+        | Command::Harbor { .. }
         | Command::PutRule(_)
         | Command::RemoveRule(_)
         | Command::PutLineLimits(_)

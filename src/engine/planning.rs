@@ -38,6 +38,7 @@ impl Core {
         self.name_externals();
         self.see().await?;
         self.see_registries();
+        self.release_held().await?;
         self.see_replication();
         self.see_tokens();
         self.see_policy();
@@ -197,7 +198,8 @@ impl Core {
                 let Some(spec) = self.spec(&instance.pool) else { return };
                 let record = self.desired.records.get(&instance.host);
                 let site = record.and_then(|r| r.site.as_ref()).and_then(|name| self.desired.sites.get(name));
-                self.executor.create(runtime, instance, spec, site, cancelled);
+                let sources = self.sources_on(&instance.host, &spec.image);
+                self.executor.create(runtime, instance, spec, site, sources, cancelled);
             }
             Step::Bury { instance, container } => self.executor.bury(runtime, instance, container),
         }

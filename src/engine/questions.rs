@@ -43,6 +43,9 @@ impl Core {
     pub(super) async fn take(&mut self, incoming: Incoming) {
         let Some(Incoming { caller, call }) = self.look_first(incoming) else { return };
         match call {
+            Call::Ask { request: Request::Command(Command::Harbor { registry, deed }), reply } => {
+                self.harbor_deed(&registry, deed, &caller, reply).await;
+            }
             Call::Ask { request: Request::Command(command), reply }
             | Call::Looked { request: Request::Command(command), reply } => {
                 let answer = match self.command(&command, &caller).await {
@@ -223,6 +226,7 @@ impl Core {
                 let found = self.desired.image_policy.clone().map(Box::new);
                 let _ = reply.send(Reply::ImagePolicy(found));
             }
+            Query::Harbor { registry, ask } => self.harbor_question(&registry, ask, reply),
             Query::Inspect { host, container } => match self.runtime(&host) {
                 Ok(runtime) => drop(tokio::spawn(async move {
                     let answer = runtime.inspect(&container).await.map_or_else(Reply::Failed, Reply::Inspect);

@@ -87,6 +87,7 @@ impl Core {
         if self.is_active() {
             self.counting.look_at(&self.desired.registries);
         }
+        self.harbors.look_at(&self.desired.registries);
         self.equip_replication();
         self.replication = Arc::new(ReplicationView { rules, lines });
         // The token service serves those that are known.
@@ -96,13 +97,22 @@ impl Core {
     /// Takes over what has been seen of registries since.
     pub(super) fn see_registries(&mut self) {
         self.see_counts();
-        let Some(seen) = self.health.take() else { return };
+        let (seen, harbors) = (self.health.take(), self.harbors.take());
+        if seen.is_none() && harbors.is_none() {
+            return;
+        }
         let registries = Arc::make_mut(&mut self.registries);
-        for view in seen.values() {
+        for view in seen.iter().flat_map(|seen| seen.values()) {
             if let Some(known) =
                 registries.get_mut(&view.registry.name).filter(|k| k.registry == view.registry)
             {
-                *known = RegistryView { counted: known.counted, ..view.clone() };
+                let harbor = known.harbor.take();
+                *known = RegistryView { counted: known.counted, harbor, ..view.clone() };
+            }
+        }
+        for (name, (of, view)) in harbors.iter().flat_map(|seen| seen.iter()) {
+            if let Some(known) = registries.get_mut(name).filter(|known| known.registry == *of) {
+                known.harbor = Some(view.clone());
             }
         }
     }

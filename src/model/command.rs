@@ -10,6 +10,7 @@ use crate::base::clock::Millis;
 use crate::base::fault::{Fault, Kind};
 use crate::base::ids::{ClusterName, HostId, OpId, PoolId, RegistryName, RuleName, SiteName};
 use crate::model::access::command::AccessCommand;
+use crate::model::harbor::ask::HarborDeed;
 use crate::model::host::{Capacity, HostConfig, HostRecord};
 use crate::model::moves::Move;
 use crate::model::oci::{Repository, Tag};
@@ -131,6 +132,13 @@ pub enum Command {
     RenewLogin(RegistryName),
     /// Forget a registry. Refused while a rule names it. What it holds stays.
     RemoveRegistry(RegistryName),
+    /// Do something at a Harbor. The answer says what came of it: [`Reply::HarborDone`](crate::model::query::Reply).
+    Harbor {
+        /// The registry.
+        registry: RegistryName,
+        /// What.
+        deed: HarborDeed,
+    },
     /// Record a replication rule, or change it.
     PutRule(Box<Rule>),
     /// Forget a rule. What it has brought stays where it is.

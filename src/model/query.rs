@@ -6,6 +6,7 @@ use crate::base::fault::Fault;
 use crate::base::ids::{ContainerId, HostId, OpId, PoolId, RegistryName, RuleName, Slot};
 use crate::model::command::{Accepted, Change, Command, Refusal, Target};
 use crate::model::explain::Explanation;
+use crate::model::harbor::ask::{HarborAsk, HarborDone, HarborSaid};
 use crate::model::journal::Entry;
 use crate::model::moves::Proposal;
 use crate::model::oci::Repository;
@@ -117,6 +118,13 @@ pub enum Query {
         /// Which part.
         ask: PageAsk,
     },
+    /// What a Harbor says when it is asked now. Answered by [`Reply::Harbor`].
+    Harbor {
+        /// The registry.
+        registry: RegistryName,
+        /// What.
+        ask: HarborAsk,
+    },
     /// Runs, newest first.
     Runs {
         /// Only those of this rule.
@@ -203,6 +211,10 @@ pub enum Reply {
     Conflicts(Page<Conflict>),
     /// The answer to [`Query::Reviews`].
     Reviews(Vec<Review>),
+    /// The answer to [`Query::Harbor`].
+    Harbor(Box<HarborSaid>),
+    /// The answer to [`Command::Harbor`]: it was accepted, and this came of it.
+    HarborDone(Box<HarborDone>),
     /// Done, nothing to say.
     Nothing,
 }

@@ -17,6 +17,13 @@ pub enum RegistryVerb {
     /// List registries: who answers, how fast, what serves them
     #[command(visible_alias = "list", after_help = "Example: longshore registry ls --json")]
     Ls,
+    /// All that is known of a registry: endpoints, version, storage, and of a Harbor its parts, room and runs
+    #[command(after_help = "Examples:\n  longshore registry show hq\n  longshore registry show hq --json")]
+    Show {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
     /// Forget a registry; nothing in it is touched
     #[command(after_help = "Example: longshore registry rm tc")]
     Rm {

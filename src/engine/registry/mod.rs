@@ -9,6 +9,7 @@ mod compare;
 pub mod counting;
 pub mod facts;
 mod flight;
+pub mod harbor;
 pub mod health;
 mod image;
 mod lines;
