@@ -62,6 +62,11 @@ impl Registry {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// Its process; 0 when it was killed.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().map_or(0, Child::id)
+    }
+
     /// Where it keeps its content.
     pub fn storage(&self) -> PathBuf {
         self.shared.clone().unwrap_or_else(|| self.dir.path().join("storage"))
