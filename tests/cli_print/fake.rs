@@ -263,6 +263,7 @@ impl Keys for Typed {
     }
 }
 
+#[derive(Debug)]
 pub struct Ran {
     pub status: u8,
     pub out: String,

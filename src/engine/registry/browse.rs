@@ -11,7 +11,7 @@ use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::RegistryName;
 use crate::base::text::Untrusted;
 use crate::engine::registry::counting::Counts;
-use crate::engine::registry::decide::{is_asked, named};
+use crate::engine::registry::is_asked;
 use crate::engine::registry::listing::Lists;
 use crate::engine::registry::summary::{self, Depth, Summary};
 use crate::engine::registry::users::Users;
@@ -19,6 +19,7 @@ use crate::model::oci::{Digest, Reference, Repository, Tag};
 use crate::model::query::{PageAsk, Reply};
 use crate::model::registry::{Page, Registry, RepositoryRow, TagRow};
 use crate::model::world::World;
+use crate::plan::replicate::filter::named;
 use crate::ports::registry::RegistryClient;
 
 /// Tags on a page, whatever is asked for: each takes up to three calls the first time.
