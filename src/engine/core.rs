@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::base::clock::{Millis, SharedClock};
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::{ContainerId, HostId, OpId, PoolId, RegistryName, SiteName};
+use crate::engine::access::service::{TokenService, Tokens};
 use crate::engine::doubt::{Doubt, UnderWay};
 use crate::engine::execute::{Executor, Report};
 use crate::engine::handle::{CALLS_MAX, Call};
@@ -27,6 +28,7 @@ use crate::engine::registry::Replicator;
 use crate::engine::registry::clients::Clients;
 use crate::engine::registry::harbor::Harbors;
 use crate::engine::registry::health::Health;
+use crate::model::access::view::AccessView;
 use crate::model::desired::{Desired, Write};
 use crate::model::host::{HostConfig, HostView};
 use crate::model::operation::Progress;
@@ -83,6 +85,11 @@ pub trait Connector: Send + Sync {
     ) -> BoxFuture<'a, Outcome<Arc<dyn RegistryAdmin>>> {
         let fault = Fault::new(Kind::Refused, format!("{}: there is no Harbor here", registry.name));
         Box::pin(async { Err(fault) })
+    }
+
+    /// The token service for registries, if one is configured.
+    fn tokens(&self) -> Option<Arc<dyn TokenService>> {
+        None
     }
 }
 
@@ -209,6 +216,10 @@ pub(super) struct Core {
     pub(super) replication: Arc<ReplicationView>,
     /// What is remembered of pulls.
     pub(super) pulls: Pulls,
+    /// Who may do what in the registries, as it is shown.
+    pub(super) access: Arc<AccessView>,
+    /// What gives out tokens by it; only in a core that may write.
+    pub(super) tokens: Option<Tokens>,
     pub(super) losses: Losses,
     /// What the journal has been told about lost hosts.
     pub(super) told: Told,
@@ -282,6 +293,8 @@ impl Core {
             registries: Arc::default(),
             replication: Arc::default(),
             pulls: Pulls::default(),
+            access: Arc::default(),
+            tokens: None,
             losses: Losses::default(),
             told: Told::default(),
             moved: BTreeMap::new(),
@@ -336,6 +349,7 @@ impl Core {
         mut outcomes: mpsc::Receiver<Report>,
     ) -> Fault {
         let mut reports = Vec::new();
+        self.begin_tokens();
         if let Err(fault) = self.begin_replication().await {
             self.engine.trouble = Some(fault.because("replication cannot begin").to_string());
         }
