@@ -1,6 +1,7 @@
 //! The engine core: intake, observers, reconciler, executor, and the link for other consoles.
 
 pub mod access;
+mod bringing;
 pub mod core;
 mod doubt;
 mod dying;

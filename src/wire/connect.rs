@@ -19,7 +19,6 @@ use crate::model::harbor::Secret;
 use crate::model::host::HostConfig;
 use crate::model::registry::{LoginKind, Registry, RegistryKind};
 use crate::ports::desk::OwnTokens;
-use crate::ports::registry::RegistryClient;
 use crate::ports::registry::{Catalogue, RegistryClient};
 use crate::ports::registry_admin::RegistryAdmin;
 use crate::ports::runtime::Runtime;

@@ -1,6 +1,7 @@
 //! The registry layer: whether registries answer, and replication between them, which compares by digests, moves what is
 //! missing, and owns every run until it is over.
 
+pub mod bring;
 mod budget;
 pub mod clients;
 mod compare;
