@@ -56,12 +56,17 @@ fn configured(cx: &Cx<'_>) -> Result<RegistryAuth, Stop> {
 /// `longshore registry auth-config`
 pub async fn config(cx: &mut Cx<'_>, args: AuthConfigArgs) -> Done {
     let name = name(&args.name)?;
-    let (_engine, registry) = look(cx, &name).await?;
+    let (engine, registry) = look(cx, &name).await?;
     if registry.kind == RegistryKind::Harbor {
         return Err(Stop::said(format!("{name} is a Harbor, which has users and tokens of its own")).hint(
             "auth-config is for plain Distribution registries (docker-registry, registry:2, registry:3)",
         ));
     }
+    // An engine that has only just begun is still about to open it, and makes its key then.
+    let is_done = |world: &World| {
+        world.access.service.as_ref().is_none_or(|service| service.open || service.trouble.is_some())
+    };
+    cx.world_when(&engine, is_done).await?;
     let auth = configured(cx)?;
     if args.pem {
         cx.print.text(&auth.pem)?;

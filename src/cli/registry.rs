@@ -172,7 +172,7 @@ async fn show(cx: &mut Cx<'_>, name: &str) -> Done {
             .hint("`longshore registry ls` lists those that are known")
     };
     // An engine that has only just begun has not asked it yet.
-    let world = cx.when(&engine, |world| world.registries.get(&name).is_none_or(is_asked)).await?;
+    let world = cx.world_when(&engine, |world| world.registries.get(&name).is_none_or(is_asked)).await?;
     let view = world.registries.get(&name).ok_or_else(gone)?;
     if cx.json {
         cx.print.json(&RegistryRecord::of(view))?;
