@@ -210,11 +210,6 @@ impl<'a> Cx<'a> {
         Arc::clone(&engine.handle.world().borrow())
     }
 
-    /// The world as soon as it is enough (5 s at most).
-    pub async fn when(&self, engine: &Engine, enough: impl Fn(&World) -> bool) -> Result<Arc<World>, Stop> {
-        self.world_when(engine, enough).await
-    }
-
     /// The world once something is the case in it, or what there is after 5 s.
     pub async fn world_when(
         &self,

@@ -8,6 +8,7 @@ mod check;
 mod cx;
 mod exec;
 mod harbor;
+mod harbor_access;
 mod hosts;
 mod image;
 mod images;

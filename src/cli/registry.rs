@@ -5,7 +5,7 @@ use crate::base::ids::{RegistryName, SiteName};
 use crate::base::text::{age, safe};
 use crate::cli::args::registry::{Kind as KindArg, RegistryAdd, RegistryVerb, YesNo};
 use crate::cli::cx::{Cx, Done, Stop, listing_status};
-use crate::cli::{Purpose, act, list as lists, login};
+use crate::cli::{Purpose, act, harbor_access, list as lists, login};
 use crate::model::command::Command;
 use crate::model::host::Seen;
 use crate::model::registry::{EndpointView, Registry, RegistryKind, RegistryView};
@@ -18,6 +18,7 @@ pub async fn run(cx: &mut Cx<'_>, verb: Option<RegistryVerb>) -> Done {
     match verb {
         None | Some(RegistryVerb::Ls) => list(cx).await,
         Some(RegistryVerb::Show { name }) => show(cx, &name).await,
+        Some(RegistryVerb::AccessPlan(args)) => harbor_access::run(cx, args).await,
         Some(RegistryVerb::Add(args)) => add(cx, *args).await,
         Some(RegistryVerb::AuthConfig(args)) => login::config(cx, args).await,
         Some(RegistryVerb::Login(args)) => login::log_in(cx, args).await,
@@ -171,7 +172,7 @@ async fn show(cx: &mut Cx<'_>, name: &str) -> Done {
             .hint("`longshore registry ls` lists those that are known")
     };
     // An engine that has only just begun has not asked it yet.
-    let world = cx.when(&engine, |world| world.registries.get(&name).is_none_or(is_asked)).await?;
+    let world = cx.world_when(&engine, |world| world.registries.get(&name).is_none_or(is_asked)).await?;
     let view = world.registries.get(&name).ok_or_else(gone)?;
     if cx.json {
         cx.print.json(&RegistryRecord::of(view))?;

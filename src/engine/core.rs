@@ -15,6 +15,7 @@ use crate::base::clock::{Millis, SharedClock};
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::{ContainerId, HostId, OpId, PoolId, RegistryName, SiteName};
 use crate::engine::access::service::{TokenService, Tokens};
+use crate::engine::bringing::Bringing;
 use crate::engine::doubt::{Doubt, UnderWay};
 use crate::engine::execute::{Executor, Report};
 use crate::engine::handle::{CALLS_MAX, Call};
@@ -225,6 +226,8 @@ pub(super) struct Core {
     pub(super) registries: Arc<BTreeMap<RegistryName, RegistryView>>,
     /// Replication as it stands.
     pub(super) replication: Arc<ReplicationView>,
+    /// Grants that are on their way to Harbors.
+    pub(super) bringing: Bringing,
     /// Who may do what in the registries, as it is shown.
     pub(super) access: Arc<AccessView>,
     /// What gives out tokens by it; only in a core that may write.
@@ -308,6 +311,7 @@ impl Core {
             replicator: None,
             registries: Arc::default(),
             replication: Arc::default(),
+            bringing: Bringing::default(),
             access: Arc::default(),
             tokens: None,
             pulls: Pulls::default(),

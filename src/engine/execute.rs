@@ -9,7 +9,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::base::fault::{Fault, Kind};
-use crate::base::ids::{ContainerId, HostId, InstallId, SiteName};
+use crate::base::ids::{ContainerId, HostId, InstallId, RegistryName, SiteName};
+use crate::engine::bringing::Brought;
 use crate::model::container::Tag;
 use crate::model::instance::Instance;
 use crate::model::pool::PoolSpec;
@@ -45,6 +46,8 @@ pub enum Report {
     Pulled(Instance, Came),
     /// Its image could not be had from any of these places.
     NotPulled(Instance, Vec<Missed>),
+    /// Our list of members and robots was brought to a Harbor, or not.
+    Brought(RegistryName, Box<Brought>),
     /// It was not wanted any more before it began.
     Cancelled(Instance),
     /// How a container ended, or why that cannot be told.
@@ -145,6 +148,11 @@ impl Executor {
         self.creates.insert(host.clone(), line.clone());
         self.spawn(line.clone().serve(self.install.clone(), self.reports.clone()));
         line
+    }
+
+    /// The way back to the core.
+    pub fn reports(&self) -> mpsc::Sender<Report> {
+        self.reports.clone()
     }
 
     /// The turns of a site whose line is to be spared; a changed limit counts for pulls that begin from now on.

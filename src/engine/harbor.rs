@@ -5,16 +5,18 @@ use std::sync::Arc;
 use futures_util::stream::{self, StreamExt};
 use tokio::sync::oneshot;
 
+use crate::base::clock::Millis;
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::RegistryName;
 use crate::engine::core::{Connector, Core};
 use crate::engine::intake::{self, Caller};
+use crate::engine::registry::bring::{Wanted, compare};
 use crate::engine::registry::harbor::reach;
 use crate::model::command::{Refusal, RefusalKind};
 use crate::model::desired::Write;
 use crate::model::harbor::HarborProject;
 use crate::model::harbor::ask::{
-    HarborAsk, HarborDeed, HarborDone, HarborSaid, PolicyName, PolicyRow, ProjectRow,
+    AccessRows, HarborAsk, HarborDeed, HarborDone, HarborSaid, PolicyName, PolicyRow, ProjectRow,
 };
 use crate::model::harbor::runs::Policy;
 use crate::model::journal::{Draft, What};
@@ -48,8 +50,18 @@ impl Core {
             Err(refusal) => return drop(reply.send(Reply::Refused(refusal))),
         };
         let connector = self.connector.clone();
+        let (access, brought) = (self.desired.access.clone(), self.desired.brought.get(name).cloned());
+        let now = self.clock.now();
         tokio::spawn(async move {
-            let said = answer(&*connector, &registry, ask).await;
+            let said = match ask {
+                HarborAsk::Access(choices) => {
+                    let follows = brought.is_some();
+                    let brought = brought.unwrap_or_default();
+                    let wanted = Wanted { access, brought, choices, by_hand: true };
+                    plan(&*connector, &registry, &wanted, follows, now).await
+                }
+                ask => answer(&*connector, &registry, ask).await,
+            };
             let said = said.map_err(|fault| fault.because(format!("Harbor {}", registry.name)));
             let _ = reply.send(said.map_or_else(Reply::Failed, |said| Reply::Harbor(Box::new(said))));
         });
@@ -69,9 +81,23 @@ impl Core {
             let refusal = registry.err().unwrap_or_else(intake::read_only);
             return drop(reply.send(Reply::Refused(refusal)));
         };
-        let line = Draft::by(&caller.who, What::Accepted, words(&deed, name));
-        if let Err(fault) = self.try_write(vec![Write::Journal(line)]).await {
+        let mut writes = vec![Write::Journal(Draft::by(&caller.who, What::Accepted, words(&deed, name)))];
+        let leaves = deed == HarborDeed::LeaveAccess;
+        if leaves {
+            writes.push(Write::DropBrought(name.clone()));
+        }
+        if let Err(fault) = self.try_write(writes).await {
             return drop(reply.send(Reply::Refused(fault.into())));
+        }
+        if leaves {
+            self.show_access(name, None);
+            let lines = vec![format!("grants follow to Harbor {name} no more; what is there stays")];
+            let done = HarborDone { lines, ..HarborDone::nothing() };
+            return drop(reply.send(Reply::HarborDone(Box::new(done))));
+        }
+        if let HarborDeed::Access(choices) = deed {
+            // A core that was replaced is told so at its next turn.
+            return drop(self.begin_bringing(registry, choices, Some(reply)).await);
         }
         let (connector, look) = (self.connector.clone(), self.harbors.alarm(name));
         tokio::spawn(async move {
@@ -90,6 +116,17 @@ fn words(deed: &HarborDeed, name: &RegistryName) -> String {
     match deed {
         HarborDeed::Start { policy } => format!("Harbor {name}: start policy {policy}"),
         HarborDeed::Stop { execution } => format!("Harbor {name}: stop execution {execution}"),
+        HarborDeed::Access(choices) => {
+            let more = [
+                (choices.remove_extra, "take away what only it has"),
+                (choices.replace_unknown, "replace roles that are unknown here"),
+                (choices.close_public, "close public projects"),
+            ];
+            let more: Vec<&str> = more.into_iter().filter_map(|(yes, text)| yes.then_some(text)).collect();
+            let more = if more.is_empty() { String::new() } else { format!(" ({})", more.join(", ")) };
+            format!("Harbor {name}: bring projects, members and robots there, and let grants follow{more}")
+        }
+        HarborDeed::LeaveAccess => format!("Harbor {name}: grants follow no more"),
     }
 }
 
@@ -105,10 +142,11 @@ async fn tell(store: &Store, name: &RegistryName, done: &HarborDone) {
 }
 
 async fn carry_out(connector: &dyn Connector, registry: &Registry, deed: HarborDeed) -> HarborDone {
-    let mut done = HarborDone { lines: Vec::new(), execution: None, failed: None };
+    let mut done = HarborDone::nothing();
     let result = match deed {
         HarborDeed::Start { policy } => start(connector, registry, &policy, &mut done).await,
         HarborDeed::Stop { execution } => stop(connector, registry, execution, &mut done).await,
+        HarborDeed::Access(_) | HarborDeed::LeaveAccess => Ok(()),
     };
     done.failed = result.err();
     done
@@ -190,7 +228,23 @@ async fn answer(connector: &dyn Connector, registry: &Registry, ask: HarborAsk) 
             HarborSaid::Tasks(admin.tasks(execution, after.as_deref()).await?)
         }
         HarborAsk::Log { execution, task } => HarborSaid::Log(admin.log(execution, task).await?),
+        HarborAsk::Access(_) => return Err(Fault::new(Kind::Bug, "access is compared with our own list")),
     })
+}
+
+/// What would have to be done so that it is as here.
+async fn plan(
+    connector: &dyn Connector,
+    registry: &Registry,
+    wanted: &Wanted,
+    follows: bool,
+    now: Millis,
+) -> Outcome<HarborSaid> {
+    let admin = reach(connector, registry).await?;
+    let plan = compare(&*admin, wanted, now).await?;
+    let steps = plan.steps.iter().map(ToString::to_string).collect();
+    let apart = plan.apart.iter().map(ToString::to_string).collect();
+    Ok(HarborSaid::Access(AccessRows { steps, apart, follows }))
 }
 
 /// Each project with its quota; one that cannot be read is told as such.

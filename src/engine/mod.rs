@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod archive;
+mod bringing;
 mod browsing;
 pub mod core;
 mod doubt;

@@ -37,6 +37,7 @@ impl Core {
                 Report::Unknown(instance, fault) => self.unknown(&instance, &fault, &mut writes),
                 Report::Pulled(instance, came) => self.pulled(&instance, &came, &mut writes),
                 Report::NotPulled(instance, missed) => self.not_pulled(&instance, &missed, &mut writes),
+                Report::Brought(name, done) => self.brought(&name, *done, &mut writes),
                 Report::Cancelled(instance) => {
                     self.busy.remove(&(instance.pool.clone(), instance.slot));
                     writes.push(line(What::Outcome, &instance, "not wanted any more, not begun"));

@@ -39,6 +39,7 @@ impl Core {
         self.see().await?;
         self.see_registries();
         self.release_held().await?;
+        self.bring_access().await?;
         self.see_replication();
         self.see_tokens();
         self.see_policy();

@@ -120,7 +120,7 @@ impl Core {
         }
     }
 
-    /// Slots whose registries answer again are tried at once.
+    /// Slots of which one of the registries that were down answers again are tried at once.
     pub(super) async fn release_held(&mut self) -> Outcome<()> {
         if self.pulls.held.is_empty() {
             return Ok(());
@@ -131,7 +131,7 @@ impl Core {
             .pulls
             .held
             .iter()
-            .filter(|(_, names)| !names.iter().any(is_down))
+            .filter(|(_, names)| names.iter().any(|name| !is_down(name)))
             .map(|(key, _)| key.clone())
             .collect();
         let now = self.clock.now();

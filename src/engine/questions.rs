@@ -16,7 +16,7 @@ use crate::engine::observe::{LOOK_FOR, Look, Observer};
 use crate::engine::policing;
 use crate::engine::registries;
 use crate::engine::tails;
-use crate::model::command::{Accepted, Command, Refusal, RefusalKind, Target};
+use crate::model::command::{Accepted, Change, Command, Refusal, RefusalKind, Target};
 use crate::model::container::Owner;
 use crate::model::desired::Write;
 use crate::model::exec::{ExecSession, ExecWanted};
@@ -195,21 +195,7 @@ impl Core {
                 let _ = reply.send(self.proposal(target.as_ref(), limit));
             }
             Query::Preview { pool, change, confirm, strategy } => {
-                let Some(pool) = self.desired.pools.get(&pool) else {
-                    let fault = Fault::new(Kind::NotFound, format!("there is no pool {pool}"))
-                        .hint("see `longshore pools`");
-                    return drop(reply.send(Reply::Failed(fault)));
-                };
-                let (to, refusal) = match intake::check_scale(pool, change, confirm.as_deref()) {
-                    Ok(to) => (to, None),
-                    Err(refusal) => (change.apply(pool.target()).unwrap_or(pool.target()), Some(refusal)),
-                };
-                let now = self.clock.now();
-                self.room.wait_for_all = false;
-                let going = self.going(pool, to);
-                let scale = Scale { pool, to, going, refusal, strategy };
-                let worked_out = preview(&self.desired, &self.hosts, &mut self.room, scale, now);
-                self.add_images(worked_out, pool.spec.clone(), reply);
+                self.foresee(&pool, change, confirm.as_deref(), strategy, reply);
             }
             Query::Browse { registry, repository, ask } => self.browse(&registry, repository, ask, reply),
             Query::RunTags { .. }
@@ -256,6 +242,32 @@ impl Core {
                 });
             }
         }
+    }
+
+    /// What a scale would do.
+    fn foresee(
+        &mut self,
+        pool: &PoolId,
+        change: Change,
+        confirm: Option<&str>,
+        strategy: Option<Strategy>,
+        reply: oneshot::Sender<Reply>,
+    ) {
+        let Some(pool) = self.desired.pools.get(pool) else {
+            let fault =
+                Fault::new(Kind::NotFound, format!("there is no pool {pool}")).hint("see `longshore pools`");
+            return drop(reply.send(Reply::Failed(fault)));
+        };
+        let (to, refusal) = match intake::check_scale(pool, change, confirm) {
+            Ok(to) => (to, None),
+            Err(refusal) => (change.apply(pool.target()).unwrap_or(pool.target()), Some(refusal)),
+        };
+        let now = self.clock.now();
+        self.room.wait_for_all = false;
+        let going = self.going(pool, to);
+        let scale = Scale { pool, to, going, refusal, strategy };
+        let worked_out = preview(&self.desired, &self.hosts, &mut self.room, scale, now);
+        self.add_images(worked_out, pool.spec.clone(), reply);
     }
 
     /// Why a slot is where it is or nowhere, or where one more would go.

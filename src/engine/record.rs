@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::base::ids::PoolId;
 use crate::engine::core::Core;
 use crate::model::desired::Write;
+use crate::model::harbor::view::HarborView;
 use crate::model::instance::{Instance, Phase};
 use crate::model::pool::Pool;
 use crate::model::registry::{Registry, RegistryView};
@@ -45,6 +46,10 @@ impl Core {
             Write::PutLineLimits(_) | Write::DropLineLimits(_) => {
                 self.desired.apply(write);
                 return self.equip_replication();
+            }
+            Write::PutBrought(..) | Write::DropBrought(_) => {
+                self.desired.apply(write);
+                return self.stir();
             }
             Write::Access(_) => {
                 self.desired.apply(write);
@@ -112,7 +117,8 @@ impl Core {
         }
         for (name, (of, view)) in harbors.iter().flat_map(|seen| seen.iter()) {
             if let Some(known) = registries.get_mut(name).filter(|known| known.registry == *of) {
-                known.harbor = Some(view.clone());
+                let access = self.bringing.view(name);
+                known.harbor = Some(Box::new(HarborView { access, ..(**view).clone() }));
             }
         }
     }

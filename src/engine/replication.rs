@@ -64,6 +64,9 @@ impl Core {
     /// The login of a registry is another: what was connected with the old one is connected anew.
     pub(super) fn log_in_anew(&mut self, name: &RegistryName) {
         self.health.forget(name);
+        if let Some(alarm) = self.harbors.alarm(name) {
+            alarm.notify_one();
+        }
         self.health.look_at(&self.desired.registries);
         let (clients, wanted, name) = (self.clients.clone(), self.desired.registries.clone(), name.clone());
         let handle = self.replication_handle();

@@ -9,6 +9,7 @@ use crate::base::ids::{HostId, InstallId, OpId, PoolId, RegistryName, RuleName, 
 use crate::model::access::Access;
 use crate::model::access::command::AccessChange;
 use crate::model::command::Command;
+use crate::model::harbor::access::Brought;
 use crate::model::host::{HostConfig, HostRecord};
 use crate::model::instance::Instance;
 use crate::model::journal::Draft;
@@ -34,6 +35,8 @@ pub struct Desired {
     pub registries: BTreeMap<RegistryName, Registry>,
     /// Replication rules.
     pub rules: BTreeMap<RuleName, Rule>,
+    /// Harbors that grants follow to, with what was brought there.
+    pub brought: BTreeMap<RegistryName, Brought>,
     /// What lines may carry.
     pub line_limits: BTreeMap<Line, LineLimits>,
     /// Who may do what in the registries.
@@ -113,6 +116,10 @@ pub enum Write {
     PutRule(Box<Rule>),
     /// A rule that is gone.
     DropRule(RuleName),
+    /// What was brought to a Harbor, to which grants follow from then on.
+    PutBrought(RegistryName, Box<Brought>),
+    /// Grants follow to it no more.
+    DropBrought(RegistryName),
     /// What a line may carry.
     PutLineLimits(LineLimits),
     /// A line without limits of its own.
@@ -182,6 +189,8 @@ impl Desired {
             | Write::DropRegistry(_)
             | Write::PutRule(_)
             | Write::DropRule(_)
+            | Write::PutBrought(..)
+            | Write::DropBrought(_)
             | Write::PutLineLimits(_)
             | Write::DropLineLimits(_) => self.apply_replication(write),
             Write::Access(change) => Arc::make_mut(&mut self.access).change((**change).clone()),
@@ -211,6 +220,12 @@ impl Desired {
             }
             Write::DropRule(name) => {
                 self.rules.remove(name);
+            }
+            Write::PutBrought(name, brought) => {
+                self.brought.insert(name.clone(), (**brought).clone());
+            }
+            Write::DropBrought(name) => {
+                self.brought.remove(name);
             }
             Write::PutLineLimits(limits) => {
                 self.line_limits.insert(limits.line.clone(), limits.clone());

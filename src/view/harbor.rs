@@ -3,7 +3,7 @@
 use crate::base::clock::Millis;
 use crate::base::text::{self, Untrusted, count};
 use crate::model::harbor::runs::{Execution, Progress, Task, TaskCounts};
-use crate::model::harbor::view::{HarborView, PolicyView, Quotas};
+use crate::model::harbor::view::{AccessView, HarborView, PolicyView, Quotas};
 use crate::model::harbor::{Login, Quota, Wellness};
 use crate::model::replication::RunState;
 use crate::view::units::{self, Grade};
@@ -40,6 +40,9 @@ pub fn notes(view: &HarborView) -> Vec<String> {
     }
     if view.facts.as_ref().is_some_and(|f| f.read_only == Some(true)) {
         out.push("Harbor is read-only: nothing can be pushed or deleted".to_owned());
+    }
+    if let AccessView::Behind { why, .. } = &view.access {
+        out.push(format!("grants could not be brought there: {}", why.safe()));
     }
     out.extend(view.why.iter().map(|why| format!("not all of it could be read: {}", why.safe())));
     out
@@ -79,8 +82,25 @@ pub fn described(view: &HarborView, now: Millis) -> Vec<String> {
         Some(all) => out.extend(all.iter().map(|p| format!("policy: {}", policy_line(p, now)))),
         None => out.push("policies: not known; administrators of Harbor see them".to_owned()),
     }
+    out.push(format!("access: {}", access(&view.access, now)));
     out.extend(view.why.iter().map(|why| format!("fault: {}", why.safe())));
     out
+}
+
+/// How it stands with our own projects, members and robots.
+fn access(view: &AccessView, now: Millis) -> String {
+    match view {
+        AccessView::Apart => "grants do not follow to it (registry access-plan)".to_owned(),
+        AccessView::Brought { at, waiting } if waiting.is_empty() => {
+            format!("grants follow; as here {}", units::ago(now.since(*at)))
+        }
+        AccessView::Brought { waiting, .. } => {
+            format!("grants follow; waits for registry access-plan --yes: {}", waiting.join("; "))
+        }
+        AccessView::Behind { since, why } => {
+            format!("behind for {}: {}", units::age(now.since(*since)), why.safe())
+        }
+    }
 }
 
 /// As whom it knows us.

@@ -47,7 +47,7 @@ fn play(request: &Request) -> Reply {
 }
 
 /// A machine whose Docker CLI is logged in to this Harbor, with an engine that knows it as `hq`.
-fn site(address: &str, password: &str) -> (Site, Process) {
+pub fn site(address: &str, password: &str) -> (Site, Process) {
     let site = Site::without_engine();
     let home = site.dir().join("home/.docker");
     std::fs::create_dir_all(&home).unwrap();

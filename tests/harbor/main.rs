@@ -10,6 +10,8 @@ mod estate;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod grants;
+#[cfg(test)]
 mod look;
 #[cfg(test)]
 mod runs;

@@ -2,6 +2,7 @@
 //! missing, and owns every run until it is over.
 
 mod asked;
+pub mod bring;
 pub mod browse;
 mod budget;
 pub mod clients;

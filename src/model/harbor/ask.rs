@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::clock::Millis;
 use crate::base::fault::{Fault, Kind};
 use crate::base::text::Untrusted;
 use crate::model::harbor::access::{HarborRobot, Member};
@@ -53,6 +54,8 @@ pub enum HarborAsk {
         /// The task's number.
         task: i64,
     },
+    /// What would have to be done so that its projects, members and robots are as here.
+    Access(AccessChoices),
 }
 
 /// The answer to a [`HarborAsk`], in the same order.
@@ -75,6 +78,8 @@ pub enum HarborSaid {
     Tasks(Page<Task>),
     /// The log.
     Log(TaskLog),
+    /// The plan.
+    Access(AccessRows),
 }
 
 /// A policy, and how its last execution stands.
@@ -156,6 +161,17 @@ pub struct AccessChoices {
     pub close_public: bool,
 }
 
+/// A plan of access in sentences.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessRows {
+    /// What would be done, in this order.
+    pub steps: Vec<String>,
+    /// What stays apart.
+    pub apart: Vec<String>,
+    /// Grants follow to this Harbor by themselves.
+    pub follows: bool,
+}
+
 /// Something to be done at a Harbor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -170,6 +186,10 @@ pub enum HarborDeed {
         /// Its number.
         execution: i64,
     },
+    /// Make its projects, members and robots as here, and let grants follow from now on.
+    Access(AccessChoices),
+    /// Grants follow no more; what is there stays.
+    LeaveAccess,
 }
 
 /// What came of a deed.
@@ -179,8 +199,35 @@ pub struct HarborDone {
     pub lines: Vec<String>,
     /// The execution that was begun.
     pub execution: Option<i64>,
-    /// What could not be done, in words: nothing after it was tried.
+    /// Robots that were made. Their secrets are seen this once, and are kept nowhere.
+    #[serde(default)]
+    pub robots: Vec<NewRobot>,
+    /// What could not be done.
     pub failed: Option<Fault>,
+}
+
+impl HarborDone {
+    /// Nothing yet.
+    pub fn nothing() -> HarborDone {
+        HarborDone { lines: Vec::new(), execution: None, robots: Vec::new(), failed: None }
+    }
+}
+
+/// A robot that was made at a Harbor.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewRobot {
+    /// What it logs in as.
+    pub login: Untrusted,
+    /// Its password.
+    pub secret: String,
+    /// It cannot log in from then on; none means never.
+    pub expires: Option<Millis>,
+}
+
+impl fmt::Debug for NewRobot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewRobot").field("login", &self.login).finish_non_exhaustive()
+    }
 }
 
 #[cfg(test)]
@@ -197,5 +244,11 @@ mod tests {
             assert_eq!(text.parse::<PolicyName>().unwrap(), wanted);
         }
         assert!("".parse::<PolicyName>().is_err());
+    }
+
+    #[test]
+    fn a_new_robots_secret_is_not_printed_by_accident() {
+        let robot = NewRobot { login: "robot$feed+ci".into(), secret: "hunter2".into(), expires: None };
+        assert!(!format!("{robot:?}").contains("hunter2"));
     }
 }

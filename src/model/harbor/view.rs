@@ -30,6 +30,9 @@ pub struct HarborView {
     pub policies: Option<Vec<PolicyView>>,
     /// What could not be read, in words.
     pub why: Vec<Untrusted>,
+    /// How it stands with the grants that are brought to it.
+    #[serde(default)]
+    pub access: AccessView,
 }
 
 /// The quotas of all projects together.
@@ -78,6 +81,29 @@ pub struct PolicyView {
     pub to: Option<Untrusted>,
     /// Its last execution; none when there was none, or it could not be read.
     pub last: Option<Execution>,
+}
+
+/// How a Harbor stands with our list of users, projects and robots.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AccessView {
+    /// Grants are not brought to it: nobody has asked for that.
+    #[default]
+    Apart,
+    /// It was compared last then; what differs.
+    Brought {
+        /// When.
+        at: Millis,
+        /// Steps that wait for a person: robots, whose secret somebody has to take.
+        waiting: Vec<String>,
+    },
+    /// It is behind: the last try failed.
+    Behind {
+        /// Since when.
+        since: Millis,
+        /// Why, in words.
+        why: Untrusted,
+    },
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::base::text::Untrusted;
 use crate::model::harbor::access::{HarborRobot, Member, MemberKind};
 use crate::model::harbor::ask::{PolicyRow, ProjectRow};
 use crate::model::harbor::runs::{Endpoint, Execution, Task, TaskCounts};
-use crate::model::harbor::view::{HarborView, PolicyView};
+use crate::model::harbor::view::{AccessView, HarborView, PolicyView};
 use crate::model::harbor::{Login, Quota, Space};
 use crate::view::harbor;
 
@@ -37,6 +37,9 @@ pub struct HarborRecord {
     pub used: Option<u64>,
     pub fullest: Option<FullestRecord>,
     pub policies: Option<Vec<PolicyRecord>>,
+    pub access: &'static str,
+    pub access_behind_ms: Option<i64>,
+    pub access_why: Option<String>,
     pub why: Vec<String>,
 }
 
@@ -69,7 +72,16 @@ impl HarborRecord {
             Some(Login::NoPerson) => (None, Some(false)),
             None => (None, None),
         };
+        let (access, access_behind_ms, access_why) = match &view.access {
+            AccessView::Apart => ("apart", None, None),
+            AccessView::Brought { waiting, .. } if waiting.is_empty() => ("brought", None, None),
+            AccessView::Brought { waiting, .. } => ("waiting", None, Some(waiting.join("; "))),
+            AccessView::Behind { since, why } => ("behind", Some(since.0), Some(raw(why))),
+        };
         HarborRecord {
+            access,
+            access_behind_ms,
+            access_why,
             asked,
             asked_ms,
             health: health.map(|h| h.status.to_string()),
