@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::base::clock::{Millis, SharedClock};
 use crate::base::fault::{Fault, Kind, Outcome};
-use crate::base::ids::{ContainerId, HostId, OpId, PoolId, RegistryName, SiteName};
+use crate::base::ids::{ContainerId, HostId, OpId, PoolId, RegistryName, RuleName, SiteName};
 use crate::engine::doubt::{Doubt, UnderWay};
 use crate::engine::execute::{Executor, Report};
 use crate::engine::handle::{CALLS_MAX, Call};
@@ -25,6 +25,9 @@ use crate::engine::pace::Clocked;
 use crate::engine::registry::Replicator;
 use crate::engine::registry::clients::Clients;
 use crate::engine::registry::health::Health;
+use crate::engine::registry::hints::Hints;
+use crate::engine::registry::triggers::Triggers;
+use crate::engine::replication::Diffs;
 use crate::model::desired::{Desired, Write};
 use crate::model::host::{HostConfig, HostView};
 use crate::model::operation::Progress;
@@ -103,6 +106,8 @@ pub struct Running {
     pub world: watch::Receiver<Arc<World>>,
     /// Completes when the core has stopped by itself: the reason.
     pub stopped: oneshot::Receiver<Fault>,
+    /// Where whoever hears registries tells what they say.
+    pub hints: Hints,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -127,11 +132,12 @@ pub fn start_seeing(parts: Parts, eyes: Eyes) -> Running {
     let mut core = Core::new(parts, eyes, publish, reports);
     core.note_registries();
     core.start_observers();
+    let hints = core.hints.clone();
     let task = tokio::spawn(async move {
         let fault = core.run(inbox, outcomes).await;
         let _ = stop.send(fault);
     });
-    Running { calls, world, stopped, task }
+    Running { calls, world, stopped, hints, task }
 }
 
 /// A step on a slot that is under way, or over and not yet seen.
@@ -183,6 +189,14 @@ pub(super) struct Core {
     pub(super) health: Health,
     /// How registries are reached.
     pub(super) clients: Arc<Clients>,
+    /// When rules run by themselves.
+    pub(super) triggers: Triggers,
+    /// Why a rule's last run failed, as the journal was told.
+    pub(super) failing: BTreeMap<RuleName, String>,
+    /// Comparisons that are being read part by part.
+    pub(super) diffs: Diffs,
+    /// What registries say has happened since the last turn.
+    pub(super) hints: Hints,
     /// What moves images between them; only in a core that may write.
     pub(super) replicator: Option<Replicator>,
     /// Image registries as they stand.
@@ -227,6 +241,7 @@ impl Core {
         let now = Instant::now();
         let clients = Arc::new(Clients::new(connector.clone()));
         let health = Health::new(connector.clone(), clock.clone(), eyes.wakes.clone());
+        let hints = Hints::new(eyes.wakes.changed.clone());
         Core {
             index: Index::new(&desired.install),
             room: Room::new(&desired, &BTreeMap::new()),
@@ -254,6 +269,10 @@ impl Core {
             specs: BTreeMap::new(),
             sites: Arc::default(),
             mass_loss: None,
+            triggers: Triggers::default(),
+            failing: BTreeMap::new(),
+            diffs: Diffs::default(),
+            hints,
             health,
             clients,
             replicator: None,

@@ -1,5 +1,6 @@
 //! One run of a rule: compares, then brings tag after tag, and says at any time how it stands.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::{BoxFuture, FutureExt};
@@ -75,8 +76,8 @@ impl Run {
         };
         if is_stopped {
             self.stopped().await;
+            self.with(|parts| parts.enter(Phase::Over, self.clock.now()));
         }
-        self.with(|parts| parts.enter(Phase::Over, self.clock.now()));
         // A record that cannot be written leaves the run open: it is found again, and compares anew.
         let _ = self.notes.now(vec![Note::Run(Box::new(self.view()))]).await;
     }
@@ -93,7 +94,23 @@ impl Run {
         Some(Note::Tag(self.id, u32::try_from(place).ok()?, Box::new(tag.clone())))
     }
 
+    /// Compares and moves, again while somebody joins who wants more of the rule than that.
     async fn work(&self) {
+        loop {
+            self.once().await;
+            if !self.with(|parts| parts.widen(self.clock.now())) {
+                return;
+            }
+        }
+    }
+
+    /// Somebody else asks for these repositories, or for all. False when this run is over.
+    pub fn join(&self, only: Option<&BTreeSet<Repository>>) -> bool {
+        self.with(|parts| parts.join(only))
+    }
+
+    async fn once(&self) {
+        self.with(Parts::begin);
         if let Err(fault) = self.compare().await {
             self.with(|parts| parts.fail(&Untrusted::from(fault.to_string())));
         }
@@ -136,7 +153,11 @@ impl Run {
                 Found::Unknown(fault) => parts.unknown(&Untrusted::from(fault.to_string())),
             });
         };
-        Comparison::new(&self.rule, &selector, &lines, self.pace.subscribe(), &tell).all().await
+        let only = self.with(|parts| parts.only());
+        Comparison::new(&self.rule, &selector, &lines, self.pace.subscribe(), &tell)
+            .only(only.as_ref())
+            .all()
+            .await
     }
 
     /// Brings all that waits, many tags at a time.
