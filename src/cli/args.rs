@@ -88,6 +88,17 @@ pub enum Verb {
         longshore scale feed/web x1.5       one and a half times as many\n  \
         longshore scale feed/web +5 --plan  say what would happen, change nothing")]
     Scale(ScaleArgs),
+    /// Replace the containers of a pool or cluster by fresh ones, a batch at a time
+    #[command(after_help = "Examples:\n  longshore restart feed/web\n  longshore restart feed --wait\n\n\
+        Batches and pauses are those of the pool file: deploy.update_config, parallelism and delay.")]
+    Restart {
+        /// The pool or cluster
+        #[arg(value_name = "TARGET")]
+        target: String,
+        /// When to return.
+        #[command(flatten)]
+        wait: WaitArgs,
+    },
     /// Take back the last scale of a pool
     #[command(after_help = "Example: longshore undo feed/web")]
     Undo {

@@ -228,6 +228,7 @@ async fn command(cx: &mut Cx<'_>, verb: Verb) -> Done {
         Verb::Up(args) => up::run(cx, &args).await,
         Verb::Down(args) => act::down(cx, args).await,
         Verb::Scale(args) => act::scale(cx, args).await,
+        Verb::Restart { target, wait } => act::restart(cx, &target, &wait).await,
         Verb::Undo { pool, wait } => act::undo(cx, &pool, &wait).await,
         Verb::Cancel { op } => act::cancel(cx, &op).await,
         Verb::Pools { target } => list::pools(cx, target.as_deref()).await,

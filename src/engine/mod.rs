@@ -24,6 +24,7 @@ mod record;
 mod registries;
 pub mod registry;
 mod replication;
+mod restarts;
 pub mod session;
 mod sight;
 mod standing;

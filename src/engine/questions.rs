@@ -79,6 +79,7 @@ impl Core {
                     Command::Up { .. }
                     | Command::Down { .. }
                     | Command::SetReplicas { .. }
+                    | Command::Restart { .. }
                     | Command::Undo { .. }
                     | Command::Cancel { .. }
                     | Command::PutRegistry(_)

@@ -36,6 +36,11 @@ pub enum Command {
         /// The name typed, for protected pools.
         confirm: Option<String>,
     },
+    /// Replace the containers of a pool, or of a whole cluster, by fresh ones of the same specification, a batch at a time.
+    Restart {
+        /// What.
+        target: Target,
+    },
     /// Change the number of a pool. Nothing else of the pool is touched.
     SetReplicas {
         /// The pool.

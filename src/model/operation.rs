@@ -44,6 +44,8 @@ pub enum OpKind {
         /// It takes back this operation.
         undoes: Option<OpId>,
     },
+    /// Replace the containers of pools by fresh ones, a batch at a time.
+    Restart,
     /// Move everything away from some hosts.
     Drain {
         /// Which.
@@ -64,6 +66,7 @@ impl OpKind {
             OpKind::Down => "down",
             OpKind::Scale { undoes: Some(_), .. } => "undo",
             OpKind::Scale { .. } => "scale",
+            OpKind::Restart => "restart",
             OpKind::Drain { .. } => "drain",
             OpKind::Rebalance { .. } => "rebalance",
         }
@@ -152,4 +155,7 @@ pub struct Progress {
     pub reason: Option<String>,
     /// Milliseconds until it is done, from this pool's own past; `None` when there is none to judge by.
     pub eta_ms: Option<u64>,
+    /// It pauses between two batches; the next begins then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_batch: Option<Millis>,
 }

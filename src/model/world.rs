@@ -93,6 +93,9 @@ pub struct PoolView {
     /// Containers whose place breaks the rules of the pool by now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub misplaced: Vec<Misplaced>,
+    /// It is being renewed, and the next batch begins then.
+    #[serde(default)]
+    pub next_batch: Option<Millis>,
     /// Counters.
     pub counts: Counts,
 }

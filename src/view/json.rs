@@ -252,7 +252,9 @@ impl OpRecord {
     pub fn of(op: &Operation) -> OpRecord {
         let (from, to, undoes) = match &op.kind {
             OpKind::Scale { from, to, undoes } => (Some(*from), Some(*to), *undoes),
-            OpKind::Up | OpKind::Down | OpKind::Drain { .. } | OpKind::Rebalance { .. } => (None, None, None),
+            OpKind::Up | OpKind::Down | OpKind::Restart | OpKind::Drain { .. } | OpKind::Rebalance { .. } => {
+                (None, None, None)
+            }
         };
         let (why, other) = match &op.status {
             OpStatus::Failed { why } | OpStatus::Stalled { why } => (Some(why.clone()), None),

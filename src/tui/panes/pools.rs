@@ -30,6 +30,13 @@ const VERBS: &[Verb] = &[
     verb("scale", &["s"], When::ChangePool, Act::SetTo, "set the number: 12, +5, -3 or x2"),
     verb("send", &[], When::Staged, Act::Send, "send the staged number now"),
     verb("undo", &["u"], When::ChangePool, Act::Undo, "take back the last scale of this pool"),
+    verb(
+        "restart",
+        &["R"],
+        When::ChangePool,
+        Act::Restart,
+        "replace its containers a batch at a time; it asks first",
+    ),
     verb("logs", &["l"], When::Always, Act::Logs, "logs of all its containers, on the whole screen"),
     verb("open", &["Enter"], When::Always, Act::Open, "its containers; sends what is staged"),
     verb("why", &["w"], When::OnPool, Act::Why, "where one more of it would go, or why a slot waits"),
