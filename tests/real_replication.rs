@@ -3,6 +3,7 @@
 //! `LONGSHORE_TEST_REGISTRY=1` asks for it.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests say what failed by failing")]
 
+#[cfg(test)]
 #[path = "real_replication/faults.rs"]
 mod faults;
 #[cfg(test)]
@@ -17,6 +18,9 @@ mod registry;
 #[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
 #[path = "support/site.rs"]
 mod site;
+#[cfg(test)]
+#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
+mod support;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
