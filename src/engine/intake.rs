@@ -93,7 +93,8 @@ pub fn decide(
         | Command::RetryRun(_)
         | Command::Prioritise { .. }
         | Command::ResolveConflict { .. }
-        | Command::ConfirmDeletes { .. } => {
+        | Command::ConfirmDeletes { .. }
+        | Command::SpareDeletes { .. } => {
             Err(Refusal::new(RefusalKind::Invalid, "registries are not changed by this part of the engine"))
         }
     }

@@ -189,7 +189,12 @@ impl Core {
                 let worked_out = preview(&self.desired, &self.hosts, &mut self.room, scale, now);
                 self.add_images(worked_out, pool.spec.clone(), reply);
             }
-            Query::Browse { .. } | Query::RunTags { .. } | Query::Diff { .. } | Query::Runs { .. } => {
+            Query::Browse { .. }
+            | Query::RunTags { .. }
+            | Query::Diff { .. }
+            | Query::Runs { .. }
+            | Query::Conflicts { .. }
+            | Query::Reviews { .. } => {
                 if let Some((_, reply)) = self.run_question(query, reply) {
                     let _ = reply.send(Reply::Refused(not_there_yet()));
                 }

@@ -15,6 +15,7 @@ use crate::model::oci::{Repository, Tag};
 use crate::model::placement::Strategy;
 use crate::model::pool::ClusterSpec;
 use crate::model::registry::Registry;
+use crate::model::replication::known::Answer;
 use crate::model::replication::{Line, LineLimits, Rule, RunId};
 use crate::model::site::Site;
 
@@ -152,23 +153,32 @@ pub enum Command {
         /// Over this line only; `None` means over all that need it.
         line: Option<Line>,
     },
-    /// Say which side of a conflict counts: its tag then goes to the other side.
+    /// Choose the way out of a conflict: it is carried out at once, and again after a crash.
     ResolveConflict {
-        /// Between which registries.
+        /// Between which registries: from the rule's source to its target.
         line: Line,
         /// The repository, as the source calls it.
         repository: Repository,
         /// The tag.
         tag: Tag,
-        /// The side that counts.
-        winner: RegistryName,
+        /// The choice, and what both sides had when it was made; refused if that is not so any more.
+        answer: Answer,
     },
-    /// Delete at the targets what a run has found to be gone from the source.
+    /// Delete what a run has found to be gone from the other side. Both sides are asked once more before each one goes.
     ConfirmDeletes {
         /// The rule.
         rule: RuleName,
         /// The run that found them; refused if another has compared since.
         run: RunId,
+    },
+    /// Say no to some of the deletions that a run proposes: these tags stay.
+    SpareDeletes {
+        /// The rule.
+        rule: RuleName,
+        /// The run that found them; refused if another has compared since.
+        run: RunId,
+        /// Which: the repository as the source calls it, and the tag.
+        tags: Vec<(Repository, Tag)>,
     },
 }
 

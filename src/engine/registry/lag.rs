@@ -79,7 +79,13 @@ impl Lags {
                         behind.round = round;
                     }
                 }
-                _ => drop(lag.tags.remove(&key)),
+                _ => {
+                    // It may have been behind the other way.
+                    let (line, repository, tag) = key;
+                    let back = Line { from: line.to.clone(), to: line.from.clone() };
+                    lag.tags.remove(&(back, repository.clone(), tag.clone()));
+                    lag.tags.remove(&(line, repository, tag));
+                }
             }
         });
     }

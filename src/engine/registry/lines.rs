@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use crate::base::clock::Millis;
 use crate::base::ids::RuleName;
 use crate::engine::registry::lag::Lags;
+use crate::engine::registry::matters::Matters;
 use crate::engine::registry::pool::Pool;
 use crate::engine::registry::progress::Meter;
 use crate::engine::registry::run::Run;
@@ -39,8 +40,13 @@ pub struct Lines(BTreeMap<Line, Memory>);
 
 impl Lines {
     /// The views of these runs and pools.
-    pub fn views(&mut self, pools: &[Arc<Pool>], runs: &[(Arc<Run>, RunView)], lags: &Lags) -> Views {
-        let lines = pools.iter().map(|pool| self.line(pool, runs, lags)).collect();
+    pub fn views(
+        &mut self,
+        pools: &[Arc<Pool>],
+        runs: &[(Arc<Run>, RunView)],
+        (lags, matters): (&Lags, &Matters),
+    ) -> Views {
+        let lines = pools.iter().map(|pool| self.line(pool, runs, lags, matters)).collect();
         Views { runs: runs.iter().map(|(_, view)| view.clone()).collect(), lines }
     }
 
@@ -54,17 +60,23 @@ impl Lines {
         memory.compared = memory.compared.max(Some(at));
     }
 
-    fn line(&mut self, pool: &Pool, runs: &[(Arc<Run>, RunView)], lags: &Lags) -> LineView {
+    fn line(
+        &mut self,
+        pool: &Pool,
+        runs: &[(Arc<Run>, RunView)],
+        lags: &Lags,
+        matters: &Matters,
+    ) -> LineView {
         let line = &pool.ends.line;
         let memory = self.memory(line);
         let carried = pool.carried.load(Ordering::Relaxed);
         memory.meter.sample(carried, carried);
-        let (mut left, mut conflicts, mut trouble) = (0, 0, None);
+        let (mut left, mut trouble) = (0, None);
+        let (conflicts, reviews) = matters.counts(line);
         let is_on = |run: &Run| run.pools.iter().any(|p| p.ends.line == *line);
         for (run, view) in runs.iter().filter(|(run, _)| is_on(run)) {
-            let (of_conflict, why) = run.with(|parts| parts.behind(line));
+            let why = run.with(|parts| parts.trouble(line));
             left += run.with(|parts| parts.left(line));
-            conflicts += of_conflict;
             let is_bad = matches!(view.state, RunState::Failed | RunState::Incomplete);
             trouble = trouble.or(why).or_else(|| view.reason.clone().filter(|_| is_bad));
             memory.compared = memory.compared.max(run.with(|parts| parts.whole_since()));
@@ -77,7 +89,7 @@ impl Lines {
             bytes_behind: lag.bytes + left,
             behind_since: lag.since,
             conflicts,
-            reviews: 0,
+            reviews,
             transfers: pool.transfers(),
             rate: memory.meter.rate(),
             budget: pool.ends.purse.active(),

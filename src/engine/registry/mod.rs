@@ -4,22 +4,27 @@
 mod budget;
 pub mod clients;
 mod compare;
-mod decide;
 mod flight;
 pub mod health;
 pub mod hints;
 mod image;
 mod lag;
 mod lines;
+mod matters;
 mod notes;
 mod pace;
 mod parts;
 mod pool;
 mod progress;
 mod reader;
+mod remove;
 mod replicator;
+mod resolve;
+mod review;
 mod run;
+mod tally;
 mod tasks;
+mod trail;
 pub mod triggers;
 mod weigh;
 

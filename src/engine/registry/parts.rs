@@ -11,6 +11,7 @@ use crate::engine::registry::lag::Lags;
 use crate::engine::registry::pace::Pace;
 use crate::engine::registry::progress::{Meter, Progress};
 use crate::model::oci::{Digest, Repository, Tag};
+use crate::model::replication::known::Known;
 use crate::model::replication::{
     Cause, DiffRow, Difference, Line, RunId, RunState, RunView, TagCounts, TagRun, TagState,
 };
@@ -19,8 +20,12 @@ use crate::model::replication::{
 pub struct Part {
     /// As it stands, but for the blobs that are under way.
     tag: TagRun,
-    /// The tag's place among the rule's targets.
-    pub target: usize,
+    /// The place of its line among the rule's: one for each target, then that of the way back.
+    pub way: usize,
+    /// What it replaces where it is written.
+    pub replaces: Option<Digest>,
+    /// What is remembered of it.
+    pub known: Known,
     /// What goes first.
     pub priority: i32,
     /// The blobs that count for it.
@@ -76,7 +81,7 @@ pub struct Parts {
     /// Tags that it dealt with before it was widened.
     before: BTreeMap<(Line, Repository, Tag), usize>,
     /// Everything was compared.
-    is_whole: bool,
+    compared_all: bool,
     lags: Arc<Lags>,
 }
 
@@ -104,7 +109,7 @@ impl Parts {
             only: None,
             wider: false,
             before: BTreeMap::new(),
-            is_whole: false,
+            compared_all: false,
             lags: Arc::default(),
         }
     }
@@ -122,7 +127,7 @@ impl Parts {
 
     /// When a comparison of everything began, if it could ask for all of it.
     pub fn whole_since(&self) -> Option<Millis> {
-        self.is_whole.then_some(self.began)
+        self.compared_all.then_some(self.began)
     }
 
     /// Somebody else asks for these repositories, or for all. False when this run is over.
@@ -157,11 +162,12 @@ impl Parts {
     }
 
     /// A tag that was dealt with before is compared once more.
-    fn once_more(&mut self, place: usize, row: DiffRow) {
+    fn once_more(&mut self, place: usize, way: usize, row: DiffRow, known: Known) {
         let Some(part) = self.parts.get_mut(place) else { return };
         match row.difference {
             Difference::Missing | Difference::Behind => {
                 (part.tag.state, part.tag.digest) = (TagState::Waiting, row.source);
+                (part.way, part.replaces, part.known) = (way, row.target, known);
                 self.waiting.insert((Reverse(part.priority), place));
             }
             Difference::Conflict => part.tag.state = TagState::Conflict,
@@ -174,13 +180,13 @@ impl Parts {
     }
 
     /// Takes one row of the comparison in. A tag that waits gets a place.
-    pub fn row(&mut self, target: usize, row: DiffRow) {
+    pub fn row(&mut self, way: usize, row: DiffRow, known: Known) {
         self.compared += 1;
         self.lags.row(&self.rule, &row, self.began);
         if !self.before.is_empty() {
             let key = (row.line.clone(), row.repository.clone(), row.tag.clone());
             if let Some(place) = self.before.get(&key).copied() {
-                return self.once_more(place, row);
+                return self.once_more(place, way, row, known);
             }
         }
         let state = match row.difference {
@@ -202,13 +208,14 @@ impl Parts {
         };
         let is_waiting = state == TagState::Waiting;
         let (line, repository, tag, digest) = (row.line, row.repository, row.tag, row.source);
+        let replaces = row.target;
         let gaps = Vec::new();
         let tag = TagRun { line, repository, tag, digest, state, bytes: 0, moved: 0, retries: 0, gaps };
         let priority = self.default_priority;
         if is_waiting {
             self.waiting.insert((Reverse(priority), self.parts.len()));
         }
-        self.parts.push(Part { tag, target, priority, claims: Vec::new() });
+        self.parts.push(Part { tag, way, replaces, known, priority, claims: Vec::new() });
     }
 
     /// Something could not be compared.
@@ -230,7 +237,7 @@ impl Parts {
     /// It compares, moves or is over from now on.
     pub fn enter(&mut self, phase: Phase, now: Millis) {
         if (self.phase, phase) == (Phase::Comparing, Phase::Moving) && !self.is_failed && self.unknown == 0 {
-            self.is_whole = self.only.is_none();
+            self.compared_all = self.only.is_none();
             self.lags.finish(&self.rule, self.only.as_ref());
         }
         self.phase = phase;
@@ -315,7 +322,7 @@ impl Parts {
                 self.waiting.insert((Reverse(priority), place));
             }
             part.priority = priority;
-            blobs.extend(part.claims.iter().map(|(d, _)| (part.target, d.clone())));
+            blobs.extend(part.claims.iter().map(|(d, _)| (part.way, d.clone())));
         }
         (count, blobs)
     }
@@ -325,17 +332,18 @@ impl Parts {
         self.parts.iter().skip(from).take(limit).map(Part::view).collect()
     }
 
-    /// Conflicts on one line that this run knows, and a failure.
-    pub fn behind(&self, line: &Line) -> (u32, Option<Untrusted>) {
-        let (mut conflicts, mut trouble) = (0, None);
-        for part in self.parts.iter().filter(|p| p.tag.line == *line) {
-            match &part.tag.state {
-                TagState::Conflict => conflicts += 1,
-                TagState::Failed(why) if trouble.is_none() => trouble = Some(why.clone()),
-                _ => {}
-            }
-        }
-        (conflicts, trouble)
+    /// True when everything could be compared.
+    pub fn is_whole(&self) -> bool {
+        !self.is_failed && self.unknown == 0
+    }
+
+    /// Why a tag of one line could not be brought.
+    pub fn trouble(&self, line: &Line) -> Option<Untrusted> {
+        let of = |p: &&Part| p.tag.line == *line;
+        self.parts.iter().filter(of).find_map(|part| match &part.tag.state {
+            TagState::Failed(why) => Some(why.clone()),
+            _ => None,
+        })
     }
 
     /// Bytes of a line that are on their way.

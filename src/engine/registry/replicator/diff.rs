@@ -31,12 +31,14 @@ impl Handle {
         let selector = Selector::of(rule)?;
         let began = self.0.clock.now();
         let pools = self.pools(rule)?;
-        let lines: Vec<(usize, Arc<Pool>)> = pools.iter().cloned().enumerate().collect();
+        let ahead = pools.iter().take(rule.targets.len());
+        let lines: Vec<(usize, Arc<Pool>)> = ahead.cloned().enumerate().collect();
         let found = Mutex::new(Diff::default());
         let tell = |new: Found| {
             let mut diff = found.lock().unwrap_or_else(PoisonError::into_inner);
             match new {
-                Found::Row(_, row) => diff.rows.push(row),
+                Found::Tag(tag) => diff.rows.push(tag.row),
+                Found::Listed(..) => {}
                 Found::Unknown(fault) => diff.unknown.push(fault),
             }
         };

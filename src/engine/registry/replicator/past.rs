@@ -56,8 +56,18 @@ impl Handle {
         let is_whole = run.tags.unknown == 0 && matches!(run.state, RunState::Done | RunState::Incomplete);
         // One that ended in the middle of a comparison has no tags counted.
         if is_whole && run.cause != Cause::Event && run.compared > 0 {
-            let lines = rule.targets.iter().map(|to| Line { from: rule.source.clone(), to: to.clone() });
-            self.with(|s| lines.for_each(|line| s.lines.compared(&line, run.began)));
+            for to in &rule.targets {
+                let (line, back) = (
+                    Line { from: rule.source.clone(), to: to.clone() },
+                    Line { from: to.clone(), to: rule.source.clone() },
+                );
+                self.with(|s| {
+                    s.lines.compared(&line, run.began);
+                    if rule.two_way {
+                        s.lines.compared(&back, run.began);
+                    }
+                });
+            }
         }
         Ok(())
     }
