@@ -136,6 +136,7 @@ fn works_on(command: &Command) -> bool {
             | Command::Undo { .. }
             | Command::Drain { .. }
             | Command::Rebalance { .. }
+            | Command::Prewarm(_)
     )
 }
 

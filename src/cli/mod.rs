@@ -2,9 +2,11 @@
 
 mod act;
 mod advice;
+mod amount;
 mod args;
 mod check;
 mod cx;
+mod estimate;
 mod exec;
 mod hosts;
 mod inspect;
@@ -13,6 +15,7 @@ mod journal;
 mod list;
 mod logs;
 mod preview;
+mod prewarm;
 mod print;
 mod rawtty;
 mod rebalance;
@@ -237,6 +240,8 @@ async fn command(cx: &mut Cx<'_>, verb: Verb) -> Done {
         Verb::Replicate { verb } => replicate::run(cx, verb).await,
         Verb::Registry { verb } => registry::run(cx, verb).await,
         Verb::Sites { verb } => sites::run(cx, verb).await,
+        Verb::Prewarm(args) => prewarm::run(cx, &args).await,
+        Verb::Estimate(args) => estimate::run(cx, &args).await,
         Verb::Why(args) => why::run(cx, &args).await,
         Verb::Rebalance(args) => rebalance::run(cx, &args).await,
         Verb::Advice { target } => advice::run(cx, target.as_deref()).await,
@@ -247,7 +252,8 @@ async fn command(cx: &mut Cx<'_>, verb: Verb) -> Done {
         Verb::Journal { pool, op, limit } => {
             journal::journal(cx, pool.as_deref(), op.as_deref(), limit).await
         }
-        Verb::Ops { limit } => journal::ops(cx, limit).await,
+        Verb::Ops { op: Some(op), .. } => prewarm::operation(cx, &op).await,
+        Verb::Ops { op: None, limit } => journal::ops(cx, limit).await,
         Verb::Show { target } => show::run(cx, &target).await,
         Verb::Check { file, env_file } => check::file(cx, &file, env_file.as_deref()),
         Verb::Doctor => check::doctor(cx).await,

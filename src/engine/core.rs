@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::base::clock::{Millis, SharedClock};
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::{ContainerId, HostId, OpId, PoolId, RegistryName, SiteName};
+use crate::engine::coverage::Lately;
 use crate::engine::doubt::{Doubt, UnderWay};
 use crate::engine::execute::{Executor, Report};
 use crate::engine::handle::{CALLS_MAX, Call};
@@ -22,6 +23,7 @@ use crate::engine::intake::Caller;
 use crate::engine::losses::Told;
 use crate::engine::observe::{Eyes, Observer};
 use crate::engine::pace::Clocked;
+use crate::engine::prewarm::{Speeds, Warming};
 use crate::engine::registry::Replicator;
 use crate::engine::registry::clients::Clients;
 use crate::engine::registry::health::Health;
@@ -192,6 +194,12 @@ pub(super) struct Core {
     pub(super) losses: Losses,
     /// What the journal has been told about lost hosts.
     pub(super) told: Told,
+    /// Prewarms that are carried out.
+    pub(super) warming: BTreeMap<OpId, Warming>,
+    /// What registries have said of images lately.
+    pub(super) lately: Lately,
+    /// How quick pulls were.
+    pub(super) speeds: Speeds,
     /// When each operation's counters last moved.
     pub(super) moved: BTreeMap<OpId, (Progress, Millis)>,
     pub(super) begun: Instant,
@@ -226,6 +234,7 @@ impl Core {
         doubt.everything();
         let now = Instant::now();
         let clients = Arc::new(Clients::new(connector.clone()));
+        let speeds = Speeds::from_past(&desired);
         let health = Health::new(connector.clone(), clock.clone(), eyes.wakes.clone());
         Core {
             index: Index::new(&desired.install),
@@ -261,6 +270,9 @@ impl Core {
             replication: Arc::default(),
             losses: Losses::default(),
             told: Told::default(),
+            warming: BTreeMap::new(),
+            lately: Lately::default(),
+            speeds,
             moved: BTreeMap::new(),
             begun: now,
             beginning: true,

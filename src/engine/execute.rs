@@ -1,18 +1,19 @@
 //! The executor: does one step against one engine, under a per-host limit, and reports what became of it.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::base::fault::{Fault, Kind};
-use crate::base::ids::{ContainerId, HostId, InstallId, SiteName};
+use crate::base::fault::{Fault, Kind, Outcome};
+use crate::base::ids::{ContainerId, HostId, InstallId, OpId, SiteName};
 use crate::model::container::Tag;
 use crate::model::instance::Instance;
 use crate::model::pool::PoolSpec;
+use crate::model::prewarm::{Proof, PullProgress, Weight};
 use crate::model::site::Site;
 use crate::plan::slot::Activity;
 use crate::plan::surplus::Removal;
@@ -44,8 +45,23 @@ pub enum Report {
     Cancelled(Instance),
     /// How a container ended, or why that cannot be told.
     Buried(Instance, Result<Ending, Fault>),
+    /// News of a prewarm on one host, or of its image.
+    Warm(OpId, WarmNews),
     /// A container was removed, in so many milliseconds without the time that it took to end, or not. No time when it was gone.
     Removed(Removal, Result<Option<u64>, Fault>),
+}
+
+/// What the tasks of a prewarm tell.
+#[derive(Debug)]
+pub enum WarmNews {
+    /// What the registries say of its image.
+    Weighed(Outcome<Weight>),
+    /// Whether a host had it before.
+    Looked(HostId, Outcome<Option<Proof>>),
+    /// How far it is on its way to a host.
+    Progress(HostId, PullProgress),
+    /// It has come to a host, from the other one if there was one, or not.
+    Came(HostId, Option<HostId>, Outcome<Proof>),
 }
 
 /// How long the two halves of a creation took, in milliseconds, without turns that were waited for and pulls.
@@ -55,6 +71,8 @@ pub struct Took {
     pub create_ms: u64,
     /// Starting it.
     pub start_ms: u64,
+    /// Bytes that were pulled for it, and in how many milliseconds, turns that were waited for not counted.
+    pub pull: Option<(u64, u64)>,
 }
 
 /// The per-host limits and the way back to the core.
@@ -108,6 +126,16 @@ impl Executor {
         line
     }
 
+    /// The turns that a pull on a host takes: those of the host and of its site, which it shares with creations.
+    pub fn pull_turns(&mut self, host: &HostId, site: Option<&Site>) -> PullTurns {
+        PullTurns { line: self.line(host), site: site.and_then(|site| self.turns_of_site(site)) }
+    }
+
+    /// The way back to the core.
+    pub fn reports(&self) -> mpsc::Sender<Report> {
+        self.reports.clone()
+    }
+
     /// The turns of a site whose line is to be spared; a changed limit counts for pulls that begin from now on.
     fn turns_of_site(&mut self, site: &Site) -> Option<Arc<Semaphore>> {
         let limit = site.limits.pulls?;
@@ -157,6 +185,24 @@ impl Executor {
 
 fn turns(map: &mut BTreeMap<HostId, Arc<Semaphore>>, host: &HostId, at_once: usize) -> Arc<Semaphore> {
     map.entry(host.clone()).or_insert_with(|| Arc::new(Semaphore::new(at_once))).clone()
+}
+
+/// What a pull takes its turns of.
+pub struct PullTurns {
+    line: Arc<Line>,
+    site: Option<Arc<Semaphore>>,
+}
+
+impl PullTurns {
+    /// Waits for them; they are given back when what this gives is dropped.
+    pub async fn take(&self) -> impl Send + use<'_> {
+        let of_host = self.line.pulls.acquire().await.ok();
+        let of_site = match &self.site {
+            Some(site) => site.acquire().await.ok(),
+            None => None,
+        };
+        (of_host, of_site)
+    }
 }
 
 /// A creation that waits for its turn.
@@ -278,8 +324,11 @@ async fn make(
 ) -> Result<Option<Took>, Fault> {
     // Progress is only shown: when the core is busy, it may be dropped.
     let tell = |activity| drop(reports.try_send(Report::Progress(instance.clone(), activity)));
-    let shown = AtomicU16::new(0);
-    let pulled = |done: u16| {
+    let (shown, most) = (AtomicU16::new(0), AtomicU64::new(0));
+    let mut pull_took = None;
+    let pulled = |progress: PullProgress| {
+        let done = progress.thousandths;
+        most.fetch_max(progress.bytes, Ordering::Relaxed);
         if done.abs_diff(shown.load(Ordering::Relaxed)) >= PULL_STEP {
             shown.store(done, Ordering::Relaxed);
             tell(Activity::Pulling(Some(done)));
@@ -297,16 +346,18 @@ async fn make(
                     Some(site) => site.acquire().await.ok(),
                     None => None,
                 };
-                fetch(runtime, &spec.image, turns.own, &pulled).await
+                let begun = Instant::now();
+                fetch(runtime, &spec.image, turns.own, &pulled).await.map(|()| millis_since(begun))
             };
             let done = tokio::select! {
                 done = pull => done,
                 // A pull may take an hour: nobody waits for one that is not wanted any more.
                 () = taken_back(cancelled) => return Ok(None),
             };
-            done.map_err(|f| {
+            let took = done.map_err(|f| {
                 f.because(format!("image {} is not on {} and cannot be pulled", spec.image, instance.host))
             })?;
+            pull_took = Some((most.load(Ordering::Relaxed), took));
             tell(Activity::Creating);
             *turns.held = turns.line.creates.clone().acquire_owned().await.ok();
             begun = Instant::now();
@@ -323,7 +374,7 @@ async fn make(
             let _ = runtime.remove(&id).await;
             Err(fault)
         }
-        other => other.map(|()| Some(Took { create_ms, start_ms: millis_since(begun) })),
+        other => other.map(|()| Some(Took { create_ms, start_ms: millis_since(begun), pull: pull_took })),
     }
 }
 
@@ -332,7 +383,7 @@ async fn fetch(
     runtime: &dyn Runtime,
     image: &str,
     own: Option<&str>,
-    progress: &(dyn Fn(u16) + Send + Sync),
+    progress: &(dyn Fn(PullProgress) + Send + Sync),
 ) -> Result<(), Fault> {
     let Some(own) = own else { return runtime.pull(image, progress).await };
     let near = match runtime.pull(own, progress).await {

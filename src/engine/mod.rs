@@ -1,6 +1,7 @@
 //! The engine core: intake, observers, reconciler, executor, and the link for other consoles.
 
 pub mod core;
+mod coverage;
 mod doubt;
 mod dying;
 pub mod execute;
@@ -18,6 +19,7 @@ pub mod observe;
 pub mod operations;
 mod pace;
 mod planning;
+mod prewarm;
 mod publish;
 pub mod questions;
 mod record;
@@ -28,3 +30,5 @@ pub mod session;
 mod sight;
 mod standing;
 pub mod tails;
+mod warm;
+mod weigh;

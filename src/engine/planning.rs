@@ -39,6 +39,7 @@ impl Core {
         self.see().await?;
         self.see_registries();
         self.see_replication();
+        self.see_prewarms().await?;
         let mut planned = false;
         for _ in 0..ROUNDS_MAX {
             let Some(scope) = self.scope() else { break };
@@ -195,7 +196,8 @@ impl Core {
                 let Some(spec) = self.spec(&instance.pool) else { return };
                 let record = self.desired.records.get(&instance.host);
                 let site = record.and_then(|r| r.site.as_ref()).and_then(|name| self.desired.sites.get(name));
-                self.executor.create(runtime, instance, spec, site, cancelled);
+                let site = site.map(|site| self.with_registry(site));
+                self.executor.create(runtime, instance, spec, site.as_ref(), cancelled);
             }
             Step::Bury { instance, container } => self.executor.bury(runtime, instance, container),
         }

@@ -8,14 +8,16 @@ use tokio::time::{Instant, timeout};
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::{ContainerId, HostId, PoolId, Slot};
 use crate::engine::core::{Core, Incoming};
+use crate::engine::coverage::{GLANCE, Looking};
 use crate::engine::handle::Call;
 use crate::engine::intake::{self, Caller};
 use crate::engine::inventory;
 use crate::engine::observe::{LOOK_FOR, Look, Observer};
 use crate::engine::registries;
 use crate::engine::tails;
-use crate::model::command::{Accepted, Command, Refusal, RefusalKind, Target};
+use crate::model::command::{Accepted, Change, Command, Refusal, RefusalKind, Target};
 use crate::model::container::Owner;
+use crate::model::coverage::Holds;
 use crate::model::desired::Write;
 use crate::model::exec::{ExecSession, ExecWanted};
 use crate::model::journal::{Draft, What};
@@ -81,6 +83,7 @@ impl Core {
                     | Command::SetReplicas { .. }
                     | Command::Undo { .. }
                     | Command::Cancel { .. }
+                    | Command::Prewarm(_)
                     | Command::PutRegistry(_)
                     | Command::RemoveRegistry(_)
                     | Command::PutRule(_)
@@ -108,6 +111,9 @@ impl Core {
         }
         if let Command::AddHosts(new) = command {
             new.iter().try_for_each(|host| self.can_connect(&host.config))?;
+        }
+        if let Command::Prewarm(ask) = command {
+            return self.decide_prewarm(ask, caller);
         }
         let (desired, hosts, fixed) = (&self.desired, &self.hosts, &self.fixed_hosts);
         let known = inventory::Known { desired, hosts, fixed, now: self.clock.now() };
@@ -172,27 +178,16 @@ impl Core {
                 let _ = reply.send(self.proposal(target.as_ref(), limit));
             }
             Query::Preview { pool, change, confirm, strategy } => {
-                let Some(pool) = self.desired.pools.get(&pool) else {
-                    let fault = Fault::new(Kind::NotFound, format!("there is no pool {pool}"))
-                        .hint("see `longshore pools`");
-                    return drop(reply.send(Reply::Failed(fault)));
-                };
-                let (to, refusal) = match intake::check_scale(pool, change, confirm.as_deref()) {
-                    Ok(to) => (to, None),
-                    Err(refusal) => (change.apply(pool.target()).unwrap_or(pool.target()), Some(refusal)),
-                };
-                let now = self.clock.now();
-                self.room.wait_for_all = false;
-                let going = self.going(pool, to);
-                let scale = Scale { pool, to, going, refusal, strategy };
-                let worked_out = preview(&self.desired, &self.hosts, &mut self.room, scale, now);
-                self.add_images(worked_out, pool.spec.clone(), reply);
+                self.preview(&pool, change, confirm.as_deref(), strategy, reply);
             }
             Query::Browse { .. } | Query::RunTags { .. } | Query::Diff { .. } | Query::Runs { .. } => {
                 if let Some((_, reply)) = self.run_question(query, reply) {
                     let _ = reply.send(Reply::Refused(not_there_yet()));
                 }
             }
+            Query::Coverage(ask) => self.cover(&ask, reply),
+            Query::Estimate(ask) => self.estimate(*ask, reply),
+            Query::Prewarm { op } => drop(reply.send(self.told_prewarm(op))),
             Query::Inspect { host, container } => match self.runtime(&host) {
                 Ok(runtime) => drop(tokio::spawn(async move {
                     let answer = runtime.inspect(&container).await.map_or_else(Reply::Failed, Reply::Inspect);
@@ -222,6 +217,34 @@ impl Core {
                 });
             }
         }
+    }
+
+    /// What a change of a pool's number would do.
+    fn preview(
+        &mut self,
+        id: &PoolId,
+        change: Change,
+        confirm: Option<&str>,
+        strategy: Option<Strategy>,
+        reply: oneshot::Sender<Reply>,
+    ) {
+        let Some(pool) = self.desired.pools.get(id) else {
+            let fault =
+                Fault::new(Kind::NotFound, format!("there is no pool {id}")).hint("see `longshore pools`");
+            return drop(reply.send(Reply::Failed(fault)));
+        };
+        let (to, refusal) = match intake::check_scale(pool, change, confirm) {
+            Ok(to) => (to, None),
+            Err(refusal) => (change.apply(pool.target()).unwrap_or(pool.target()), Some(refusal)),
+        };
+        let now = self.clock.now();
+        self.room.wait_for_all = false;
+        let going = self.going(pool, to);
+        let scale = Scale { pool, to, going, refusal, strategy };
+        let worked_out = preview(&self.desired, &self.hosts, &mut self.room, scale, now);
+        let places: Vec<HostId> = worked_out.places.iter().map(|p| p.host.clone()).collect();
+        let looking = self.looking(&pool.spec.image, &places);
+        self.add_images(worked_out, pool.spec.clone(), looking, reply);
     }
 
     /// Why a slot is where it is or nowhere, or where one more would go.
@@ -256,17 +279,33 @@ impl Core {
         Reply::Proposal(Box::new(proposal))
     }
 
-    fn add_images(&self, mut worked_out: Preview, spec: PoolSpec, reply: oneshot::Sender<Reply>) {
+    fn add_images(
+        &self,
+        mut worked_out: Preview,
+        spec: PoolSpec,
+        looking: Looking,
+        reply: oneshot::Sender<Reply>,
+    ) {
         let runtimes: Vec<_> = worked_out.places.iter().map(|p| self.runtime(&p.host).ok()).collect();
         tokio::spawn(async move {
             let asked = runtimes.iter().map(|runtime| async {
                 let runtime = runtime.as_ref()?;
                 timeout(IMAGE_DEADLINE, runtime.has_image(&spec.image)).await.ok()?.ok()
             });
-            let known = futures_util::future::join_all(asked).await;
+            let asked = futures_util::future::join_all(asked);
+            // Without a host that gets one, no registry is asked.
+            let coverage =
+                async { if worked_out.places.is_empty() { None } else { Some(looking.look(GLANCE).await) } };
+            let (known, coverage) = futures_util::future::join(asked, coverage).await;
             for (place, has_image) in worked_out.places.iter_mut().zip(known) {
                 place.has_image = has_image;
             }
+            // Another image under the same name is no image that is there.
+            for held in coverage.iter().flat_map(|c| &c.hosts).filter(|h| h.holds == Holds::Other) {
+                let place = worked_out.places.iter_mut().find(|p| p.host == held.host);
+                place.into_iter().for_each(|p| p.has_image = p.has_image.map(|_| false));
+            }
+            worked_out.coverage = coverage;
             let _ = reply.send(Reply::Preview(Box::new(worked_out)));
         });
     }

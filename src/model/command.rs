@@ -14,6 +14,7 @@ use crate::model::moves::Move;
 use crate::model::oci::{Repository, Tag};
 use crate::model::placement::Strategy;
 use crate::model::pool::ClusterSpec;
+use crate::model::prewarm::PrewarmAsk;
 use crate::model::registry::Registry;
 use crate::model::replication::{Line, LineLimits, Rule, RunId};
 use crate::model::site::Site;
@@ -147,6 +148,8 @@ pub enum Command {
         /// Over this line only; `None` means over all that need it.
         line: Option<Line>,
     },
+    /// Bring an image onto hosts before it is needed there.
+    Prewarm(Box<PrewarmAsk>),
     /// Say which side of a conflict counts: its tag then goes to the other side.
     ResolveConflict {
         /// Between which registries.

@@ -1,6 +1,7 @@
 //! Pure decisions: what to do next, given what is wanted and seen. No clock, no IO, no randomness.
 
 pub mod access;
+pub mod coverage;
 pub mod estimate;
 pub mod harbor;
 pub mod image_policy;
@@ -9,6 +10,7 @@ pub mod misplaced;
 pub mod moves;
 pub mod place;
 pub mod preview;
+pub mod prewarm;
 pub mod progress;
 pub mod rebalance;
 pub mod reconcile;

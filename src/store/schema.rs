@@ -11,6 +11,7 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
     ("0002_hosts_and_sites", include_str!("schema/0002_hosts_and_sites.sql")),
     ("0003_replication", include_str!("schema/0003_replication.sql")),
     ("0004_registries_and_rules", include_str!("schema/0004_registries_and_rules.sql")),
+    ("0005_prewarms", include_str!("schema/0005_prewarms.sql")),
 ];
 
 /// Brings a database to the newest schema.

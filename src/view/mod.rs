@@ -2,6 +2,7 @@
 
 pub mod advice;
 pub mod containers;
+pub mod coverage;
 pub mod describe;
 pub mod heat;
 pub mod hosts;

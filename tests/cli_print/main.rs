@@ -6,6 +6,8 @@ mod data;
 mod fake;
 #[cfg(test)]
 mod fleet;
+#[cfg(test)]
+mod prewarm;
 
 use std::io;
 use std::sync::Arc;
@@ -498,6 +500,8 @@ async fn every_page_of_help_is_as_it_was_read_over() {
         "exec",
         "journal",
         "ops",
+        "prewarm",
+        "estimate",
         "check",
         "doctor",
         "completions",
