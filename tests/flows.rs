@@ -251,6 +251,45 @@ async fn a_new_revision_replaces_containers_a_few_at_a_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_restart_goes_in_batches_with_pauses_and_is_never_called_stalled() {
+    let flow = Flow::begin(Scenario::uniform(2, "app:1").unwrap()).await;
+    let batches = PoolSpec { update_parallelism: 2, update_delay_ms: 60_000, ..spec(5) };
+    flow.up(cluster("feed", &[("web", batches)])).await;
+    flow.until_serving("feed/web", 5).await;
+    let begun = tokio::time::Instant::now();
+    let target = Target::Pool(pool_id("feed/web"));
+    let accepted = flow.command("alice", Command::Restart { target: target.clone() }).await.unwrap();
+    assert_eq!(accepted.text, "restart feed/web: 5 containers");
+    let by_other = flow.command("bob", Command::Restart { target }).await.unwrap_err();
+    assert!(matches!(by_other.why, RefusalKind::Busy { .. }), "{}", by_other.text);
+    let (mut fewest, mut renewed, mut steps) = (5, 0, Vec::new());
+    loop {
+        let truth = flow.truth();
+        let fresh = |(_, c, t): &&(_, _, _)| -> bool {
+            let (c, t): (&longshore::model::container::Container, &longshore::model::container::Tag) = (c, t);
+            c.state == State::Running && t.revision == 2
+        };
+        let now = truth.iter().filter(fresh).count();
+        if now != renewed {
+            steps.push((begun.elapsed().as_secs() / 60, now));
+            renewed = now;
+        }
+        fewest = fewest.min(flow.running_slots("feed/web").len());
+        let world = flow.world();
+        let op = world.operations.iter().find(|o| Some(o.id) == accepted.op).unwrap();
+        assert!(!matches!(op.status, OpStatus::Stalled { .. }), "{:?}", op.status);
+        if op.status == OpStatus::Done {
+            break;
+        }
+        assert!(begun.elapsed().as_secs() < 600, "{:?}", op.status);
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert_eq!(renewed, 5);
+    assert!(fewest >= 3, "at most two are away: {fewest}");
+    assert!(steps.contains(&(0, 2)) && steps.contains(&(1, 4)) && steps.contains(&(2, 5)), "{steps:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn scaled_numbers_survive_bringing_the_file_up_again() {
     let flow = web(1, 2).await;
     flow.scale("alice", "feed/web", "5", Busy::Refuse).await.unwrap();

@@ -35,6 +35,7 @@ fn rule(targets: &[&str]) -> Rule {
         platforms: vec![],
         trigger: Trigger::default(),
         deletes: Deletes::Keep,
+        grace_ms: None,
         prefix: None,
         priority: 0,
         enabled: true,

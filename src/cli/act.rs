@@ -66,6 +66,13 @@ pub async fn down(cx: &mut Cx<'_>, args: DownArgs) -> Done {
     run(cx, vec![Command::Down { target, confirm: args.yes_name }], patience).await
 }
 
+/// `longshore restart`
+pub async fn restart(cx: &mut Cx<'_>, target: &str, wait: &WaitArgs) -> Done {
+    let target: Target = target.parse().map_err(|e| Stop::usage(&e))?;
+    let patience = Patience::read(wait)?;
+    run(cx, vec![Command::Restart { target }], patience).await
+}
+
 /// `longshore undo`
 pub async fn undo(cx: &mut Cx<'_>, pool: &str, wait: &WaitArgs) -> Done {
     let pool: PoolId = pool.parse().map_err(|e| Stop::usage(&e))?;
@@ -133,6 +140,7 @@ fn works_on(command: &Command) -> bool {
         Command::Up { .. }
             | Command::Down { .. }
             | Command::SetReplicas { .. }
+            | Command::Restart { .. }
             | Command::Undo { .. }
             | Command::Drain { .. }
             | Command::Rebalance { .. }

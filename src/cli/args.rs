@@ -1,5 +1,6 @@
 //! The arguments: every command, its options and an example of its use.
 
+pub mod access;
 pub mod hosts;
 pub mod place;
 pub mod prewarm;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::cli::Color;
+use crate::cli::args::access::{ProjectVerb, RobotVerb, UserVerb};
 use crate::cli::args::hosts::{HostVerb, SiteVerb};
 use crate::cli::args::place::{RebalanceArgs, SetArgs, WhyArgs};
 use crate::cli::args::prewarm::{EstimateArgs, PrewarmArgs};
@@ -90,6 +92,17 @@ pub enum Verb {
         longshore scale feed/web x1.5       one and a half times as many\n  \
         longshore scale feed/web +5 --plan  say what would happen, change nothing")]
     Scale(ScaleArgs),
+    /// Replace the containers of a pool or cluster by fresh ones, a batch at a time
+    #[command(after_help = "Examples:\n  longshore restart feed/web\n  longshore restart feed --wait\n\n\
+        Batches and pauses are those of the pool file: deploy.update_config, parallelism and delay.")]
+    Restart {
+        /// The pool or cluster
+        #[arg(value_name = "TARGET")]
+        target: String,
+        /// When to return.
+        #[command(flatten)]
+        wait: WaitArgs,
+    },
     /// Take back the last scale of a pool
     #[command(after_help = "Example: longshore undo feed/web")]
     Undo {
@@ -184,6 +197,34 @@ pub enum Verb {
         What is not known is asked for by name."
     )]
     Estimate(EstimateArgs),
+    /// List users of the registries, or make, change and remove them
+    #[command(visible_alias = "users", after_help = "Examples:\n  longshore user\n  longshore user add ada")]
+    User {
+        /// What to do; none lists them.
+        #[command(subcommand)]
+        verb: Option<UserVerb>,
+    },
+    /// List projects, or make them and say who may do what in them
+    #[command(
+        visible_alias = "projects",
+        after_help = "Examples:\n  longshore project\n  longshore project add feed\n  \
+        longshore project grant feed ada developer"
+    )]
+    Project {
+        /// What to do; none lists them.
+        #[command(subcommand)]
+        verb: Option<ProjectVerb>,
+    },
+    /// List robots, or make, renew and remove them: programs that log in to a project for a time
+    #[command(
+        visible_alias = "robots",
+        after_help = "Examples:\n  longshore robot\n  longshore robot add feed/ci --role developer --expires 90d"
+    )]
+    Robot {
+        /// What to do; none lists them.
+        #[command(subcommand)]
+        verb: Option<RobotVerb>,
+    },
     /// Say why a container is where it is, or nowhere: for every host its scores, or all that refuses it
     #[command(
         after_help = "Examples:\n  longshore why feed/web.3\n  longshore why feed/web   where one more would go\n  \

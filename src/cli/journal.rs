@@ -96,7 +96,7 @@ pub async fn ops(cx: &mut Cx<'_>, limit: u32) -> Done {
 fn what(op: &Operation) -> String {
     match &op.kind {
         OpKind::Scale { from, to, .. } => format!("{} {from} -> {to}", op.kind.word()),
-        OpKind::Up | OpKind::Down => op.kind.word().to_owned(),
+        OpKind::Up | OpKind::Down | OpKind::Restart => op.kind.word().to_owned(),
         OpKind::Drain { hosts } => format!("{} {}", op.kind.word(), crate::view::ops::hosts(hosts)),
         OpKind::Rebalance { moves } => format!("{} {moves}", op.kind.word()),
         OpKind::Prewarm(_) => crate::view::ops::what(op),

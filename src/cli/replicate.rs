@@ -94,7 +94,7 @@ fn platform(text: &str) -> Result<Platform, Stop> {
 }
 
 /// Milliseconds of `90s`, `15m`, `6h` or `1d`.
-fn length(text: &str) -> Result<u64, Stop> {
+fn length(option: &str, text: &str) -> Result<u64, Stop> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let unit = match unit.trim() {
@@ -106,7 +106,7 @@ fn length(text: &str) -> Result<u64, Stop> {
     };
     let length = unit.and_then(|u| number.parse::<u64>().ok().and_then(|n| n.checked_mul(u)));
     length.filter(|ms| *ms > 0).ok_or_else(|| {
-        let fault = Fault::new(Kind::Invalid, format!("--every: {text:?} is not a time"));
+        let fault = Fault::new(Kind::Invalid, format!("{option}: {text:?} is not a time"));
         Stop::usage(&fault.hint("write it as 90s, 15m, 6h or 1d"))
     })
 }
@@ -116,7 +116,7 @@ fn trigger(args: &RuleAdd, before: Trigger) -> Result<Trigger, Stop> {
     let every_ms = match given(&args.every) {
         None => before.every_ms,
         Some(text) if text.is_empty() => None,
-        Some(text) => Some(length(&text)?),
+        Some(text) => Some(length("--every", &text)?),
     };
     let cron = given(&args.cron).map_or(before.cron, |text| Some(text).filter(|t| !t.is_empty()));
     Ok(Trigger { every_ms, cron, event: args.on_event.map_or(before.event, |y| y == YesNo::Yes) })
@@ -149,6 +149,7 @@ async fn add(cx: &mut Cx<'_>, args: RuleAdd) -> Done {
         platforms: kept_list(args.platforms.clone(), before.platforms.clone(), platform)?,
         trigger: trigger(&args, before.trigger.clone())?,
         deletes: if deletes { Deletes::Review } else { Deletes::Keep },
+        grace_ms: args.grace.as_deref().map(|text| length("--grace", text)).transpose()?.or(before.grace_ms),
         prefix,
         priority: args.priority.unwrap_or(before.priority),
         enabled: yes(args.enabled, before.enabled),

@@ -237,7 +237,7 @@ mod tests {
             last_scale,
         };
         let (slots, waits, misplaced) = (Vec::new(), Vec::new(), Vec::new());
-        let view = PoolView { pool, slots, waits, misplaced, counts: Counts::default() };
+        let view = PoolView { pool, slots, waits, misplaced, next_batch: None, counts: Counts::default() };
         let mut other = view.clone();
         other.pool.id = PoolId::new("feed", "db").unwrap();
         let pools = [(id, Arc::new(view)), (other.pool.id.clone(), Arc::new(other))].into();

@@ -147,7 +147,7 @@ fn tell_end(cx: &mut Cx<'_>, op: &Operation) -> Done {
     let pools: Vec<String> = op.pools.iter().map(ToString::to_string).collect();
     let what = match &op.kind {
         OpKind::Scale { from, to, .. } => format!("{} {from} -> {to}", pools.join(", ")),
-        OpKind::Up | OpKind::Down => format!("{} {}", op.kind.word(), pools.join(", ")),
+        OpKind::Up | OpKind::Down | OpKind::Restart => format!("{} {}", op.kind.word(), pools.join(", ")),
         OpKind::Drain { .. } | OpKind::Rebalance { .. } | OpKind::Prewarm(_) => crate::view::ops::what(op),
     };
     match &op.status {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::base::clock::Millis;
 use crate::base::ids::{OpId, PoolId, Slot};
 use crate::base::text::age;
+use crate::engine::restarts;
 use crate::model::command::{Accepted, Busy, Change, Command, Refusal, RefusalKind, Target};
 use crate::model::desired::{Desired, QueuedCommand, Write};
 use crate::model::instance::Instance;
@@ -50,6 +51,7 @@ pub fn decide(
     }
     match command {
         Command::Up { spec, reset_scale } => up(desired, spec, *reset_scale, caller, shrink, now),
+        Command::Restart { target } => restarts::restart(desired, target, caller, now),
         Command::Down { target, confirm } => down(desired, target, confirm.as_deref(), caller, now),
         Command::SetReplicas { pool, change, expect, busy, confirm, strategy } => {
             let (confirm, strategy) = (confirm.as_deref(), *strategy);
@@ -82,9 +84,11 @@ pub fn decide(
         }
         Command::PutRegistry(_)
         | Command::RemoveRegistry(_)
+        | Command::RenewLogin(_)
         | Command::PutRule(_)
         | Command::RemoveRule(_)
         | Command::PutLineLimits(_)
+        | Command::Access(_)
         | Command::Replicate { .. }
         | Command::PauseRun(_)
         | Command::ResumeRun(_)
@@ -92,7 +96,8 @@ pub fn decide(
         | Command::RetryRun(_)
         | Command::Prioritise { .. }
         | Command::ResolveConflict { .. }
-        | Command::ConfirmDeletes { .. } => {
+        | Command::ConfirmDeletes { .. }
+        | Command::SpareDeletes { .. } => {
             Err(Refusal::new(RefusalKind::Invalid, "registries are not changed by this part of the engine"))
         }
     }
@@ -170,7 +175,7 @@ pub fn operation(
 
 /// Ends the operations under way on some pools, because `by` asks for something newer; also those that are queued, if
 /// what it asks for leaves nothing for them to do.
-fn supersede(
+pub fn supersede(
     desired: &Desired,
     pools: &[PoolId],
     by: OpId,
@@ -272,17 +277,24 @@ pub fn accepted(op: Operation, text: String, caller: &Caller, mut writes: Vec<Wr
     Admission { writes, accepted: answer }
 }
 
-fn down(desired: &Desired, target: &Target, confirm: Option<&str>, caller: &Caller, now: Millis) -> Decided {
+/// The pools that are meant: at least one.
+///
+/// # Errors
+/// When there is none.
+pub fn covered<'a>(desired: &'a Desired, target: &Target) -> Result<Vec<&'a Pool>, Refusal> {
     let pools: Vec<&Pool> = desired.pools.values().filter(|p| target.covers(&p.id)).collect();
-    if pools.is_empty() {
-        return Err(match target {
-            Target::Pool(id) => unknown_pool(desired, id),
-            Target::Cluster(name) => {
-                Refusal::new(RefusalKind::NotFound, format!("there is no cluster {name}"))
-                    .hint("see `longshore pools`; a single pool is written CLUSTER/POOL")
-            }
-        });
+    if !pools.is_empty() {
+        return Ok(pools);
     }
+    Err(match target {
+        Target::Pool(id) => unknown_pool(desired, id),
+        Target::Cluster(name) => Refusal::new(RefusalKind::NotFound, format!("there is no cluster {name}"))
+            .hint("see `longshore pools`; a single pool is written CLUSTER/POOL"),
+    })
+}
+
+fn down(desired: &Desired, target: &Target, confirm: Option<&str>, caller: &Caller, now: Millis) -> Decided {
+    let pools = covered(desired, target)?;
     let name = target.to_string();
     if let Some(pool) = pools.iter().find(|p| p.spec.protect)
         && confirm != Some(name.as_str())
@@ -437,7 +449,8 @@ fn changed(pool: &Pool, now: Millis) -> Refusal {
         .hint("nothing was sent; look again and repeat what you still want")
 }
 
-fn busy(id: &PoolId, running: &Operation, now: Millis) -> Refusal {
+/// The refusal while somebody else's operation runs on a pool.
+pub fn busy(id: &PoolId, running: &Operation, now: Millis) -> Refusal {
     let why = RefusalKind::Busy { op: running.id, by: running.by.clone() };
     let text = format!(
         "{id} is busy: {} started {} {} {} ago",

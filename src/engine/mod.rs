@@ -1,5 +1,6 @@
 //! The engine core: intake, observers, reconciler, executor, and the link for other consoles.
 
+pub mod access;
 pub mod core;
 mod coverage;
 mod doubt;
@@ -26,6 +27,7 @@ mod record;
 mod registries;
 pub mod registry;
 mod replication;
+mod restarts;
 pub mod session;
 mod sight;
 mod standing;

@@ -168,9 +168,11 @@ impl Core {
                 Standing::TakenBack(Some(by)) => OpStatus::Superseded { by },
                 Standing::Stuck(why) if quiet_ms >= STUCK_AFTER_MS => OpStatus::Stalled { why },
                 Standing::Stuck(_) => OpStatus::Running,
-                Standing::Moving if quiet_ms >= STALLED_AFTER_MS => OpStatus::Stalled {
-                    why: format!("nothing has moved for {}", crate::base::text::took(quiet_ms)),
-                },
+                Standing::Moving if quiet_ms >= STALLED_AFTER_MS && progress.next_batch.is_none() => {
+                    OpStatus::Stalled {
+                        why: format!("nothing has moved for {}", crate::base::text::took(quiet_ms)),
+                    }
+                }
                 Standing::Moving => OpStatus::Running,
             };
             let next = Operation { status, progress, ..op.clone() };

@@ -10,7 +10,7 @@ use crate::base::ids::OpId;
 use crate::engine::core::Core;
 use crate::engine::pace::Clocked;
 use crate::model::prewarm::PrewarmView;
-use crate::model::world::World;
+use crate::model::world::{EngineView, World};
 
 /// Worlds of a large fleet follow each other no closer than this: each costs its readers a look at everything.
 const PAUSE_MAX: Duration = Duration::from_millis(50);
@@ -41,7 +41,7 @@ impl Core {
         let next = World {
             at: before.at,
             revision: before.revision,
-            engine: self.engine.clone(),
+            engine: self.engine_view(),
             hosts: self.hosts.clone(),
             pools: self.pools.clone(),
             operations,
@@ -50,6 +50,7 @@ impl Core {
             registries: self.registries.clone(),
             replication: self.replication.clone(),
             prewarms: self.published_prewarms(&before),
+            access: self.access.clone(),
         };
         // Only what differs is a new world: a relist that brings nothing new wakes nobody but through its time stamp.
         if same_parts(&before, &next) {
@@ -65,6 +66,12 @@ impl Core {
         let (old, new) = (&before.prewarms, &self.desired.prewarms);
         let same = old.len() == new.len() && old.iter().zip(new).all(|(a, b)| Arc::ptr_eq(a.1, b.1));
         if same { old.clone() } else { Arc::new(new.clone()) }
+    }
+
+    /// The core itself, with what hinders it or what belongs to it.
+    fn engine_view(&self) -> EngineView {
+        let of_tokens = || self.access.service.as_ref().and_then(|service| service.trouble.clone());
+        EngineView { trouble: self.engine.trouble.clone().or_else(of_tokens), ..self.engine.clone() }
     }
 
     /// Brings what our containers take, and how quick each host is, into the views of the hosts where that may have changed.
@@ -88,6 +95,7 @@ fn same_parts(a: &World, b: &World) -> bool {
         && Arc::ptr_eq(&a.registries, &b.registries)
         && Arc::ptr_eq(&a.replication, &b.replication)
         && Arc::ptr_eq(&a.prewarms, &b.prewarms)
+        && Arc::ptr_eq(&a.access, &b.access)
         && a.mass_loss == b.mass_loss
         && a.hosts.len() == b.hosts.len()
         && a.hosts.iter().zip(&b.hosts).all(|(x, y)| Arc::ptr_eq(x.1, y.1))

@@ -7,6 +7,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::{ContainerId, HostId, PoolId, Slot};
+use crate::engine::access;
 use crate::engine::core::{Core, Incoming};
 use crate::engine::coverage::{GLANCE, Looking};
 use crate::engine::handle::Call;
@@ -81,14 +82,17 @@ impl Core {
                     Command::Up { .. }
                     | Command::Down { .. }
                     | Command::SetReplicas { .. }
+                    | Command::Restart { .. }
                     | Command::Undo { .. }
                     | Command::Cancel { .. }
                     | Command::Prewarm(_)
                     | Command::PutRegistry(_)
                     | Command::RemoveRegistry(_)
+                    | Command::RenewLogin(_)
                     | Command::PutRule(_)
                     | Command::RemoveRule(_)
-                    | Command::PutLineLimits(_) => self.stir(),
+                    | Command::PutLineLimits(_)
+                    | Command::Access(_) => self.stir(),
                     _ => self.replan(),
                 }
                 Ok(admission.accepted)
@@ -119,6 +123,7 @@ impl Core {
         let known = inventory::Known { desired, hosts, fixed, now: self.clock.now() };
         let decided = inventory::decide(&known, command, caller)
             .or_else(|| registries::decide(desired, command, caller))
+            .or_else(|| access::decide(desired, command, caller, known.now))
             .or_else(|| self.decide_run(command));
         decided.unwrap_or_else(|| {
             intake::decide(&self.desired, command, caller, &|p, keep| self.going(p, keep), known.now)
@@ -149,6 +154,7 @@ impl Core {
                 (self.begun, self.beginning) = (Instant::now(), true);
             }
             Command::RemoveHost { host, .. } => self.forget_host(host),
+            Command::RenewLogin(name) => self.log_in_anew(name),
             Command::AcceptEngine { host } => drop(self.observers.get(host).map(Observer::refresh)),
             _ => {}
         }
@@ -180,7 +186,12 @@ impl Core {
             Query::Preview { pool, change, confirm, strategy } => {
                 self.preview(&pool, change, confirm.as_deref(), strategy, reply);
             }
-            Query::Browse { .. } | Query::RunTags { .. } | Query::Diff { .. } | Query::Runs { .. } => {
+            Query::Browse { .. }
+            | Query::RunTags { .. }
+            | Query::Diff { .. }
+            | Query::Runs { .. }
+            | Query::Conflicts { .. }
+            | Query::Reviews { .. } => {
                 if let Some((_, reply)) = self.run_question(query, reply) {
                     let _ = reply.send(Reply::Refused(not_there_yet()));
                 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::base::fault::{Fault, Kind, Outcome};
-use crate::base::ids::RuleName;
+use crate::base::ids::{RegistryName, RuleName};
 use crate::engine::core::Core;
 use crate::engine::intake::{self, Caller};
 use crate::engine::registry::{Handle, Replicator};
@@ -15,7 +15,8 @@ use crate::model::journal::{Draft, What};
 use crate::model::oci::{Repository, Tag};
 use crate::model::query::{PageAsk, Query, Reply};
 use crate::model::registry::Page;
-use crate::model::replication::{Cause, Difference, ReplicationView, Rule, RuleView, RunId};
+use crate::model::replication::known::{Answered, Choice};
+use crate::model::replication::{Cause, Difference, Line, ReplicationView, Rule, RuleView, RunId};
 
 /// So many rows of a list at a time, whatever is asked for.
 const ROWS_MAX: u32 = 1_000;
@@ -52,7 +53,27 @@ impl Core {
         let Some(handle) = self.replication_handle() else { return };
         self.desired.line_limits.values().for_each(|limits| handle.set_limits(limits.clone()));
         let (clients, wanted) = (self.clients.clone(), self.desired.registries.clone());
-        tokio::spawn(async move { handle.set_registries(clients.of(&wanted).await) });
+        let rules: Vec<Rule> = self.desired.rules.values().cloned().collect();
+        tokio::spawn(async move {
+            handle.set_registries(clients.of(&wanted).await);
+            // A disk that says no is shown as trouble by the core's own writes.
+            let _ = handle.set_rules(&rules).await;
+        });
+    }
+
+    /// The login of a registry is another: what was connected with the old one is connected anew.
+    pub(super) fn log_in_anew(&mut self, name: &RegistryName) {
+        self.health.forget(name);
+        self.health.look_at(&self.desired.registries);
+        let (clients, wanted, name) = (self.clients.clone(), self.desired.registries.clone(), name.clone());
+        let handle = self.replication_handle();
+        tokio::spawn(async move {
+            clients.forget(&name).await;
+            let fresh = clients.of(&wanted).await;
+            if let Some(handle) = handle {
+                handle.set_registries(fresh);
+            }
+        });
     }
 
     fn replication_handle(&self) -> Option<Handle> {
@@ -81,6 +102,18 @@ impl Core {
         })
     }
 
+    /// The rule of two masters between these two by which this tag is in conflict.
+    fn rule_between(&self, handle: &Handle, line: &Line, tag: (&Repository, &Tag)) -> Result<Rule, Refusal> {
+        let is_it = |r: &&Rule| r.two_way && r.source == line.from && r.targets.contains(&line.to);
+        let of_line: Vec<&Rule> = self.desired.rules.values().filter(is_it).collect();
+        let has = |r: &&&Rule| handle.conflicts(Some(&r.name)).iter().any(|c| (&c.repository, &c.tag) == tag);
+        let found = of_line.iter().find(has).or(of_line.first());
+        found.map(|rule| (*rule).clone()).ok_or_else(|| {
+            let text = format!("no rule joins {} and {} as two masters", line.from, line.to);
+            Refusal::new(RefusalKind::NotFound, text).hint("see `longshore replicate rule ls`")
+        })
+    }
+
     /// The rule of a run that is shown.
     fn rule_of(&self, run: RunId) -> Result<RuleName, Refusal> {
         self.replication.run(run).map(|view| view.rule.clone()).ok_or_else(|| {
@@ -103,6 +136,9 @@ impl Core {
                 | Command::StopRun(_)
                 | Command::RetryRun(_)
                 | Command::Prioritise { .. }
+                | Command::ResolveConflict { .. }
+                | Command::ConfirmDeletes { .. }
+                | Command::SpareDeletes { .. }
         );
         if !is_it {
             return None;
@@ -154,6 +190,51 @@ impl Core {
                 }
                 format!("{image} goes first ({tags} tags)")
             }
+            other => return self.decided(&handle, other, caller).await,
+        };
+        Ok(Accepted { op: None, text })
+    }
+
+    /// Carries out what somebody has decided about conflicts and deletions.
+    async fn decided(
+        &self,
+        handle: &Handle,
+        command: &Command,
+        caller: &Caller,
+    ) -> Result<Accepted, Refusal> {
+        let text = match command {
+            Command::ResolveConflict { line, repository, tag, answer } => {
+                let rule = self.rule_between(handle, line, (repository, tag))?;
+                let by = caller.who.clone();
+                let answered = Answered { answer: answer.clone(), by, at: self.clock.now() };
+                let text = match answer.choice {
+                    Choice::SourceWins => format!("{repository}:{tag}: {}'s counts", line.from),
+                    Choice::TargetWins => format!("{repository}:{tag}: {}'s counts", line.to),
+                    Choice::KeepBoth => {
+                        format!("{repository}:{tag}: both are kept, and {}'s counts", line.from)
+                    }
+                };
+                let key = (rule.name.clone(), repository.clone(), tag.clone());
+                handle.resolve(rule, key, answered).await?;
+                text
+            }
+            Command::ConfirmDeletes { rule, run } => {
+                let count = handle.confirm(self.rule(rule)?, *run, &caller.who).await?;
+                format!(
+                    "{} of {rule} that {run} found gone: both sides are asked once more, then deleted",
+                    tags(count)
+                )
+            }
+            Command::SpareDeletes { rule, run, tags: spared } => {
+                let wanted = self.rule(rule)?;
+                let count = handle.spare(&wanted, *run, spared).await?;
+                let next = if wanted.two_way {
+                    "the next run copies what is gone back"
+                } else {
+                    "what is there stays"
+                };
+                format!("{} of {rule} not deleted: {next}", tags(count))
+            }
             _ => return Err(Refusal::new(RefusalKind::Invalid, "this is not about a run")),
         };
         Ok(Accepted { op: None, text })
@@ -200,9 +281,26 @@ impl Core {
                 });
                 None
             }
+            Query::Conflicts { rule, ask } => {
+                let all = self.replication_handle().ok_or_else(no_replication);
+                let all = all.map(|handle| handle.conflicts(rule.as_ref()));
+                let page = all.map(|all| part(all, &ask, |c| format!("{}:{}", c.repository, c.tag)));
+                let _ = reply.send(page.map_or_else(Reply::Failed, Reply::Conflicts));
+                None
+            }
+            Query::Reviews { rule } => {
+                let all = self.replication_handle().ok_or_else(no_replication);
+                let all = all.map(|handle| handle.reviews(rule.as_ref()));
+                let _ = reply.send(all.map_or_else(Reply::Failed, Reply::Reviews));
+                None
+            }
             other => Some((other, reply)),
         }
     }
+}
+
+fn tags(count: usize) -> String {
+    crate::base::text::count(u64::try_from(count).unwrap_or(u64::MAX), "tag")
 }
 
 /// The repository and the tag that an image reference means, whatever registry it names.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::clock::Millis;
 use crate::base::fault::{Fault, Kind};
 use crate::base::ids::{ClusterName, HostId, OpId, PoolId, RegistryName, RuleName, SiteName};
+use crate::model::access::command::AccessCommand;
 use crate::model::host::{Capacity, HostConfig, HostRecord};
 use crate::model::moves::Move;
 use crate::model::oci::{Repository, Tag};
@@ -16,6 +17,7 @@ use crate::model::placement::Strategy;
 use crate::model::pool::ClusterSpec;
 use crate::model::prewarm::PrewarmAsk;
 use crate::model::registry::Registry;
+use crate::model::replication::known::Answer;
 use crate::model::replication::{Line, LineLimits, Rule, RunId};
 use crate::model::site::Site;
 
@@ -36,6 +38,11 @@ pub enum Command {
         target: Target,
         /// The name typed, for protected pools.
         confirm: Option<String>,
+    },
+    /// Replace the containers of a pool, or of a whole cluster, by fresh ones of the same specification, a batch at a time.
+    Restart {
+        /// What.
+        target: Target,
     },
     /// Change the number of a pool. Nothing else of the pool is touched.
     SetReplicas {
@@ -120,6 +127,8 @@ pub enum Command {
     },
     /// Record an image registry, or change it.
     PutRegistry(Box<Registry>),
+    /// The login of a registry has changed: it is looked up anew.
+    RenewLogin(RegistryName),
     /// Forget a registry. Refused while a rule names it. What it holds stays.
     RemoveRegistry(RegistryName),
     /// Record a replication rule, or change it.
@@ -128,6 +137,8 @@ pub enum Command {
     RemoveRule(RuleName),
     /// What a line may carry.
     PutLineLimits(LineLimits),
+    /// Change who may do what in the registries: one list for all of them.
+    Access(Box<AccessCommand>),
     /// Run a rule now. While it runs already, this joins that run.
     Replicate {
         /// The rule.
@@ -150,23 +161,32 @@ pub enum Command {
     },
     /// Bring an image onto hosts before it is needed there.
     Prewarm(Box<PrewarmAsk>),
-    /// Say which side of a conflict counts: its tag then goes to the other side.
+    /// Choose the way out of a conflict: it is carried out at once, and again after a crash.
     ResolveConflict {
-        /// Between which registries.
+        /// Between which registries: from the rule's source to its target.
         line: Line,
         /// The repository, as the source calls it.
         repository: Repository,
         /// The tag.
         tag: Tag,
-        /// The side that counts.
-        winner: RegistryName,
+        /// The choice, and what both sides had when it was made; refused if that is not so any more.
+        answer: Answer,
     },
-    /// Delete at the targets what a run has found to be gone from the source.
+    /// Delete what a run has found to be gone from the other side. Both sides are asked once more before each one goes.
     ConfirmDeletes {
         /// The rule.
         rule: RuleName,
         /// The run that found them; refused if another has compared since.
         run: RunId,
+    },
+    /// Say no to some of the deletions that a run proposes: these tags stay.
+    SpareDeletes {
+        /// The rule.
+        rule: RuleName,
+        /// The run that found them; refused if another has compared since.
+        run: RunId,
+        /// Which: the repository as the source calls it, and the tag.
+        tags: Vec<(Repository, Tag)>,
     },
 }
 

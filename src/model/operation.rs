@@ -45,6 +45,8 @@ pub enum OpKind {
         /// It takes back this operation.
         undoes: Option<OpId>,
     },
+    /// Replace the containers of pools by fresh ones, a batch at a time.
+    Restart,
     /// Move everything away from some hosts.
     Drain {
         /// Which.
@@ -67,6 +69,7 @@ impl OpKind {
             OpKind::Down => "down",
             OpKind::Scale { undoes: Some(_), .. } => "undo",
             OpKind::Scale { .. } => "scale",
+            OpKind::Restart => "restart",
             OpKind::Drain { .. } => "drain",
             OpKind::Rebalance { .. } => "rebalance",
             OpKind::Prewarm(_) => "prewarm",
@@ -164,4 +167,7 @@ pub struct Progress {
     /// Bytes of an image that have arrived on hosts where it is on its way; 0 for what brings no image.
     #[serde(skip_serializing_if = "is_zero")]
     pub bytes: u64,
+    /// It pauses between two batches; the next begins then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_batch: Option<Millis>,
 }

@@ -58,6 +58,10 @@ pub struct PoolSpec {
     pub core: bool,
     /// How many old containers are replaced at a time when the specification changes (`update_config.parallelism`).
     pub update_parallelism: u32,
+    /// A batch of so many begins this long after the last of the one before has started, in milliseconds
+    /// (`update_config.delay`), and not before that one serves.
+    #[serde(default)]
+    pub update_delay_ms: u64,
     /// Where its containers are placed.
     pub placement: Placement,
 }
@@ -73,6 +77,7 @@ impl PoolSpec {
             core: false,
             restart: RestartPolicy::default(),
             update_parallelism: 0,
+            update_delay_ms: 0,
             pool_labels: BTreeMap::new(),
             // Who made a volume is no matter of the container.
             mounts: spec.mounts.iter().map(|m| Mount { external: false, ..m.clone() }).collect(),

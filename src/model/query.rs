@@ -17,6 +17,8 @@ use crate::model::pool::Pool;
 use crate::model::preview::Preview;
 use crate::model::prewarm::{PrewarmAsk, PrewarmView};
 use crate::model::registry::{Page, RepositoryRow, TagRow};
+use crate::model::replication::known::Conflict;
+use crate::model::replication::review::Review;
 use crate::model::replication::{DiffRow, RunId, RunView, TagRun};
 
 /// A question.
@@ -125,6 +127,18 @@ pub enum Query {
         /// At most so many.
         limit: u32,
     },
+    /// Tags that were changed on both sides and wait for somebody.
+    Conflicts {
+        /// Only those of this rule.
+        rule: Option<RuleName>,
+        /// Which part.
+        ask: PageAsk,
+    },
+    /// Deletions that wait for a yes, and what stays although one side does not have it any more.
+    Reviews {
+        /// Only those of this rule.
+        rule: Option<RuleName>,
+    },
 }
 
 /// Which part of a long list is asked for.
@@ -190,6 +204,10 @@ pub enum Reply {
     Diff(Page<DiffRow>),
     /// The answer to [`Query::Runs`].
     Runs(Vec<RunView>),
+    /// The answer to [`Query::Conflicts`].
+    Conflicts(Page<Conflict>),
+    /// The answer to [`Query::Reviews`].
+    Reviews(Vec<Review>),
     /// Done, nothing to say.
     Nothing,
 }

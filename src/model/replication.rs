@@ -13,6 +13,9 @@ use crate::base::ids::{RegistryName, RuleName};
 use crate::base::text::Untrusted;
 use crate::model::oci::{Digest, Platform, Repository, Tag};
 
+pub mod known;
+pub mod review;
+
 /// What people want to have where, durable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rule {
@@ -38,6 +41,9 @@ pub struct Rule {
     /// What becomes of tags at the targets that are gone from the source.
     #[serde(default)]
     pub deletes: Deletes,
+    /// A tag must have been gone for so many milliseconds before its deletion is proposed; none is an hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace_ms: Option<u64>,
     /// Put before the path at the targets (`hq` makes `feed/web` into `hq/feed/web`).
     #[serde(default)]
     pub prefix: Option<Repository>,
@@ -61,6 +67,7 @@ impl Rule {
             platforms: Vec::new(),
             trigger: Trigger::default(),
             deletes: Deletes::default(),
+            grace_ms: None,
             prefix: None,
             priority: 0,
             enabled: true,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Millis;
 use crate::base::ids::{ContainerId, HostId, InstallId, OpId, PoolId, RegistryName, SiteName, Slot};
+use crate::model::access::view::AccessView;
 use crate::model::container::Container;
 use crate::model::host::HostView;
 use crate::model::instance::{Instance, Phase};
@@ -47,6 +48,9 @@ pub struct World {
     /// Prewarms that are carried out, and the last that were, host by host.
     #[serde(default)]
     pub prewarms: Arc<BTreeMap<OpId, Arc<PrewarmView>>>,
+    /// Who may do what in the registries.
+    #[serde(default)]
+    pub access: Arc<AccessView>,
 }
 
 /// The engine core behind a world.
@@ -97,6 +101,9 @@ pub struct PoolView {
     /// Containers whose place breaks the rules of the pool by now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub misplaced: Vec<Misplaced>,
+    /// It is being renewed, and the next batch begins then.
+    #[serde(default)]
+    pub next_batch: Option<Millis>,
     /// Counters.
     pub counts: Counts,
 }

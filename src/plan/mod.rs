@@ -1,6 +1,7 @@
 //! Pure decisions: what to do next, given what is wanted and seen. No clock, no IO, no randomness.
 
 pub mod access;
+pub mod batch;
 pub mod coverage;
 pub mod estimate;
 pub mod harbor;

@@ -113,6 +113,7 @@ fn add(progress: &mut Progress, view: &PoolView) {
     progress.running += c.running;
     progress.healthy += c.healthy;
     progress.leaving += c.leaving;
+    progress.next_batch = progress.next_batch.max(view.next_batch);
     for slot in view.slots.iter().filter(|s| view.pool.wants(s.slot)) {
         progress.placed += u32::from(slot.instance.is_some());
         progress.pulling += u32::from(matches!(slot.status, SlotStatus::Pulling(_)));

@@ -13,6 +13,7 @@ use crate::model::instance::{Instance, Phase};
 use crate::model::operation::{OpKind, Operation};
 use crate::model::pool::{Pool, STOP_GRACE_MS};
 use crate::model::world::{Counts, PoolView, SlotStatus, SlotView, Wait};
+use crate::plan::batch;
 use crate::plan::loss::{Losses, is_silent, is_tied};
 use crate::plan::misplaced;
 use crate::plan::moves::{self, Allow};
@@ -136,9 +137,14 @@ fn plan_pool(
         slots: Vec::new(),
         waits: Vec::new(),
         misplaced: misplaced::of(input.desired, pool, room),
+        next_batch: batch::next(pool, records, input.now),
         counts: Counts::default(),
     };
     let mut budget = Budget::of(input, pool, seen, records);
+    if view.next_batch.is_some() {
+        budget.renew = 0;
+        plan.wake_at = earliest(plan.wake_at, view.next_batch);
+    }
     let mut removals = Vec::new();
     for slot in pool.slots() {
         let instance = records.and_then(|r| r.get(&slot));

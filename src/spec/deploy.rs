@@ -31,6 +31,9 @@ pub fn read(cx: &mut Cx<'_>, cluster: &str, name: &str, service: &Section<'_>, s
             let n = cx.number(&field, 0, i64::from(REPLICAS_MAX)).unwrap_or(1);
             spec.update_parallelism = if n == 0 { ALL_AT_A_TIME } else { n };
         }
+        if let Some(ms) = section.get("delay").and_then(|f| cx.duration(&f)) {
+            spec.update_delay_ms = ms;
+        }
     }
     let field = service.get("x-longshore");
     let ours = field.as_ref().map(|f| cx.section(f, &keys::X_SERVICE)).unwrap_or_default();

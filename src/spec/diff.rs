@@ -45,6 +45,8 @@ pub fn diff(old: &PoolSpec, new: &PoolSpec) -> Vec<String> {
     value(&mut out, "core", &old.core, &new.core, ToString::to_string);
     let (before, after) = (&old.update_parallelism, &new.update_parallelism);
     value(&mut out, "update parallelism", before, after, ToString::to_string);
+    let (before, after) = (&old.update_delay_ms, &new.update_delay_ms);
+    value(&mut out, "update delay", before, after, |ms| time(*ms));
     placement(&mut out, &old.placement, &new.placement);
     out
 }

@@ -213,7 +213,7 @@ pub const UPDATE_CONFIG: Table = Table {
     name: "deploy.update_config",
     keys: &[
         ("parallelism", Obey),
-        ("delay", Warn("the next step waits until the new containers are healthy")),
+        ("delay", Obey),
         ("failure_action", Warn("an update that fails stops and says so")),
         ("max_failure_ratio", Warn("an update that fails stops and says so")),
         ("monitor", Warn("an update watches the health checks")),

@@ -238,7 +238,11 @@ fn health(out: &mut Writer, check: &HealthCheck) {
 fn deploy(out: &mut Writer, spec: &PoolSpec) {
     out.open(2, "deploy");
     out.line(3, "replicas", &spec.replicas.to_string());
-    out.line(3, "update_config", &format!("{{parallelism: {}}}", spec.update_parallelism));
+    let delay = match spec.update_delay_ms {
+        0 => String::new(),
+        ms => format!(", delay: {ms}ms"),
+    };
+    out.line(3, "update_config", &format!("{{parallelism: {}{delay}}}", spec.update_parallelism));
     let condition = match spec.restart.condition {
         RestartCondition::None => "none",
         RestartCondition::OnFailure => "on-failure",

@@ -6,6 +6,7 @@
 pub mod fault;
 pub mod journal;
 pub mod load;
+pub mod memory;
 pub mod open;
 pub mod owner;
 pub mod replication;

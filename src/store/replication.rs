@@ -1,18 +1,18 @@
-//! The durable side of replication: runs, their tags, where blobs were sent, and what tags pointed to when both ends agreed.
-
-use std::collections::BTreeMap;
+//! The durable side of replication: runs, their tags, where blobs were sent; with `memory.rs` what is remembered of tags.
 
 use rusqlite::{Connection, Transaction, params};
 use serde::Serialize;
 
-use crate::base::clock::Millis;
 use crate::base::fault::Outcome;
 use crate::base::ids::{RegistryName, RuleName};
 use crate::model::oci::{Digest, Repository, Tag};
+use crate::model::replication::known::{Conflict, Known};
+use crate::model::replication::review::{Report, Review};
 use crate::model::replication::{Line, RunId, RunView, TagRun};
 use crate::store::Store;
 use crate::store::fault::{from_json, from_sqlite};
 use crate::store::load::records;
+use crate::store::memory;
 
 /// Most notes that callers give in one call, so that one transaction stays short.
 pub const NOTES_MAX: usize = 2_000;
@@ -32,21 +32,38 @@ pub enum Note {
     Placed(RegistryName, Digest, Repository),
     /// A blob is not there after all.
     Unplaced(RegistryName, Digest, Repository),
-    /// Both ends of a line agree on a tag.
-    Seen(Line, Repository, Tag, SeenTag),
-    /// A tag is gone at both ends, or is to be forgotten.
-    Unseen(Line, Repository, Tag),
+    /// What is remembered of a tag from now on.
+    Known(Box<Remembered>),
+    /// A tag was changed on both sides; in place of what was said about it before.
+    Conflict(Box<Conflict>),
+    /// A tag is not in conflict any more.
+    Settled(RuleName, Repository, Tag),
+    /// Deletions of a rule's line that wait for a yes; in place of those before.
+    Review(Box<Review>),
+    /// Nothing of this rule's line to that registry waits any more.
+    Reviewed(RuleName, RegistryName),
+    /// What a comparison of every tag and blob has found. Only the last [`REPORTS_KEPT`] of a rule are kept.
+    Report(Box<Report>),
 }
 
-/// What a tag pointed to when both ends of a line agreed.
+/// Reports of a rule that are kept.
+pub const REPORTS_KEPT: u32 = 20;
+
+/// What is remembered of one tag on a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SeenTag {
-    /// What it pointed to.
-    pub digest: Digest,
-    /// The end at which it came to be so.
-    pub origin: RegistryName,
-    /// When it was first seen so.
-    pub at: Millis,
+pub struct Remembered {
+    /// From the rule's source to its target.
+    pub line: Line,
+    /// The repository at the source.
+    pub from: Repository,
+    /// The repository at the target.
+    pub to: Repository,
+    /// The tag.
+    pub tag: Tag,
+    /// It counts only if this is what was remembered until now; none counts always.
+    pub before: Option<Known>,
+    /// What is remembered from now on; nothing when that is empty.
+    pub known: Known,
 }
 
 fn json<T: Serialize>(noun: &str, value: &T) -> Outcome<String> {
@@ -72,26 +89,35 @@ pub fn write(tx: &Transaction<'_>, note: &Note) -> Outcome<()> {
             let sql = "DELETE FROM placed WHERE registry = ?1 AND digest = ?2 AND repository = ?3";
             run(tx, sql, params![registry.as_str(), digest.as_str(), repository.as_str()])
         }
-        Note::Seen(line, repository, tag, seen) => run(
-            tx,
-            "INSERT OR REPLACE INTO seen_tags (source, target, repository, tag, digest, origin, at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            params![
-                line.from.as_str(),
-                line.to.as_str(),
-                repository.as_str(),
-                tag.as_str(),
-                seen.digest.as_str(),
-                seen.origin.as_str(),
-                seen.at.0
-            ],
-        ),
-        Note::Unseen(line, repository, tag) => {
+        Note::Known(what) => memory::put_known(tx, what),
+        Note::Conflict(what) => {
             let sql =
-                "DELETE FROM seen_tags WHERE source = ?1 AND target = ?2 AND repository = ?3 AND tag = ?4";
-            run(tx, sql, params![line.from.as_str(), line.to.as_str(), repository.as_str(), tag.as_str()])
+                "INSERT OR REPLACE INTO conflicts (rule, repository, tag, record) VALUES (?1, ?2, ?3, ?4)";
+            let (rule, record) = (what.rule.as_str(), json("a conflict", what)?);
+            run(tx, sql, params![rule, what.repository.as_str(), what.tag.as_str(), record])
         }
+        Note::Settled(rule, repository, tag) => {
+            let sql = "DELETE FROM conflicts WHERE rule = ?1 AND repository = ?2 AND tag = ?3";
+            run(tx, sql, params![rule.as_str(), repository.as_str(), tag.as_str()])
+        }
+        Note::Review(what) => {
+            let sql = "INSERT OR REPLACE INTO reviews (rule, target, record) VALUES (?1, ?2, ?3)";
+            run(tx, sql, params![what.rule.as_str(), what.line.to.as_str(), json("a review", what)?])
+        }
+        Note::Reviewed(rule, target) => {
+            let sql = "DELETE FROM reviews WHERE rule = ?1 AND target = ?2";
+            run(tx, sql, params![rule.as_str(), target.as_str()])
+        }
+        Note::Report(what) => put_report(tx, what),
     }
+}
+
+fn put_report(tx: &Transaction<'_>, report: &Report) -> Outcome<()> {
+    let sql = "INSERT OR REPLACE INTO reports (rule, at, record) VALUES (?1, ?2, ?3)";
+    run(tx, sql, params![report.rule.as_str(), report.at.0, json("a report", report)?])?;
+    let prune = "DELETE FROM reports WHERE rule = ?1 AND at <=
+                 (SELECT at FROM reports WHERE rule = ?1 ORDER BY at DESC LIMIT 1 OFFSET ?2)";
+    run(tx, prune, params![report.rule.as_str(), REPORTS_KEPT])
 }
 
 fn put_run(tx: &Transaction<'_>, view: &RunView) -> Outcome<()> {
@@ -107,13 +133,14 @@ fn put_run(tx: &Transaction<'_>, view: &RunView) -> Outcome<()> {
     run(tx, prune, params![view.rule.as_str(), RUNS_KEPT])
 }
 
-fn run(tx: &Transaction<'_>, sql: &str, values: &[&dyn rusqlite::ToSql]) -> Outcome<()> {
+/// Carries one statement out.
+pub(super) fn run(tx: &Transaction<'_>, sql: &str, values: &[&dyn rusqlite::ToSql]) -> Outcome<()> {
     let mut statement = tx.prepare_cached(sql).map_err(|e| from_sqlite(&e))?;
     statement.execute(values).map(|_| ()).map_err(|e| from_sqlite(&e))
 }
 
 /// Every row that a query with these values gives, each made by `make`.
-fn rows<T>(
+pub(super) fn rows<T>(
     connection: &Connection,
     sql: &str,
     values: &[&dyn rusqlite::ToSql],
@@ -128,7 +155,8 @@ fn rows<T>(
     Ok(out)
 }
 
-fn record<T: serde::de::DeserializeOwned>(noun: &str, text: &str) -> Outcome<T> {
+/// Reads a record.
+pub(super) fn record<T: serde::de::DeserializeOwned>(noun: &str, text: &str) -> Outcome<T> {
     serde_json::from_str(text).map_err(|e| from_json(noun, &e))
 }
 
@@ -200,38 +228,6 @@ impl Store {
         })
         .await
     }
-
-    /// What the tags of a repository pointed to when both ends of the line agreed.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn seen(&self, line: &Line, repository: &Repository) -> Outcome<BTreeMap<Tag, SeenTag>> {
-        let (from, to, repository) = (line.from.to_string(), line.to.to_string(), repository.to_string());
-        let sql = "SELECT tag, digest, origin, at FROM seen_tags
-                   WHERE source = ?1 AND target = ?2 AND repository = ?3";
-        let found = self.read(move |c| {
-            rows(c, sql, params![from, to, repository], |row| {
-                let (tag, digest, origin): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
-                let at = Millis(row.get(3)?);
-                Ok(seen_row(&tag, &digest, &origin, at))
-            })
-        });
-        Ok(found.await?.into_iter().collect())
-    }
-
-    /// Repositories of a line of which any tag was seen.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn seen_repositories(&self, line: &Line) -> Outcome<Vec<Repository>> {
-        let (from, to) = (line.from.to_string(), line.to.to_string());
-        let sql = "SELECT DISTINCT repository FROM seen_tags WHERE source = ?1 AND target = ?2";
-        self.read(move |c| rows(c, sql, params![from, to], |row| Ok(row.get::<_, String>(0)?.parse()))).await
-    }
-}
-
-fn seen_row(tag: &str, digest: &str, origin: &str, at: Millis) -> Outcome<(Tag, SeenTag)> {
-    Ok((tag.parse()?, SeenTag { digest: digest.parse()?, origin: RegistryName::new(origin)?, at }))
 }
 
 #[cfg(test)]

@@ -119,6 +119,8 @@ pub enum Act {
     Send,
     /// Take back the last scale.
     Undo,
+    /// Replace the containers of the pool under the cursor, a batch at a time.
+    Restart,
     /// Logs of what is under the cursor.
     Logs,
     /// The engine's JSON of the container under the cursor.

@@ -2,7 +2,7 @@
 
 use crate::base::clock::Millis;
 use crate::base::ids::OpId;
-use crate::base::text;
+use crate::base::{stamp, text};
 use crate::model::operation::{OpKind, OpStatus, Operation, Progress};
 use crate::view::units::{self, Grade};
 
@@ -64,7 +64,7 @@ pub fn what(op: &Operation) -> String {
     };
     match &op.kind {
         OpKind::Scale { from, to, .. } => format!("{} {pools} {from}→{to}", op.kind.word()),
-        OpKind::Up | OpKind::Down => format!("{} {pools}", op.kind.word()),
+        OpKind::Up | OpKind::Down | OpKind::Restart => format!("{} {pools}", op.kind.word()),
         OpKind::Drain { hosts: which } => format!("{} {}", op.kind.word(), hosts(which)),
         OpKind::Rebalance { moves } => {
             format!("{} {}", op.kind.word(), text::count(u64::from(*moves), "container"))
@@ -126,6 +126,7 @@ fn progress(op: &Operation) -> String {
         let reason = p.reason.as_deref().map(|r| format!(": {}", text::safe(r))).unwrap_or_default();
         parts.push(format!("{} failed{reason}", p.failed));
     }
+    parts.extend(p.next_batch.map(|at| format!("the next batch at {}", stamp::hms(at))));
     if let Some(eta) = p.eta_ms {
         parts.push(format!("~{} left", text::age(eta)));
     }

@@ -116,7 +116,7 @@ pub fn world() -> World {
     ];
     let waits = vec![Wait { slots: 1, why: format!("no host has 2 free cpus {EVIL}") }];
     let counts = Counts { want: 3, running: 1, healthy: 1, lost: 1, ..Counts::default() };
-    let view = PoolView { pool, slots, waits, misplaced: vec![], counts };
+    let view = PoolView { pool, slots, waits, misplaced: vec![], next_batch: None, counts };
     let lost = Seen::Lost { last: Millis(NOW.0 - 180_000), since: NOW, why: format!("timed out {EVIL}") };
     let compose = Owner::Compose { project: EVIL.into(), service: "db".into() };
     let hosts = [

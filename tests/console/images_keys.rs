@@ -5,6 +5,7 @@ use std::sync::Arc;
 use longshore::base::fault::{Fault, Kind};
 use longshore::model::command::Command;
 use longshore::model::query::{Query, Reply, Request};
+use longshore::model::replication::known::Choice;
 use longshore::model::replication::{RunId, RunState};
 use longshore::tui::app::Settings;
 use longshore::tui::effect::Effect;
@@ -186,14 +187,22 @@ fn a_conflict_is_resolved_knowing_both_sides() {
     console.keys("g c");
     assert_eq!(console.answered(0, false), 2);
     let screen = console.screen();
-    assert!(screen.contains("feed/web:v2.0 was moved on both sides"), "{screen}");
+    assert!(screen.contains("feed/web:v2.0 was changed on both sides"), "{screen}");
     assert!(screen.contains("made 10m ago") && screen.contains("Keep hq's "), "{screen}");
     console.pass(400);
     console.keys("Tab Tab Enter");
-    let [Command::ResolveConflict { winner, tag, line: on, .. }] = &sent(&mut console)[..] else {
+    let [Command::ResolveConflict { answer, tag, line: on, .. }] = &sent(&mut console)[..] else {
         panic!("one command")
     };
-    assert_eq!((winner.as_str(), tag.as_str(), on), ("bj", "v2.0", &line("hq", "bj")));
+    assert_eq!((answer.choice, tag.as_str(), on), (Choice::TargetWins, "v2.0", &line("hq", "bj")));
+    assert!(answer.source.is_some() && answer.target.is_some(), "an answer is for what was seen: {answer:?}");
+    console.keys("g c");
+    assert_eq!(console.answered(0, false), 2);
+    assert!(console.screen().contains("stays under v2.0-bj"), "{}", console.screen());
+    console.pass(400);
+    console.keys("Tab Tab Tab Enter");
+    let [Command::ResolveConflict { answer, .. }] = &sent(&mut console)[..] else { panic!("one command") };
+    assert_eq!(answer.choice, Choice::KeepBoth);
     // A side that cannot be asked leaves nothing to choose.
     console.keys("g c");
     let both = asked(&mut console);

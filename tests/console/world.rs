@@ -132,7 +132,9 @@ pub fn pool(world: &mut World, id: &str, want: u32, have: u32, rest: impl Into<O
         holes: Default::default(),
         last_scale: None,
     };
-    world.pools.insert(id, Arc::new(PoolView { pool, slots, waits, misplaced: vec![], counts }));
+    world
+        .pools
+        .insert(id, Arc::new(PoolView { pool, slots, waits, misplaced: vec![], next_batch: None, counts }));
 }
 
 /// Changes a pool that is there.

@@ -55,6 +55,8 @@ pub struct RegistryTrouble {
     pub no_catalogue: bool,
     /// It removes nothing.
     pub no_delete: bool,
+    /// It removes whole manifests only, with all of their tags.
+    pub whole_only: bool,
     /// It keeps no list of referrers: the tag that stands for it is all there is.
     pub no_referrers: bool,
     /// It takes an index although some of its manifests are absent.

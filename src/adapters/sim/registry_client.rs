@@ -283,6 +283,10 @@ impl Content for SimRegistry {
             if state.trouble.no_delete {
                 return Err(self.refused("UNSUPPORTED: it removes nothing"));
             }
+            let is_there = state.repositories.get(of).is_some_and(|held| held.tags.contains_key(tag));
+            if state.trouble.whole_only && is_there {
+                return Err(self.refused("UNSUPPORTED: it removes manifests only"));
+            }
             if let Some(held) = state.repositories.get_mut(of) {
                 held.tags.remove(tag);
             }

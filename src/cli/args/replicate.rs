@@ -121,6 +121,9 @@ pub struct RuleAdd {
     /// Propose deletions of what is gone from the source; they wait for a yes
     #[arg(long, value_name = "yes|no", num_args = 0..=1, default_missing_value = "yes")]
     pub deletes: Option<YesNo>,
+    /// A tag must be gone for so long before its deletion is proposed (1h)
+    #[arg(long, value_name = "TIME")]
+    pub grace: Option<String>,
     /// Put before the path at the targets ('' takes it away)
     #[arg(long, value_name = "PATH")]
     pub prefix: Option<String>,

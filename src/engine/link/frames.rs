@@ -10,6 +10,7 @@ use tokio_util::codec::LengthDelimitedCodec;
 use crate::base::clock::Millis;
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::{ContainerId, HostId, OpId, PoolId, RegistryName, SiteName};
+use crate::model::access::view::AccessView;
 use crate::model::exec::{ExecInput, ExecOutput, ExecWanted};
 use crate::model::host::HostView;
 use crate::model::logs::{LogChunk, LogRequest};
@@ -92,6 +93,7 @@ pub struct Difference {
     replication: Option<Arc<ReplicationView>>,
     #[serde(default)]
     prewarms: Option<Arc<BTreeMap<OpId, Arc<PrewarmView>>>>,
+    access: Option<Arc<AccessView>>,
     /// More parts of the same difference follow: the world is not whole before the last.
     more: bool,
 }
@@ -139,6 +141,7 @@ impl Difference {
             registries: (!Arc::ptr_eq(&old.registries, &new.registries)).then(|| new.registries.clone()),
             replication: (!Arc::ptr_eq(&old.replication, &new.replication)).then(|| new.replication.clone()),
             prewarms: (!Arc::ptr_eq(&old.prewarms, &new.prewarms)).then(|| new.prewarms.clone()),
+            access: (!Arc::ptr_eq(&old.access, &new.access)).then(|| new.access.clone()),
             more: false,
         }
     }
@@ -168,6 +171,7 @@ impl Difference {
                 registries: self.registries.take_if(|_| over),
                 replication: self.replication.take_if(|_| over),
                 prewarms: self.prewarms.take_if(|_| over),
+                access: self.access.take_if(|_| over),
                 more: !over,
             })
         })
@@ -192,6 +196,9 @@ impl Difference {
         }
         if let Some(prewarms) = self.prewarms {
             world.prewarms = prewarms;
+        }
+        if let Some(access) = self.access {
+            world.access = access;
         }
         world.engine = EngineView { attached: true, ..self.engine };
         for id in self.hosts_gone {
@@ -238,6 +245,7 @@ pub fn decode<T: for<'a> Deserialize<'a>>(bytes: &[u8]) -> Outcome<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::access::view::UserView;
     use crate::model::command::HostEdit;
     use crate::model::host::{HostConfig, HostSource};
     use crate::model::registry::Registry;
@@ -266,6 +274,8 @@ mod tests {
             size: Some(9),
             hosts: BTreeMap::new(),
         };
+        let user = UserView { admin: true, disabled: false };
+        let access = AccessView { users: [("ada".parse().unwrap(), user)].into(), ..AccessView::default() };
         // Every part is named here, so that a new one is not forgotten.
         let world = World {
             at: Millis(7),
@@ -279,6 +289,7 @@ mod tests {
             registries,
             replication,
             prewarms: Arc::new([(OpId(4), Arc::new(warm))].into()),
+            access: Arc::new(access),
         };
         let mut there = World::default();
         let empty = World::default();

@@ -11,15 +11,18 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::text::Untrusted;
-use crate::engine::registry::decide::{difference, named};
 use crate::engine::registry::pace::{Pace, again, go};
 use crate::engine::registry::pool::Pool;
+use crate::engine::registry::tally::Tally;
 use crate::model::oci::{Digest, Reference, Repository, Tag};
 use crate::model::registry::Page;
-use crate::model::replication::{DiffRow, Difference, Rule};
-use crate::plan::replicate::filter::Selector;
+use crate::model::replication::known::{Known, Side};
+use crate::model::replication::{Deletes, DiffRow, Rule};
+use crate::plan::replicate::deletes::Listing;
+use crate::plan::replicate::difference::{Sight, Verdict, Way, decide};
+use crate::plan::replicate::filter::{Selector, named};
 use crate::ports::registry::RegistryClient;
-use crate::store::replication::{Note, SeenTag};
+use crate::store::replication::{Note, Remembered};
 
 /// Tags whose HEADs are under way at a time: with 20 ms to both ends, 200 tags took half a second so (measured).
 const HEADS: usize = 32;
@@ -32,10 +35,28 @@ const FAILED_IN_A_ROW: u32 = 96;
 
 /// What a comparison tells, as it goes on.
 pub enum Found {
-    /// One tag at one target. The number is that of the target among the rule's.
-    Row(usize, DiffRow),
+    /// One tag at one target.
+    Tag(Box<Compared>),
+    /// What one side of a line showed of a repository, as the source calls it. Only where deletions are proposed.
+    Listed(usize, Repository, Side, Listing),
     /// A repository could not be compared.
     Unknown(Fault),
+}
+
+/// One tag on one line.
+pub struct Compared {
+    /// The place of the target among the rule's.
+    pub place: usize,
+    /// How it differs, in a row; its line leads away from the side that is ahead.
+    pub row: DiffRow,
+    /// What follows from that.
+    pub verdict: Verdict,
+    /// What is remembered of it by now.
+    pub known: Known,
+    /// What the source shows.
+    pub source: Sight,
+    /// What the target shows.
+    pub target: Sight,
 }
 
 /// One comparison.
@@ -50,14 +71,27 @@ pub struct Comparison<'a> {
     pub pace: watch::Receiver<Pace>,
     /// Who is told.
     pub tell: &'a (dyn Fn(Found) + Send + Sync),
+    way: Way,
     heads: Semaphore,
     failed: AtomicU32,
 }
 
 /// What one end points to, or why that is not known.
-type Side = Outcome<Option<Digest>>;
-/// The tags that a target lists, where it does.
-type Listed = Option<BTreeSet<Tag>>;
+type Head = Outcome<Option<Digest>>;
+/// The tags that a registry lists, or why it does not.
+type Listed = Outcome<BTreeSet<Tag>>;
+
+/// One repository of a comparison.
+struct Place<'a> {
+    /// As the source calls it.
+    from: &'a Repository,
+    /// As the targets call it.
+    to: &'a Repository,
+    /// What is remembered of its tags, by line.
+    known: Vec<BTreeMap<Tag, Known>>,
+    /// What each line shows of what is remembered.
+    tally: Tally,
+}
 
 impl<'a> Comparison<'a> {
     /// A comparison that has not begun.
@@ -69,7 +103,7 @@ impl<'a> Comparison<'a> {
         tell: &'a (dyn Fn(Found) + Send + Sync),
     ) -> Comparison<'a> {
         let (heads, failed) = (Semaphore::new(HEADS), AtomicU32::new(0));
-        Comparison { rule, selector, lines, pace, tell, heads, failed }
+        Comparison { rule, selector, lines, pace, tell, way: Way::of(rule), heads, failed }
     }
 
     /// Compares everything that the rule wants.
@@ -101,27 +135,56 @@ impl<'a> Comparison<'a> {
         .boxed()
     }
 
-    /// The repositories that the rule wants. Where the source lists none to us: those that the rule names in full, and those
+    /// True when what is remembered of a tag counts: then what is gone from a side is looked for, too.
+    fn remembers(&self) -> bool {
+        self.way.two_way || self.way.deletes == Deletes::Review
+    }
+
+    /// The repositories that the rule wants. Where a registry lists none to us: those that the rule names in full, and those
     /// that are known from before.
     async fn repositories(&self, source: &dyn RegistryClient) -> Outcome<BTreeSet<Repository>> {
-        let listed = self.pages(|next| async move { source.repositories(next.as_deref()).await }).await;
-        let all: Vec<Repository> = match listed {
-            Ok(all) => all,
-            Err(fault) if fault.kind == Kind::Refused => {
-                let mut all = named(self.rule);
-                for (_, pool) in self.lines {
-                    all.extend(pool.ends.store.seen_repositories(&pool.ends.line).await?);
-                }
-                if all.is_empty() {
-                    return Err(fault
-                        .because("the source does not list its repositories")
-                        .hint("name the repositories in the rule's filters, without patterns"));
-                }
-                all
+        let mut all: BTreeSet<Repository> = BTreeSet::new();
+        let mut unlisted = self.listed(source, "source", |r| Some(r.clone()), &mut all).await?;
+        if self.way.two_way {
+            for (_, pool) in self.lines {
+                let target = pool.ends.target.as_ref();
+                let known = |r: &Repository| self.selector.at_source(r);
+                unlisted = unlisted.or(self.listed(target, "target", known, &mut all).await?);
             }
-            Err(fault) => return Err(fault.because("the source's repositories cannot be listed")),
-        };
-        Ok(all.into_iter().filter(|r| self.selector.wants_repository(r)).collect())
+        }
+        if self.remembers() || unlisted.is_some() {
+            for (_, pool) in self.lines {
+                all.extend(pool.ends.store.known_repositories(&pool.ends.line).await?);
+            }
+        }
+        if let Some(fault) = unlisted {
+            all.extend(named(self.rule));
+            if all.is_empty() {
+                return Err(fault.hint("name the repositories in the rule's filters, without patterns"));
+            }
+        }
+        all.retain(|r| self.selector.wants_repository(r));
+        Ok(all)
+    }
+
+    /// Adds the repositories that a registry lists, as the source calls them; or gives why it lists none to us.
+    async fn listed(
+        &self,
+        registry: &dyn RegistryClient,
+        side: &str,
+        at_source: impl Fn(&Repository) -> Option<Repository>,
+        all: &mut BTreeSet<Repository>,
+    ) -> Outcome<Option<Fault>> {
+        match self.pages(|next| async move { registry.repositories(next.as_deref()).await }).await {
+            Ok(found) => {
+                all.extend(found.iter().filter_map(at_source));
+                Ok(None)
+            }
+            Err(fault) if fault.kind == Kind::Refused => {
+                Ok(Some(fault.because(format!("the {side} does not list its repositories"))))
+            }
+            Err(fault) => Err(fault.because(format!("the {side}'s repositories cannot be listed"))),
+        }
     }
 
     /// All pages of a list, or none of it.
@@ -149,86 +212,136 @@ impl<'a> Comparison<'a> {
     async fn repository(&self, repository: &Repository) -> Outcome<()> {
         let Some((_, first)) = self.lines.first() else { return Ok(()) };
         let target = self.selector.at_target(repository)?;
-        let listed: Vec<_> = self.lines.iter().map(|(_, pool)| self.at_target(pool, &target)).collect();
+        let listed = self.lines.iter().map(|(_, pool)| self.tags(pool.ends.target.as_ref(), &target).boxed());
         let listed = join_all(listed);
-        let (tags, listed) = tokio::join!(self.tags(first.ends.source.as_ref(), repository), listed);
-        let tags = tags?;
-        let mut seen = Vec::new();
+        let (tags, mut listed) = tokio::join!(self.tags(first.ends.source.as_ref(), repository), listed);
+        let mut known = Vec::new();
         for (_, pool) in self.lines {
-            seen.push(pool.ends.store.seen(&pool.ends.line, repository).await?);
+            known.push(pool.ends.store.known(&pool.ends.line, repository, &target).await?);
         }
-        let wanted: Vec<Tag> = tags.iter().filter(|t| self.selector.wants_tag(t)).cloned().collect();
-        let digests = self.compare(repository, &target, wanted, &seen).await;
-        // What is said about a wanted image in a tag of its own, such as a signature, goes with it whatever the filters say.
-        let about = |t: &&Tag| {
-            let subject = t.as_str().strip_prefix("sha256-").and_then(|rest| rest.get(..64));
-            !self.selector.wants_tag(t) && subject.is_some_and(|hex| digests.contains(&Digest::of_sum(hex)))
+        // A repository that is not there is empty, if anything else says that there is one: a name that nobody knows is a fault.
+        let is_one = known.iter().any(|k| !k.is_empty()) || listed.iter().flatten().any(|l| !l.is_empty());
+        let tags = match tags {
+            Err(fault) if fault.kind == Kind::NotFound && self.remembers() && is_one => BTreeSet::new(),
+            other => other?,
         };
-        let companions: Vec<Tag> = tags.iter().filter(about).cloned().collect();
-        self.compare(repository, &target, companions, &seen).await;
-        let only_there = |listed: &Listed| -> BTreeSet<Tag> {
-            let all = listed.iter().flatten();
-            all.filter(|t| !tags.contains(*t) && self.selector.wants_tag(t)).cloned().collect()
-        };
-        let extra: BTreeSet<Tag> = listed.iter().flat_map(only_there).collect();
-        self.compare(repository, &target, extra.into_iter().collect(), &seen).await;
+        for list in &mut listed {
+            match list {
+                Err(fault) if fault.kind == Kind::NotFound => *list = Ok(BTreeSet::new()),
+                Err(fault) if self.remembers() => {
+                    let why = fault.clone().because(format!("repository {target} at the target"));
+                    (self.tell)(Found::Unknown(why));
+                }
+                _ => {}
+            }
+        }
+        let tally = Tally::new(self.lines.len());
+        let place = Place { from: repository, to: &target, known, tally };
+        self.whole(&place, &tags, &listed).await;
+        if self.way.deletes == Deletes::Review {
+            for (n, (line, _)) in self.lines.iter().enumerate() {
+                for (side, listing) in place.tally.listings(n, listed.get(n).and_then(|l| l.as_ref().err())) {
+                    (self.tell)(Found::Listed(*line, repository.clone(), side, listing));
+                }
+            }
+        }
         Ok(())
     }
 
-    /// The tags of a target's repository: none where there is no such repository, unknown where the list fails.
-    fn at_target<'b>(&'b self, pool: &'b Pool, target: &'b Repository) -> BoxFuture<'b, Listed> {
-        async move {
-            match self.tags(pool.ends.target.as_ref(), target).await {
-                Ok(tags) => Some(tags),
-                Err(fault) if fault.kind == Kind::NotFound => Some(BTreeSet::new()),
-                Err(_) => None,
+    /// Compares a repository of which this is listed.
+    async fn whole(&self, place: &Place<'_>, tags: &BTreeSet<Tag>, listed: &[Listed]) {
+        let two_way = self.way.two_way;
+        let there = || listed.iter().flatten().flatten();
+        let of_masters: BTreeSet<&Tag> = tags.iter().chain(there().filter(|_| two_way)).collect();
+        let (wanted, others): (Vec<Tag>, Vec<Tag>) =
+            of_masters.into_iter().cloned().partition(|t| self.selector.wants_tag(t));
+        let digests = self.compare(place, wanted).await;
+        // What is said about a wanted image in a tag of its own, such as a signature, goes with it whatever the filters say.
+        let about = |t: &Tag| {
+            let subject = t.as_str().strip_prefix("sha256-").and_then(|rest| rest.get(..64));
+            subject.is_some_and(|hex| digests.contains(&Digest::of_sum(hex)))
+        };
+        self.compare(place, others.into_iter().filter(about).collect()).await;
+        let mut extra: BTreeSet<Tag> = BTreeSet::new();
+        if !two_way {
+            let is_extra = |t: &&Tag| !tags.contains(*t) && self.selector.wants_tag(t);
+            extra.extend(there().filter(is_extra).cloned());
+        }
+        if self.remembers() {
+            let all_listed = listed.iter().all(Result::is_ok);
+            let unseen = |t: &&Tag| !tags.contains(*t) && !there().any(|l| l == *t);
+            let gone: BTreeSet<&Tag> = place.known.iter().flat_map(BTreeMap::keys).filter(unseen).collect();
+            if all_listed {
+                self.gone(place, &gone).await;
+            } else {
+                extra.extend(gone.into_iter().filter(|t| self.selector.wants_tag(t)).cloned());
             }
         }
-        .boxed()
+        self.compare(place, extra.into_iter().collect()).await;
     }
 
-    /// Compares these tags at all targets and gives what the source's point to.
-    async fn compare(
+    /// Remembers that these tags are on no side any more, by lists of all of them.
+    async fn gone(&self, place: &Place<'_>, tags: &BTreeSet<&Tag>) {
+        for (n, (_, pool)) in self.lines.iter().enumerate() {
+            let Some(known) = place.known.get(n) else { continue };
+            let mut notes = Vec::new();
+            for (tag, before) in tags.iter().filter_map(|t| known.get_key_value(*t)) {
+                let after = before.learn(&Sight::Absent, &Sight::Absent, pool.ends.clock.now());
+                notes.extend(self.learnt(place, pool, tag, before, &after));
+            }
+            pool.ends.notes.lazily(notes).await;
+        }
+    }
+
+    /// The note of what was learnt of a tag, if that is anything new.
+    fn learnt(
         &self,
-        repository: &Repository,
-        target: &Repository,
-        tags: Vec<Tag>,
-        seen: &[BTreeMap<Tag, SeenTag>],
-    ) -> BTreeSet<Digest> {
-        let compared = stream::iter(tags).map(|tag| self.tag(repository, target, tag, seen));
-        compared.buffer_unordered(HEADS).filter_map(ready).collect().await
+        place: &Place<'_>,
+        pool: &Pool,
+        tag: &Tag,
+        before: &Known,
+        after: &Known,
+    ) -> Option<Note> {
+        (before != after).then(|| {
+            let (line, from, to) = (pool.ends.line.clone(), place.from.clone(), place.to.clone());
+            let (tag, before, known) = (tag.clone(), Some(before.clone()), after.clone());
+            Note::Known(Box::new(Remembered { line, from, to, tag, before, known }))
+        })
     }
 
-    /// Compares one tag and gives what the source's points to.
-    fn tag<'b>(
-        &'b self,
-        repository: &'b Repository,
-        target: &'b Repository,
-        tag: Tag,
-        seen: &'b [BTreeMap<Tag, SeenTag>],
-    ) -> BoxFuture<'b, Option<Digest>> {
+    /// Compares these tags at all targets and gives what they point to at masters.
+    async fn compare(&self, place: &Place<'_>, tags: Vec<Tag>) -> BTreeSet<Digest> {
+        let compared = stream::iter(tags).map(|tag| self.tag(place, tag));
+        compared.buffer_unordered(HEADS).flat_map(stream::iter).collect().await
+    }
+
+    /// Compares one tag and gives what it points to at masters.
+    fn tag<'b>(&'b self, place: &'b Place<'_>, tag: Tag) -> BoxFuture<'b, Vec<Digest>> {
         async move {
-            let Ok(_permit) = self.heads.acquire().await else { return None };
+            let Ok(_permit) = self.heads.acquire().await else { return Vec::new() };
             go(&self.pace).await;
             if self.failed.load(Ordering::Relaxed) >= FAILED_IN_A_ROW {
-                return None;
+                return Vec::new();
             }
-            let (source, targets) = self.heads_of(repository, target, &tag).await;
+            let (source, targets) = self.heads_of(place, &tag).await;
+            let masters = targets.iter().filter(|_| self.way.two_way).chain([&source]);
+            let digests = masters.flatten().flatten().cloned().collect();
+            let source = sight(source);
             for (n, there) in targets.into_iter().enumerate() {
-                self.row(n, (repository, &tag), &source, there, seen).await;
+                self.row(n, place, &tag, &source, sight(there)).await;
             }
-            source.ok().flatten()
+            digests
         }
         .boxed()
     }
 
     /// What a tag points to at the source and at each target, all asked at once.
-    async fn heads_of(&self, repository: &Repository, target: &Repository, tag: &Tag) -> (Side, Vec<Side>) {
+    async fn heads_of(&self, place: &Place<'_>, tag: &Tag) -> (Head, Vec<Head>) {
         let reference = Reference::Tag(tag.clone());
         let Some((_, first)) = self.lines.first() else { return (Ok(None), Vec::new()) };
-        let targets: Vec<BoxFuture<'_, Side>> =
-            self.lines.iter().map(|(_, pool)| head_at_target(pool, target, &reference)).collect();
-        let source = head(first.ends.source.as_ref(), repository, &reference);
+        let targets: Vec<BoxFuture<'_, Head>> =
+            self.lines.iter().map(|(_, pool)| head_at_target(pool, place.to, &reference)).collect();
+        let source = head(first.ends.source.as_ref(), place.from, &reference);
         let (source, targets) = tokio::join!(source, join_all(targets));
         let is_known = source.is_ok() && targets.iter().any(Result::is_ok);
         if is_known {
@@ -239,53 +352,46 @@ impl<'a> Comparison<'a> {
         (source, targets)
     }
 
-    async fn row(
-        &self,
-        n: usize,
-        (repository, tag): (&Repository, &Tag),
-        source: &Side,
-        target: Side,
-        seen: &[BTreeMap<Tag, SeenTag>],
-    ) {
-        let (Some((place, pool)), Some(seen)) = (self.lines.get(n), seen.get(n)) else { return };
-        let seen = seen.get(tag);
-        let (difference, source, target) = match (source, target) {
-            (Ok(source), Ok(target)) => {
-                let last = seen.map(|s| &s.digest);
-                let difference = difference(source.as_ref(), target.as_ref(), last, self.rule.two_way);
-                // Equal digests are kept once: there may be a hundred thousand.
-                let target = if source == &target { source.clone() } else { target };
-                (difference, source.clone(), target)
-            }
-            (Err(fault), _) => (Difference::Unknown(Untrusted::from(fault.to_string())), None, None),
-            (Ok(source), Err(fault)) => {
-                (Difference::Unknown(Untrusted::from(fault.to_string())), source.clone(), None)
-            }
-        };
-        if matches!((&difference, &source, &target), (Difference::Same, None, None)) {
+    async fn row(&self, n: usize, place: &Place<'_>, tag: &Tag, source: &Sight, target: Sight) {
+        let (Some((line, pool)), Some(known)) = (self.lines.get(n), place.known.get(n)) else { return };
+        let before = known.get(tag).cloned().unwrap_or_default();
+        let known = before.learn(source, &target, pool.ends.clock.now());
+        if let Some(note) = self.learnt(place, pool, tag, &before, &known) {
+            pool.ends.notes.lazily(vec![note]).await;
+        }
+        let verdict = decide(self.way, source, &target, &known);
+        place.tally.count(n, &known, source, &target);
+        if (source, &target) == (&Sight::Absent, &Sight::Absent) {
             // It went away between the list and now.
             return;
         }
-        let line = pool.ends.line.clone();
-        if let (Difference::Same, Some(digest)) = (&difference, &source)
-            && seen.is_none_or(|s| s.digest != *digest)
-        {
-            let agreed =
-                SeenTag { digest: digest.clone(), origin: line.from.clone(), at: pool.ends.clock.now() };
-            let note = Note::Seen(line.clone(), repository.clone(), tag.clone(), agreed);
-            pool.ends.notes.lazily(vec![note]).await;
-        }
-        let (repository, tag) = (repository.clone(), tag.clone());
-        let row = DiffRow { line, repository, tag, difference, source, target, bytes: None };
-        (self.tell)(Found::Row(*place, row));
+        // Equal digests are kept once: there may be a hundred thousand.
+        let target = if *source == target { source.clone() } else { target };
+        let row = verdict.row(&pool.ends.line, place.from, tag, source, &target);
+        let (place, source) = (*line, source.clone());
+        (self.tell)(Found::Tag(Box::new(Compared { place, row, verdict, known, source, target })));
     }
+}
+
+/// What a side shows.
+fn sight(head: Head) -> Sight {
+    match head {
+        Ok(Some(digest)) => Sight::There(digest),
+        Ok(None) => Sight::Absent,
+        Err(fault) => Sight::Unknown(Untrusted::from(fault.to_string())),
+    }
+}
+
+/// What one side shows of a tag, asked now.
+pub async fn look(registry: &dyn RegistryClient, of: &Repository, tag: &Tag) -> Sight {
+    sight(head(registry, of, &Reference::Tag(tag.clone())).await)
 }
 
 fn head<'a>(
     registry: &'a dyn RegistryClient,
     of: &'a Repository,
     reference: &'a Reference,
-) -> BoxFuture<'a, Side> {
+) -> BoxFuture<'a, Head> {
     async move {
         let found = again(TRIES, || registry.head(of, reference)).await?;
         Ok(found.map(|d| d.digest))
@@ -293,7 +399,7 @@ fn head<'a>(
     .boxed()
 }
 
-fn head_at_target<'a>(pool: &'a Pool, of: &'a Repository, reference: &'a Reference) -> BoxFuture<'a, Side> {
+fn head_at_target<'a>(pool: &'a Pool, of: &'a Repository, reference: &'a Reference) -> BoxFuture<'a, Head> {
     async move {
         pool.ends.purse.request().await;
         head(pool.ends.target.as_ref(), of, reference).await

@@ -46,6 +46,8 @@ pub struct Image<'a> {
     pub claimed: &'a Claimed,
     /// Told of each blob that counts for this tag.
     pub claim: &'a (dyn Fn(&Digest, Arc<Progress>) + Send + Sync),
+    /// Done just before the tag is written; it may say no.
+    pub before: &'a (dyn Fn() -> BoxFuture<'a, Outcome<()>> + Send + Sync),
     /// Children that were left out by the platform filter.
     pub gaps: Mutex<Vec<Platform>>,
 }
@@ -58,6 +60,8 @@ impl Image<'_> {
     pub async fn bring(&self, tag: &Tag, digest: &Digest) -> Outcome<()> {
         let manifest = self.fetch(digest).await?;
         self.needs(&manifest, 0).await?;
+        go(&self.pace).await;
+        (self.before)().await?;
         self.put(&Reference::Tag(tag.clone()), &manifest).await?;
         let about = self.carried(&manifest);
         self.referrers(about).await.map_err(|f| f.because("the tag has arrived, what refers to it has not"))

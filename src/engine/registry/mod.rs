@@ -4,20 +4,25 @@
 mod budget;
 pub mod clients;
 mod compare;
-mod decide;
 mod flight;
 pub mod health;
 mod image;
 mod lines;
+mod matters;
 mod notes;
 mod pace;
 mod parts;
 mod pool;
 mod progress;
 mod reader;
+mod remove;
 mod replicator;
+mod resolve;
+mod review;
 mod run;
+mod tally;
 mod tasks;
+mod trail;
 
 pub use lines::Views;
 pub use replicator::{Diff, Handle, Registries, Replicator};

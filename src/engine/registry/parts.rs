@@ -10,6 +10,7 @@ use crate::base::text::Untrusted;
 use crate::engine::registry::pace::Pace;
 use crate::engine::registry::progress::{Meter, Progress};
 use crate::model::oci::{Digest, Repository, Tag};
+use crate::model::replication::known::Known;
 use crate::model::replication::{
     Cause, DiffRow, Difference, Line, RunId, RunState, RunView, TagCounts, TagRun, TagState,
 };
@@ -18,8 +19,12 @@ use crate::model::replication::{
 pub struct Part {
     /// As it stands, but for the blobs that are under way.
     tag: TagRun,
-    /// The tag's place among the rule's targets.
-    pub target: usize,
+    /// The place of its line among the rule's: one for each target, then that of the way back.
+    pub way: usize,
+    /// What it replaces where it is written.
+    pub replaces: Option<Digest>,
+    /// What is remembered of it.
+    pub known: Known,
     /// What goes first.
     pub priority: i32,
     /// The blobs that count for it.
@@ -95,7 +100,7 @@ impl Parts {
     }
 
     /// Takes one row of the comparison in. A tag that waits gets a place.
-    pub fn row(&mut self, target: usize, row: DiffRow) {
+    pub fn row(&mut self, way: usize, row: DiffRow, known: Known) {
         self.compared += 1;
         let state = match row.difference {
             Difference::Same => {
@@ -116,13 +121,14 @@ impl Parts {
         };
         let is_waiting = state == TagState::Waiting;
         let (line, repository, tag, digest) = (row.line, row.repository, row.tag, row.source);
+        let replaces = row.target;
         let gaps = Vec::new();
         let tag = TagRun { line, repository, tag, digest, state, bytes: 0, moved: 0, retries: 0, gaps };
         let priority = self.default_priority;
         if is_waiting {
             self.waiting.insert((Reverse(priority), self.parts.len()));
         }
-        self.parts.push(Part { tag, target, priority, claims: Vec::new() });
+        self.parts.push(Part { tag, way, replaces, known, priority, claims: Vec::new() });
     }
 
     /// Something could not be compared.
@@ -222,7 +228,7 @@ impl Parts {
                 self.waiting.insert((Reverse(priority), place));
             }
             part.priority = priority;
-            blobs.extend(part.claims.iter().map(|(d, _)| (part.target, d.clone())));
+            blobs.extend(part.claims.iter().map(|(d, _)| (part.way, d.clone())));
         }
         (count, blobs)
     }
@@ -232,14 +238,18 @@ impl Parts {
         self.parts.iter().skip(from).take(limit).map(Part::view).collect()
     }
 
-    /// How far one line is behind by what this run knows: tags, bytes, conflicts, and a failure.
-    pub fn behind(&self, line: &Line) -> (u32, u64, u32, Option<Untrusted>) {
-        let (mut tags, mut bytes, mut conflicts, mut trouble) = (0, 0, 0, None);
+    /// True when everything could be compared.
+    pub fn is_whole(&self) -> bool {
+        !self.is_failed && self.unknown == 0
+    }
+
+    /// How far one line is behind by what this run knows: tags, bytes, and a failure.
+    pub fn behind(&self, line: &Line) -> (u32, u64, Option<Untrusted>) {
+        let (mut tags, mut bytes, mut trouble) = (0, 0, None);
         for part in self.parts.iter().filter(|p| p.tag.line == *line) {
             let left = || part.claims.iter().map(|(_, p)| p.bytes().saturating_sub(p.moved())).sum::<u64>();
             match &part.tag.state {
-                TagState::Done | TagState::Skipped(_) => {}
-                TagState::Conflict => conflicts += 1,
+                TagState::Done | TagState::Skipped(_) | TagState::Conflict => {}
                 state => {
                     tags += 1;
                     bytes += left();
@@ -249,7 +259,7 @@ impl Parts {
                 }
             }
         }
-        (tags, bytes, conflicts, trouble)
+        (tags, bytes, trouble)
     }
 
     /// Tags by how they stand, counted.

@@ -13,6 +13,7 @@ use crate::base::ids::{RegistryName, RuleName};
 use crate::engine::registry::budget::Purse;
 use crate::engine::registry::compare::{Comparison, Found};
 use crate::engine::registry::lines::{Lines, Views};
+use crate::engine::registry::matters::Matters;
 use crate::engine::registry::notes::Notes;
 use crate::engine::registry::pace::Pace;
 use crate::engine::registry::parts::Parts;
@@ -20,6 +21,8 @@ use crate::engine::registry::pool::{Ends, Pool};
 use crate::engine::registry::run::Run;
 use crate::engine::registry::tasks::Tasks;
 use crate::model::oci::{Repository, Tag};
+use crate::model::replication::known::Conflict;
+use crate::model::replication::review::Review;
 use crate::model::replication::{Cause, DiffRow, Line, LineLimits, Rule, RunId, RunState, RunView, TagRun};
 use crate::plan::replicate::filter::Selector;
 use crate::ports::registry::RegistryClient;
@@ -48,6 +51,8 @@ struct Inner {
     offset_min: i64,
     notes: Notes,
     tasks: Tasks,
+    matters: Arc<Matters>,
+    deleting: tokio::sync::Mutex<()>,
     state: Mutex<State>,
     changed: Notify,
     views: watch::Sender<Arc<Views>>,
@@ -88,6 +93,7 @@ impl Replicator {
         clock: SharedClock,
         offset_min: i64,
     ) -> Outcome<Replicator> {
+        let matters = Arc::new(Matters::new(store.conflicts().await?, store.reviews().await?));
         let (notes, writer) = Notes::new(store.clone());
         let tasks = Tasks::new();
         tasks.spawn(writer);
@@ -100,8 +106,9 @@ impl Replicator {
             next: store.last_run().await?.0 + 1,
         };
         let (views, changed) = (watch::Sender::new(Arc::default()), Notify::new());
-        let state = Mutex::new(state);
-        let inner = Inner { store, clock, offset_min, notes, tasks, state, changed, views };
+        let (state, deleting) = (Mutex::new(state), tokio::sync::Mutex::new(()));
+        let inner =
+            Inner { store, clock, offset_min, notes, tasks, matters, deleting, state, changed, views };
         let handle = Handle(Arc::new(inner));
         let teller = handle.clone();
         handle.0.tasks.spawn(async move { teller.tell().await });
@@ -138,9 +145,66 @@ impl Handle {
         });
     }
 
-    /// The pools of a rule's lines, one for each target.
-    fn pools(&self, rule: &Rule) -> Outcome<Vec<Arc<Pool>>> {
-        let lines = rule.targets.iter().map(|to| Line { from: rule.source.clone(), to: to.clone() });
+    /// What waits for somebody.
+    pub(super) fn matters(&self) -> &Matters {
+        &self.0.matters
+    }
+
+    /// Held while deletions are carried out.
+    pub(super) fn deleting(&self) -> &tokio::sync::Mutex<()> {
+        &self.0.deleting
+    }
+
+    /// The durable state.
+    pub(super) fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// Writes notes that survive a crash once this returns.
+    pub(super) async fn note(&self, notes: Vec<Note>) -> Outcome<()> {
+        if notes.is_empty() { Ok(()) } else { self.0.notes.now(notes).await }
+    }
+
+    /// Something that is shown has changed.
+    pub(super) fn stir(&self) {
+        self.0.changed.notify_one();
+    }
+
+    /// Begins a task that ends with the replicator.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.tasks.spawn(task);
+    }
+
+    /// These rules are wanted: their lines are shown, and nothing else waits for somebody.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub async fn set_rules(&self, rules: &[Rule]) -> Outcome<()> {
+        for rule in rules {
+            // A rule whose registry is not known says so when it runs.
+            let _ = self.pools(rule);
+        }
+        self.note(self.matters().keep(rules)).await?;
+        self.stir();
+        Ok(())
+    }
+
+    /// Tags that were changed on both sides and wait for somebody, of a rule or of all.
+    pub fn conflicts(&self, rule: Option<&RuleName>) -> Vec<Conflict> {
+        self.matters().conflicts(rule)
+    }
+
+    /// Deletions that wait for a yes or are being carried out, of a rule or of all.
+    pub fn reviews(&self, rule: Option<&RuleName>) -> Vec<Review> {
+        self.matters().reviews(rule)
+    }
+
+    /// The pools of a rule's lines, one for each target; with two masters then that of the way back.
+    pub(super) fn pools(&self, rule: &Rule) -> Outcome<Vec<Arc<Pool>>> {
+        let there = rule.targets.iter().map(|to| Line { from: rule.source.clone(), to: to.clone() });
+        let back = rule.targets.iter().filter(|_| rule.two_way);
+        let back = back.map(|to| Line { from: to.clone(), to: rule.source.clone() });
+        let lines = there.chain(back);
         self.with(|s| lines.map(|line| self.pool(s, line)).collect())
     }
 
@@ -194,7 +258,8 @@ impl Handle {
             let id = RunId(s.next);
             s.next += 1;
             let parts = Parts::new(id, name.clone(), cause, now, rule.priority);
-            let run = Run::new(rule, parts, id, pools, self.0.notes.clone(), self.0.clock.clone());
+            let (matters, notes) = (self.0.matters.clone(), self.0.notes.clone());
+            let run = Run::new(rule, parts, id, pools, matters, notes, self.0.clock.clone());
             let run = Arc::new(run);
             run.set_pace(pace);
             let before = s.runs.insert(name.clone(), run.clone());
@@ -215,6 +280,7 @@ impl Handle {
         self.0.tasks.spawn(async move {
             run.go().await;
             handle.0.changed.notify_one();
+            handle.carry_on(&run.rule).await;
         });
         self.0.changed.notify_one();
         Ok(id)
@@ -226,6 +292,11 @@ impl Handle {
     /// # Errors
     /// When the journal cannot be read or written.
     pub async fn resume_unfinished(&self, rules: &[Rule]) -> Outcome<Vec<RunId>> {
+        self.set_rules(rules).await?;
+        for rule in rules {
+            let (handle, rule) = (self.clone(), rule.clone());
+            self.spawn(async move { handle.carry_on(&rule).await });
+        }
         let own: Vec<RunId> = self.with(|s| s.runs.values().map(|run| run.id).collect());
         let mut out = Vec::new();
         for mut old in self.0.store.unfinished_runs().await? {
@@ -352,12 +423,13 @@ impl Handle {
     /// When it is not known what the source has.
     pub async fn diff(&self, rule: &Rule) -> Outcome<Diff> {
         let selector = Selector::of(rule)?;
-        let lines: Vec<_> = self.pools(rule)?.into_iter().enumerate().collect();
+        let lines: Vec<_> = self.pools(rule)?.into_iter().take(rule.targets.len()).enumerate().collect();
         let found = Mutex::new(Diff::default());
         let tell = |new: Found| {
             let mut diff = found.lock().unwrap_or_else(PoisonError::into_inner);
             match new {
-                Found::Row(_, row) => diff.rows.push(row),
+                Found::Tag(tag) => diff.rows.push(tag.row),
+                Found::Listed(..) => {}
                 Found::Unknown(fault) => diff.unknown.push(fault),
             }
         };
@@ -378,7 +450,7 @@ impl Handle {
             let of_runs: Vec<(Arc<Run>, RunView)> =
                 runs.into_iter().map(|run| (run.clone(), run.view())).collect();
             let goes_on = of_runs.iter().any(|(_, view)| !view.state.is_over());
-            let views = self.with(|s| s.lines.views(&pools, &of_runs, now));
+            let views = self.with(|s| s.lines.views(&pools, &of_runs, &self.0.matters, now));
             self.0.views.send_replace(Arc::new(views));
             tokio::select! {
                 () = self.0.changed.notified() => {}

@@ -1,5 +1,6 @@
 //! One run of a rule: compares, then brings tag after tag, and says at any time how it stands.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::{BoxFuture, FutureExt};
@@ -9,16 +10,22 @@ use tokio::sync::watch;
 use crate::base::clock::SharedClock;
 use crate::base::fault::{Fault, Outcome};
 use crate::base::text::Untrusted;
-use crate::engine::registry::compare::{Comparison, Found};
+use crate::engine::registry::compare::{Compared, Comparison, Found};
 use crate::engine::registry::image::{Claimed, Image};
+use crate::engine::registry::matters::{Key, Matters};
 use crate::engine::registry::notes::Notes;
 use crate::engine::registry::pace::{Pace, again, may_pass, pause};
 use crate::engine::registry::parts::{Part, Parts, Phase};
 use crate::engine::registry::pool::Pool;
-use crate::model::oci::{Platform, Repository, Tag};
-use crate::model::replication::{Rule, RunId, RunView, TagRun, TagState};
+use crate::engine::registry::review::{Gone, propose};
+use crate::engine::registry::trail::Trail;
+use crate::model::oci::{Digest, Platform, Repository, Tag};
+use crate::model::replication::known::{Conflict, Known, Side};
+use crate::model::replication::{Deletes, Difference, Rule, RunId, RunView, TagRun, TagState};
+use crate::plan::replicate::deletes::Candidate;
+use crate::plan::replicate::difference::{Deed, Way};
 use crate::plan::replicate::filter::Selector;
-use crate::store::replication::{Note, SeenTag};
+use crate::store::replication::Note;
 
 /// Tags of a run that are under way at a time: enough that the largest blobs of many are known.
 const TAGS: usize = 64;
@@ -31,14 +38,35 @@ pub struct Run {
     pub id: RunId,
     /// Of this rule, as it was when the run began.
     pub rule: Rule,
-    /// One pool for each target.
+    /// One pool for each target; with two masters then that of the way back.
     pub pools: Vec<Arc<Pool>>,
     /// What people want of it.
     pub pace: watch::Sender<Pace>,
     parts: Mutex<Parts>,
+    matters: Arc<Matters>,
+    found: Mutex<Matter>,
     notes: Notes,
     clock: SharedClock,
     claimed: Claimed,
+}
+
+/// What a comparison has found for somebody to decide.
+#[derive(Default)]
+struct Matter {
+    conflicts: Vec<Conflict>,
+    /// Conflicts of before that are none any more.
+    well: Vec<Key>,
+    /// By the place of the line.
+    gone: BTreeMap<usize, Gone>,
+}
+
+/// One tag whose turn it is.
+struct Turn {
+    place: usize,
+    way: usize,
+    tag: TagRun,
+    replaces: Option<Digest>,
+    known: Known,
 }
 
 impl Run {
@@ -48,11 +76,17 @@ impl Run {
         parts: Parts,
         id: RunId,
         pools: Vec<Arc<Pool>>,
+        matters: Arc<Matters>,
         notes: Notes,
         clock: SharedClock,
     ) -> Run {
-        let pace = watch::Sender::new(Pace::Go);
-        Run { id, rule, pools, pace, parts: Mutex::new(parts), notes, clock, claimed: Claimed::default() }
+        let (pace, claimed) = (watch::Sender::new(Pace::Go), Claimed::default());
+        let (parts, found) = (Mutex::new(parts), Mutex::default());
+        Run { id, rule, pools, pace, parts, matters, found, notes, clock, claimed }
+    }
+
+    fn matter<T>(&self, work: impl FnOnce(&mut Matter) -> T) -> T {
+        work(&mut self.found.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Looks at, or changes, its parts.
@@ -94,8 +128,9 @@ impl Run {
     }
 
     async fn work(&self) {
-        if let Err(fault) = self.compare().await {
-            self.with(|parts| parts.fail(&Untrusted::from(fault.to_string())));
+        match self.compare().await {
+            Err(fault) => self.with(|parts| parts.fail(&Untrusted::from(fault.to_string()))),
+            Ok(()) => self.tell_matters().await,
         }
         self.with(|parts| parts.enter(Phase::Moving, self.clock.now()));
         let waiting = self.with(|parts| parts.tags(0, usize::MAX));
@@ -117,7 +152,7 @@ impl Run {
             .await
             .map_err(|f| f.because(format!("the source {} does not answer", first.ends.line.from)))?;
         let (mut lines, mut last) = (Vec::new(), None::<Fault>);
-        for (place, pool) in self.pools.iter().enumerate() {
+        for (place, pool) in self.pools.iter().take(self.rule.targets.len()).enumerate() {
             match again(TRIES, || pool.ends.target.facts()).await {
                 Ok(_) => lines.push((place, pool.clone())),
                 Err(fault) => {
@@ -130,13 +165,70 @@ impl Run {
         if let (true, Some(fault)) = (lines.is_empty(), last) {
             return Err(fault);
         }
-        let tell = |found: Found| {
-            self.with(|parts| match found {
-                Found::Row(target, row) => parts.row(target, row),
-                Found::Unknown(fault) => parts.unknown(&Untrusted::from(fault.to_string())),
-            });
+        let tell = |found: Found| match found {
+            Found::Tag(tag) => self.compared(*tag),
+            Found::Listed(line, repository, side, listing) => self.matter(|m| {
+                m.gone.entry(line).or_default().listings.insert((repository, side), listing);
+            }),
+            Found::Unknown(fault) => {
+                self.with(|parts| parts.unknown(&Untrusted::from(fault.to_string())));
+            }
         };
         Comparison::new(&self.rule, &selector, &lines, self.pace.subscribe(), &tell).all().await
+    }
+
+    /// Takes one compared tag in.
+    fn compared(&self, tag: Compared) {
+        let Compared { place, row, verdict, known, source, target } = tag;
+        let at = (self.rule.name.clone(), row.repository.clone(), row.tag.clone());
+        match &verdict.deed {
+            Deed::Ask => {
+                let conflict = Conflict {
+                    rule: self.rule.name.clone(),
+                    line: row.line.clone(),
+                    repository: row.repository.clone(),
+                    tag: row.tag.clone(),
+                    source: source.digest().cloned(),
+                    target: target.digest().cloned(),
+                    before: known.last.clone(),
+                    why: verdict.why.to_owned(),
+                    since: self.clock.now(),
+                    answered: None,
+                    trouble: None,
+                };
+                self.matter(|m| m.conflicts.push(conflict));
+            }
+            Deed::Propose { at, digest } => {
+                let (repository, tag) = (row.repository.clone(), row.tag.clone());
+                let (digest, gone_since) = (digest.clone(), known.gone_since);
+                let candidate = Candidate { repository, tag, at: *at, digest, gone_since };
+                self.matter(|m| m.gone.entry(place).or_default().candidates.push(candidate));
+            }
+            Deed::Nothing | Deed::Write { .. } => {}
+        }
+        let is_settled = !matches!(row.difference, Difference::Unknown(_)) && verdict.deed != Deed::Ask;
+        if is_settled && self.rule.two_way && self.matters.conflict(&at).is_some() {
+            self.matter(|m| m.well.push(at));
+        }
+        let is_back = matches!(verdict.deed, Deed::Write { to: Side::Source, .. });
+        let way = if is_back { self.rule.targets.len() + place } else { place };
+        self.with(|parts| parts.row(way, row, known));
+    }
+
+    /// Keeps what the comparison has found for somebody to decide.
+    async fn tell_matters(&self) {
+        let Matter { conflicts, well, mut gone } = self.matter(std::mem::take);
+        let whole = self.with(|parts| parts.is_whole());
+        let mut notes = self.matters.compared(&self.rule.name, conflicts, &well, whole);
+        if let (Deletes::Review, Ok(selector)) = (self.rule.deletes, Selector::of(&self.rule)) {
+            for (line, pool) in self.pools.iter().take(self.rule.targets.len()).enumerate() {
+                let gone = gone.remove(&line).unwrap_or_default();
+                let review = propose(pool, (&self.rule, &selector), self.id, &gone, &self.matters).await;
+                notes.extend(self.matters.proposed(review));
+            }
+        }
+        // What is lost in a crash is found again by the next run.
+        self.notes.lazily(notes).await;
     }
 
     /// Brings all that waits, many tags at a time.
@@ -146,8 +238,8 @@ impl Run {
         let mut moving: FuturesUnordered<BoxFuture<'_, ()>> = FuturesUnordered::new();
         loop {
             while moving.len() < TAGS {
-                let Some(place) = self.with(Parts::next) else { break };
-                moving.push(self.bring(&selector, place).boxed());
+                let Some(turn) = self.with(Run::turn) else { break };
+                moving.push(self.bring(&selector, turn).boxed());
             }
             if moving.next().await.is_none() {
                 return;
@@ -155,23 +247,22 @@ impl Run {
         }
     }
 
-    async fn bring(&self, selector: &Selector, place: usize) {
-        let Some((target, tag)) = self.with(|p| p.part(place).map(|p| (p.target, p.view()))) else { return };
-        let Some(pool) = self.pools.get(target) else { return };
-        let mut gaps = Vec::new();
-        let outcome = match selector.at_target(&tag.repository) {
-            Ok(to) => self.tries(pool, place, &tag, &to, &mut gaps).await,
-            Err(fault) => Err(fault),
+    /// The next tag whose turn it is.
+    fn turn(parts: &mut Parts) -> Option<Turn> {
+        let place = parts.next()?;
+        let part = parts.part(place)?;
+        let (way, tag, known) = (part.way, part.view(), part.known.clone());
+        Some(Turn { place, way, tag, replaces: part.replaces.clone(), known })
+    }
+
+    async fn bring(&self, selector: &Selector, turn: Turn) {
+        let (place, mut gaps) = (turn.place, Vec::new());
+        let (outcome, mut notes) = match selector.at_target(&turn.tag.repository) {
+            Ok(there) => self.write(&turn, &there, &mut gaps).await,
+            Err(fault) => (Err(fault), Vec::new()),
         };
-        let mut notes = Vec::new();
-        let state = match (outcome, &tag.digest) {
-            (Ok(()), Some(digest)) => {
-                let line = tag.line.clone();
-                let origin = line.from.clone();
-                let agreed = SeenTag { digest: digest.clone(), origin, at: self.clock.now() };
-                notes.push(Note::Seen(line, tag.repository.clone(), tag.tag.clone(), agreed));
-                TagState::Done
-            }
+        let state = match (outcome, &turn.tag.digest) {
+            (Ok(()), Some(_)) => TagState::Done,
             (Ok(()), None) => TagState::Skipped("the source does not have it any more".to_owned()),
             (Err(fault), _) => TagState::Failed(Untrusted::from(fault.to_string())),
         };
@@ -183,30 +274,64 @@ impl Run {
         self.notes.lazily(notes).await;
     }
 
+    /// Writes one tag where it is to be. Gives what is remembered of it then.
+    async fn write(
+        &self,
+        turn: &Turn,
+        there: &Repository,
+        gaps: &mut Vec<Platform>,
+    ) -> (Outcome<()>, Vec<Note>) {
+        let targets = self.rule.targets.len();
+        let is_back = turn.way >= targets;
+        let forward = if is_back { turn.way - targets } else { turn.way };
+        let (Some(pool), Some(forward)) = (self.pools.get(turn.way), self.pools.get(forward)) else {
+            return (Ok(()), Vec::new());
+        };
+        let Some(digest) = &turn.tag.digest else { return (Ok(()), Vec::new()) };
+        let source = &turn.tag.repository;
+        let trail = Trail {
+            ends: &forward.ends,
+            way: Way::of(&self.rule),
+            from: source,
+            there,
+            tag: &turn.tag.tag,
+            to: if is_back { Side::Source } else { Side::Target },
+            digest,
+            replaces: turn.replaces.as_ref(),
+            known: &turn.known,
+        };
+        let (from, to) = if is_back { (there, source) } else { (source, there) };
+        let outcome = self.tries(pool, turn, (from, to), &trail, gaps).await;
+        let notes = if outcome.is_ok() { vec![trail.arrived()] } else { Vec::new() };
+        (outcome, notes)
+    }
+
     async fn tries(
         &self,
         pool: &Arc<Pool>,
-        place: usize,
-        tag: &TagRun,
-        to: &Repository,
+        turn: &Turn,
+        (from, to): (&Repository, &Repository),
+        trail: &Trail<'_>,
         gaps: &mut Vec<Platform>,
     ) -> Outcome<()> {
-        let Some(digest) = &tag.digest else { return Ok(()) };
+        let place = turn.place;
+        let before = || trail.before().boxed();
         let image = Image {
             place,
             pool,
-            from: &tag.repository,
+            from,
             to,
             platforms: &self.rule.platforms,
             pace: self.pace.subscribe(),
             priority: &|| self.with(|p| p.part(place).map_or(0, |p| p.priority)),
             claimed: &self.claimed,
             claim: &|digest, progress| self.with(|p| p.claim(place, digest, progress)),
+            before: &before,
             gaps: Mutex::default(),
         };
         let mut done = 0;
         let outcome = loop {
-            match image.bring(&tag.tag, digest).await {
+            match image.bring(trail.tag, trail.digest).await {
                 Err(fault) if may_pass(&fault) && done + 1 < TRIES => {
                     self.with(|parts| parts.retried(place));
                     tokio::time::sleep(pause(done)).await;
@@ -236,11 +361,12 @@ impl Run {
     /// Gives its matching tags this priority, also where their blobs wait already. Gives how many there are.
     pub fn raise(&self, repository: &Repository, tag: Option<&Tag>, priority: i32) -> u32 {
         let (count, blobs) = self.with(|parts| parts.raise(repository, tag, priority));
-        let to = Selector::of(&self.rule).and_then(|s| s.at_target(repository));
-        if let Ok(to) = to {
-            for (target, digest) in blobs {
-                if let Some(pool) = self.pools.get(target) {
-                    pool.raise(&to, &digest, priority);
+        let there = Selector::of(&self.rule).and_then(|s| s.at_target(repository));
+        if let Ok(there) = there {
+            for (way, digest) in blobs {
+                let to = if way < self.rule.targets.len() { &there } else { repository };
+                if let Some(pool) = self.pools.get(way) {
+                    pool.raise(to, &digest, priority);
                 }
             }
         }

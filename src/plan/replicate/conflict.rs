@@ -1,37 +1,13 @@
 //! What somebody may choose when a tag was changed on both sides, and the steps that follow from the choice.
 
-use serde::{Deserialize, Serialize};
-
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::RegistryName;
 use crate::model::oci::{Digest, Tag};
-use crate::plan::replicate::difference::{Side, Sight};
+use crate::model::replication::known::{Answer, Choice, Side};
+use crate::plan::replicate::difference::Sight;
 
 /// Names that are tried for the one that steps aside: `v1-sh`, `v1-sh-2` … A tag with more of them needs a person.
 const NAMES_MAX: u32 = 99;
-
-/// A way out of a conflict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Choice {
-    /// Both sides get what the source has; where it has nothing, the tag is deleted at the target.
-    SourceWins,
-    /// The same the other way round.
-    TargetWins,
-    /// The tag gets what the source has; what the target has stays, on both sides, under a tag of its own.
-    KeepBoth,
-}
-
-/// What somebody chose, and what they had before their eyes then.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answer {
-    /// The choice.
-    pub choice: Choice,
-    /// What the source had.
-    pub source: Option<Digest>,
-    /// What the target had.
-    pub target: Option<Digest>,
-}
 
 /// One step out of a conflict. They are done in order, so that nothing is lost between two of them.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,9 +8,10 @@ use crate::base::clock::Millis;
 use crate::base::ids::RegistryName;
 use crate::model::oci::{Digest, Repository, Tag};
 use crate::model::replication::Deletes;
-use crate::plan::replicate::conflict::{Answer, Choice, Step, choices, steps};
+use crate::model::replication::known::{Answer, Choice, Intent, Known, Side};
+use crate::plan::replicate::conflict::{Step, choices, steps};
 use crate::plan::replicate::deletes::{Around, Candidate, DeleteLimits, Listing, plan};
-use crate::plan::replicate::difference::{Deed, Intent, Known, Side, Sight, Way, decide};
+use crate::plan::replicate::difference::{Deed, Sight, Way, decide};
 
 /// What happens while one line is compared.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::base::clock::Millis;
 use crate::base::text::{Untrusted, age, count};
 use crate::model::oci::{Digest, Repository, Tag};
-use crate::plan::replicate::difference::{Side, Sight};
+use crate::model::replication::known::Side;
+use crate::model::replication::review::{DeleteItem, DeletePlan, Held, How};
+use crate::plan::replicate::difference::Sight;
 
 /// How much may be deleted, and how soon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,55 +67,6 @@ pub struct Around {
     pub tags: BTreeSet<Tag>,
     /// Tags of indexes that need the manifest as a part.
     pub needed_by: BTreeSet<Tag>,
-}
-
-/// How a deletion is done.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum How {
-    /// The tag alone.
-    Tag,
-    /// The manifest, and with it these tags, which are all proposed to go.
-    Manifest(BTreeSet<Tag>),
-}
-
-/// One proposal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeleteItem {
-    /// The repository, as the source calls it.
-    pub repository: Repository,
-    /// The tag.
-    pub tag: Tag,
-    /// Where it goes.
-    pub at: Side,
-    /// What it points to there; if it points elsewhere by then, it stays.
-    pub digest: Digest,
-    /// Since when the other side does not have it.
-    pub gone_since: Millis,
-    /// How it is done.
-    pub how: How,
-}
-
-/// What is not proposed, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Held {
-    /// The repository, as the source calls it.
-    pub repository: Repository,
-    /// The tag.
-    pub tag: Tag,
-    /// Where it stays.
-    pub at: Side,
-    /// Why, in words.
-    pub why: String,
-}
-
-/// What a person is asked to say yes to.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeletePlan {
-    /// What would go.
-    pub items: Vec<DeleteItem>,
-    /// What stays, with the reasons.
-    pub held: Vec<Held>,
 }
 
 /// Listings of a rule's line: by repository (as the source calls it) and the side that was listed.

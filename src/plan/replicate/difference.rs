@@ -3,41 +3,11 @@
 //! What is remembered of a tag on a line is the digest that both sides last had in common. So a tag that we wrote ourselves is
 //! no change, a side that still has it did not move, and what is absent on one side was deleted there, or is new on the other.
 
-use serde::{Deserialize, Serialize};
-
 use crate::base::clock::Millis;
 use crate::base::text::Untrusted;
 use crate::model::oci::{Digest, Repository, Tag};
+use crate::model::replication::known::{Known, Side, Tombstone};
 use crate::model::replication::{Deletes, DiffRow, Difference, Line, Rule};
-
-/// One end of a rule's line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Side {
-    /// The rule's source.
-    Source,
-    /// The rule's target.
-    Target,
-}
-
-impl Side {
-    /// The other end.
-    #[must_use]
-    pub fn other(self) -> Side {
-        match self {
-            Side::Source => Side::Target,
-            Side::Target => Side::Source,
-        }
-    }
-
-    /// What people call it.
-    pub fn noun(self) -> &'static str {
-        match self {
-            Side::Source => "source",
-            Side::Target => "target",
-        }
-    }
-}
 
 /// What one side shows of a tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,38 +28,6 @@ impl Sight {
             Sight::Absent | Sight::Unknown(_) => None,
         }
     }
-}
-
-/// What is remembered of one tag on one line, durable.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Known {
-    /// What both sides last had in common.
-    pub last: Option<Digest>,
-    /// What we are about to write, kept **before** it is written: whatever became of it, it is no change of others.
-    pub intent: Option<Intent>,
-    /// What was deleted on both sides last.
-    pub tombstone: Option<Tombstone>,
-    /// One side does not have it any more, and the other one still has what both had: first seen then.
-    pub gone_since: Option<Millis>,
-}
-
-/// A tag that is being written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Intent {
-    /// Where.
-    pub to: Side,
-    /// What it is to point to.
-    pub digest: Digest,
-}
-
-/// A tag that is gone on both sides.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tombstone {
-    /// What it pointed to.
-    pub digest: Digest,
-    /// When that was noticed.
-    pub at: Millis,
 }
 
 impl Known {
@@ -319,6 +257,7 @@ fn two_way(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::replication::known::Intent;
 
     fn d(n: u8) -> Digest {
         Digest::of(&[n])

@@ -92,6 +92,15 @@ impl Selector {
     }
 }
 
+/// Repositories that a rule's filters name in full: all that can be known where a registry lists none.
+pub fn named(rule: &Rule) -> Vec<Repository> {
+    let of = |f: &Filter| match &f.pattern {
+        Pattern::Glob(name) if f.on == On::Repository && !f.exclude => name.parse().ok(),
+        _ => None,
+    };
+    rule.filters.iter().filter_map(of).collect()
+}
+
 /// The last test that matches decides; what none matches is wanted unless the first test includes.
 fn wants(tests: &[Test], name: &str) -> bool {
     let otherwise = tests.first().is_none_or(|t| t.exclude);

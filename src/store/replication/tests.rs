@@ -4,9 +4,11 @@ use super::*;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::base::clock::Millis;
 use crate::base::clock::SystemClock;
 use crate::base::fault::Kind;
 use crate::base::ids::InstallId;
+use crate::model::replication::known::{Intent, Side, Tombstone};
 use crate::model::replication::{Cause, RunState, TagCounts, TagState};
 
 async fn open(dir: &Path) -> Store {
@@ -60,12 +62,32 @@ async fn what_was_noted_is_there_after_opening_again() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
     let (repository, digest): (Repository, _) = ("feed/web".parse().unwrap(), Digest::of(b"x"));
-    let seen = SeenTag { digest: digest.clone(), origin: name("hq"), at: Millis(7) };
+    let stone = Tombstone { digest: Digest::of(b"old"), at: Millis(7) };
+    let intent = Intent { to: Side::Source, digest: Digest::of(b"new") };
+    let known = Known {
+        last: Some(digest.clone()),
+        intent: Some(intent),
+        tombstone: Some(stone),
+        gone_since: Some(Millis(3)),
+    };
+    let remember = |before: Option<Known>, known: &Known| {
+        let (line, tag) = (line(), "v1".parse().unwrap());
+        let to = "hq/feed/web".parse().unwrap();
+        Note::Known(Box::new(Remembered {
+            line,
+            from: repository.clone(),
+            to,
+            tag,
+            before,
+            known: known.clone(),
+        }))
+    };
+    let there: Repository = "hq/feed/web".parse().unwrap();
     let mut notes = vec![
         Note::Run(Box::new(view(1, RunState::Moving))),
         Note::Placed(name("branch"), digest.clone(), repository.clone()),
         Note::Placed(name("branch"), digest.clone(), repository.clone()),
-        Note::Seen(line(), repository.clone(), "v1".parse().unwrap(), seen.clone()),
+        remember(Some(Known::default()), &known),
     ];
     notes.extend((0..10).map(|n| Note::Tag(RunId(1), n, Box::new(tag(n)))));
     store.note(notes).await.unwrap();
@@ -77,16 +99,26 @@ async fn what_was_noted_is_there_after_opening_again() {
     assert_eq!(page, [(4, tag(4)), (5, tag(5)), (6, tag(6))]);
     assert_eq!(store.placed(&name("branch"), &digest, 9).await.unwrap(), std::slice::from_ref(&repository));
     assert!(store.placed(&name("hq"), &digest, 9).await.unwrap().is_empty());
-    assert_eq!(store.seen(&line(), &repository).await.unwrap()[&"v1".parse().unwrap()], seen);
+    assert_eq!(store.known(&line(), &repository, &there).await.unwrap()[&"v1".parse().unwrap()], known);
+    assert!(store.known(&line(), &repository, &repository).await.unwrap().is_empty());
+    // What was learnt from an older memory than the one that is kept counts for nothing.
+    let other = Known { last: Some(Digest::of(b"y")), ..Known::default() };
+    let stale =
+        vec![remember(Some(other.clone()), &Known::default()), remember(Some(Known::default()), &other)];
+    store.note(stale).await.unwrap();
+    assert_eq!(store.known(&line(), &repository, &there).await.unwrap()[&"v1".parse().unwrap()], known);
+    store.note(vec![remember(Some(known), &other)]).await.unwrap();
+    assert_eq!(store.known(&line(), &repository, &there).await.unwrap()[&"v1".parse().unwrap()], other);
+    assert_eq!(store.known_repositories(&line()).await.unwrap(), std::slice::from_ref(&repository));
     let gone = vec![
         Note::Run(Box::new(view(1, RunState::Done))),
         Note::Unplaced(name("branch"), digest.clone(), repository.clone()),
-        Note::Unseen(line(), repository.clone(), "v1".parse().unwrap()),
+        remember(None, &Known::default()),
     ];
     store.note(gone).await.unwrap();
     assert!(store.unfinished_runs().await.unwrap().is_empty());
     assert!(store.placed(&name("branch"), &digest, 9).await.unwrap().is_empty());
-    assert!(store.seen_repositories(&line()).await.unwrap().is_empty());
+    assert!(store.known_repositories(&line()).await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! What each verb does.
 
 use crate::base::text::safe;
+use crate::model::command::{Command, Target};
 use crate::model::logs::LogTarget;
 use crate::model::query::{Query, Request};
 use crate::tui::app::dialog::{Dialog, Then};
@@ -52,6 +53,7 @@ impl App {
             }
             Act::Send => return self.send_staged(),
             Act::Undo => return self.undo(),
+            Act::Restart => self.ask_restart(),
             Act::Logs | Act::Previous => return self.logs(act == Act::Previous),
             Act::Inspect => return self.inspect(),
             Act::Describe => self.describe(),
@@ -91,6 +93,28 @@ impl App {
             Act::Redraw => return vec![Effect::Redraw],
         }
         self.more_rows().into_iter().collect()
+    }
+
+    /// Asks whether the containers of the pool shall be replaced by fresh ones.
+    fn ask_restart(&mut self) {
+        let Some((id, ..)) = self.chosen() else { return };
+        let Some(view) = self.world.pool(&id) else { return };
+        let spec = &view.pool.spec;
+        let pause = match spec.update_delay_ms {
+            0 => String::new(),
+            ms => format!(", with a pause of {} between them", crate::base::text::took(ms)),
+        };
+        let count = crate::base::text::count(u64::from(view.pool.target()), "container");
+        let batch = spec.update_parallelism.clamp(1, view.pool.target().max(1));
+        let body = vec![
+            format!(
+                "{count} of {id} are replaced by fresh ones of the same specification: {batch} at a time{pause}."
+            ),
+            format!("The same: longshore restart {id}"),
+        ];
+        let act = Then::Do(Box::new(Command::Restart { target: Target::Pool(id.clone()) }));
+        let buttons = vec![(format!("Restart {id}{}", self.place()), act)];
+        self.mode = Mode::Dialog(Dialog::ask(format!("Restart {id}?"), body, buttons, self.now));
     }
 
     fn order_pools(&mut self) {

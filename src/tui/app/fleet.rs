@@ -379,7 +379,7 @@ impl App {
     }
 
     /// ` in PROD`, or nothing.
-    fn place(&self) -> String {
+    pub(super) fn place(&self) -> String {
         match self.settings.environment.as_str() {
             "" => String::new(),
             name => format!(" in {name}"),

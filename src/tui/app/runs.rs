@@ -6,6 +6,7 @@ use crate::model::command::Command;
 use crate::model::oci::{Repository, Tag};
 use crate::model::query::{PageAsk, Query, Reply, Request};
 use crate::model::registry::{Page, TagRow};
+use crate::model::replication::known::{Answer, Choice};
 use crate::model::replication::{Line, Rule, RuleView, RunId, RunState, RunView, TagRun, TagState};
 use crate::tui::app::dialog::{Dialog, Then};
 use crate::tui::app::images::PAGE;
@@ -352,12 +353,25 @@ impl App {
 
     fn which_side(&self, sides: &Sides) -> Dialog {
         let Sides { line, repository, tag, told } = sides;
-        let mut body = vec![format!("{repository}:{tag} was moved on both sides since they were equal.")];
+        let mut body = vec![format!("{repository}:{tag} was changed on both sides since they were equal.")];
+        let row = |name: &RegistryName| {
+            let side = told.iter().find(|(n, _)| n == name);
+            side.and_then(|(_, told)| told.as_ref().ok()).and_then(Option::as_ref)
+        };
+        let digest = |name: &RegistryName| row(name).and_then(|row| row.digest.clone());
+        let (source, target) = (digest(&line.from), digest(&line.to));
+        let command = |choice: Choice| Command::ResolveConflict {
+            line: line.clone(),
+            repository: repository.clone(),
+            tag: tag.clone(),
+            answer: Answer { choice, source: source.clone(), target: target.clone() },
+        };
         let mut buttons = Vec::new();
-        for (name, side) in told {
-            let row = side.as_ref().ok().and_then(Option::as_ref);
-            let Some(row) = row else {
+        for (name, choice) in [(&line.from, Choice::SourceWins), (&line.to, Choice::TargetWins)] {
+            let Some(row) = row(name) else {
                 body.push(format!("{name}: the tag is not there any more."));
+                let label = format!("Delete it at the other side too{}", self.place_name());
+                buttons.push((label, Then::Do(Box::new(command(choice)))));
                 continue;
             };
             let digest = row.digest.as_ref().map_or("digest not known", |d| d.short()).to_owned();
@@ -367,14 +381,14 @@ impl App {
             );
             let size = row.size.map(|n| format!(", {}", units::size(n))).unwrap_or_default();
             body.push(format!("{name}: {digest}, {age}{size}"));
-            let command = Command::ResolveConflict {
-                line: line.clone(),
-                repository: repository.clone(),
-                tag: tag.clone(),
-                winner: name.clone(),
-            };
-            buttons
-                .push((format!("Keep {name}'s {digest}{}", self.place_name()), Then::Do(Box::new(command))));
+            let label = format!("Keep {name}'s {digest}{}", self.place_name());
+            buttons.push((label, Then::Do(Box::new(command(choice)))));
+        }
+        if source.is_some() && target.is_some() {
+            let text = format!("Both: {}'s stays under {tag}-{}, too.", line.to, line.to);
+            body.push(text);
+            let label = format!("Keep both{}", self.place_name());
+            buttons.push((label, Then::Do(Box::new(command(Choice::KeepBoth)))));
         }
         body.push(
             "The side that is kept is copied over the other; the other's tag points to it from then on."

@@ -44,6 +44,13 @@ const VERBS: &[Verb] = &[
         Act::ImageFirst,
         "replicate its image before all others, also while a number is staged",
     ),
+    verb(
+        "restart",
+        &["R"],
+        When::ChangePool,
+        Act::Restart,
+        "replace its containers a batch at a time; it asks first",
+    ),
     verb("logs", &["l"], When::Always, Act::Logs, "logs of all its containers, on the whole screen"),
     verb("open", &["Enter"], When::Always, Act::Open, "its containers; sends what is staged"),
     verb("why", &["w"], When::OnPool, Act::Why, "where one more of it would go, or why a slot waits"),

@@ -85,7 +85,9 @@ fn pool(world: &mut World, on: &[&str], change: impl FnOnce(&mut Pool)) {
         Vec::new()
     };
     let counts = Counts { want, running: want - homeless, ..Counts::default() };
-    world.pools.insert(id, Arc::new(PoolView { pool, slots, waits, misplaced: vec![], counts }));
+    world
+        .pools
+        .insert(id, Arc::new(PoolView { pool, slots, waits, misplaced: vec![], next_batch: None, counts }));
 }
 
 fn container(world: &mut World, host: &str, pool: &PoolId, slot: u32) -> ContainerId {
