@@ -1,12 +1,16 @@
 //! The engine core: intake, observers, reconciler, executor, and the link for other consoles.
 
 pub mod access;
+pub mod archive;
+mod bringing;
+mod browsing;
 pub mod core;
 mod coverage;
 mod doubt;
 mod dying;
 pub mod execute;
 pub mod handle;
+mod harbor;
 mod held;
 mod identity;
 pub mod intake;
@@ -20,8 +24,10 @@ pub mod observe;
 pub mod operations;
 mod pace;
 mod planning;
+pub mod policing;
 mod prewarm;
 mod publish;
+mod pulling;
 pub mod questions;
 mod record;
 mod registries;

@@ -417,8 +417,8 @@ impl Core {
         let giver =
             from.and_then(|id| Some((id.clone(), self.observers.get(id)?.runtime.clone(), proved(id)?)));
         let turns = self.executor.pull_turns(host, site);
-        let own = site.and_then(|s| s.own_reference(&wanted.image));
-        let references: Vec<String> = own.into_iter().chain([wanted.image.clone()]).collect();
+        let references: Vec<String> =
+            self.sources_on(host, &wanted.image).into_iter().map(|source| source.reference).collect();
         let (id, wanted, reports) = (host.clone(), wanted.clone(), self.executor.reports());
         let Some(warming) = self.warming.get_mut(&op) else { return };
         while warming.tasks.try_join_next().is_some() {}

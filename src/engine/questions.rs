@@ -14,6 +14,7 @@ use crate::engine::handle::Call;
 use crate::engine::intake::{self, Caller};
 use crate::engine::inventory;
 use crate::engine::observe::{LOOK_FOR, Look, Observer};
+use crate::engine::policing;
 use crate::engine::registries;
 use crate::engine::tails;
 use crate::model::command::{Accepted, Change, Command, Refusal, RefusalKind, Target};
@@ -42,16 +43,21 @@ fn not_there_yet() -> Refusal {
 impl Core {
     /// Takes one call.
     pub(super) async fn take(&mut self, incoming: Incoming) {
-        let Incoming { caller, call } = incoming;
+        let Some(Incoming { caller, call }) = self.look_first(incoming) else { return };
         match call {
-            Call::Ask { request: Request::Command(command), reply } => {
+            Call::Ask { request: Request::Command(Command::Harbor { registry, deed }), reply } => {
+                self.harbor_deed(&registry, deed, &caller, reply).await;
+            }
+            Call::Ask { request: Request::Command(command), reply }
+            | Call::Looked { request: Request::Command(command), reply } => {
                 let answer = match self.command(&command, &caller).await {
                     Ok(accepted) => Reply::Accepted(accepted),
                     Err(refusal) => Reply::Refused(refusal),
                 };
                 let _ = reply.send(answer);
             }
-            Call::Ask { request: Request::Query(query), reply } => self.question(query, reply),
+            Call::Ask { request: Request::Query(query), reply }
+            | Call::Looked { request: Request::Query(query), reply } => self.question(query, reply),
             Call::Tail { request, sink } => {
                 let sources = self.observers.iter().map(|(id, o)| (id.clone(), o.runtime.clone())).collect();
                 tokio::spawn(tails::serve(
@@ -95,7 +101,14 @@ impl Core {
                     | Command::Access(_) => self.stir(),
                     _ => self.replan(),
                 }
-                Ok(admission.accepted)
+                let mut accepted = admission.accepted;
+                if let Command::Up { spec, .. } = command
+                    && let Ok(warnings) = self.may_push(spec)
+                    && !warnings.is_empty()
+                {
+                    accepted.text = format!("{} (warning: {})", accepted.text, warnings.join("; "));
+                }
+                Ok(accepted)
             }
             Err(refusal) => {
                 if self.is_active() && !matches!(refusal.why, RefusalKind::NeedsName(_)) {
@@ -119,11 +132,15 @@ impl Core {
         if let Command::Prewarm(ask) = command {
             return self.decide_prewarm(ask, caller);
         }
+        if let Command::Up { spec, .. } = command {
+            self.may_push(spec)?;
+        }
         let (desired, hosts, fixed) = (&self.desired, &self.hosts, &self.fixed_hosts);
         let known = inventory::Known { desired, hosts, fixed, now: self.clock.now() };
         let decided = inventory::decide(&known, command, caller)
             .or_else(|| registries::decide(desired, command, caller))
             .or_else(|| access::decide(desired, command, caller, known.now))
+            .or_else(|| policing::decide(desired, command, caller, known.now))
             .or_else(|| self.decide_run(command));
         decided.unwrap_or_else(|| {
             intake::decide(&self.desired, command, caller, &|p, keep| self.going(p, keep), known.now)
@@ -184,10 +201,10 @@ impl Core {
                 let _ = reply.send(self.proposal(target.as_ref(), limit));
             }
             Query::Preview { pool, change, confirm, strategy } => {
-                self.preview(&pool, change, confirm.as_deref(), strategy, reply);
+                self.foresee(&pool, change, confirm.as_deref(), strategy, reply);
             }
-            Query::Browse { .. }
-            | Query::RunTags { .. }
+            Query::Browse { registry, repository, ask } => self.browse(&registry, repository, ask, reply),
+            Query::RunTags { .. }
             | Query::Diff { .. }
             | Query::Runs { .. }
             | Query::Conflicts { .. }
@@ -199,6 +216,12 @@ impl Core {
             Query::Coverage(ask) => self.cover(&ask, reply),
             Query::Estimate(ask) => self.estimate(*ask, reply),
             Query::Prewarm { op } => drop(reply.send(self.told_prewarm(op))),
+            Query::CheckImages { images } => self.check_images(images, reply),
+            Query::ImagePolicy => {
+                let found = self.desired.image_policy.clone().map(Box::new);
+                let _ = reply.send(Reply::ImagePolicy(found));
+            }
+            Query::Harbor { registry, ask } => self.harbor_question(&registry, ask, reply),
             Query::Inspect { host, container } => match self.runtime(&host) {
                 Ok(runtime) => drop(tokio::spawn(async move {
                     let answer = runtime.inspect(&container).await.map_or_else(Reply::Failed, Reply::Inspect);
@@ -230,18 +253,18 @@ impl Core {
         }
     }
 
-    /// What a change of a pool's number would do.
-    fn preview(
+    /// What a scale would do.
+    fn foresee(
         &mut self,
-        id: &PoolId,
+        pool: &PoolId,
         change: Change,
         confirm: Option<&str>,
         strategy: Option<Strategy>,
         reply: oneshot::Sender<Reply>,
     ) {
-        let Some(pool) = self.desired.pools.get(id) else {
+        let Some(pool) = self.desired.pools.get(pool) else {
             let fault =
-                Fault::new(Kind::NotFound, format!("there is no pool {id}")).hint("see `longshore pools`");
+                Fault::new(Kind::NotFound, format!("there is no pool {pool}")).hint("see `longshore pools`");
             return drop(reply.send(Reply::Failed(fault)));
         };
         let (to, refusal) = match intake::check_scale(pool, change, confirm) {

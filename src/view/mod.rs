@@ -5,6 +5,7 @@ pub mod advice;
 pub mod containers;
 pub mod coverage;
 pub mod describe;
+pub mod harbor;
 pub mod heat;
 pub mod hosts;
 pub mod json;

@@ -9,6 +9,8 @@ mod fake;
 #[cfg(test)]
 mod fleet;
 #[cfg(test)]
+mod images;
+#[cfg(test)]
 mod prewarm;
 
 use std::io;
@@ -505,6 +507,12 @@ async fn every_page_of_help_is_as_it_was_read_over() {
         "robot",
         "robot add",
         "robot renew",
+        "images",
+        "images ls",
+        "image export",
+        "image import",
+        "image check",
+        "policy set",
         "why",
         "rebalance",
         "advice",
