@@ -12,6 +12,7 @@ pub mod io;
 mod journal;
 mod list;
 mod logs;
+mod masters;
 mod preview;
 mod print;
 mod rawtty;

@@ -7,7 +7,7 @@ use crate::cli::args::registry::YesNo;
 use crate::cli::args::replicate::{ReplicateVerb, RuleAdd, RuleVerb};
 use crate::cli::cx::{Cx, Done, Stop, listing_status};
 use crate::cli::registry::kept_list;
-use crate::cli::{Purpose, act, list as lists};
+use crate::cli::{Purpose, act, list as lists, masters};
 use crate::model::command::Command;
 use crate::model::oci::Platform;
 use crate::model::query::{PageAsk, Query, Reply, Request};
@@ -21,6 +21,10 @@ const PAGE: u32 = 1_000;
 pub async fn run(cx: &mut Cx<'_>, verb: ReplicateVerb) -> Done {
     let command = match verb {
         ReplicateVerb::Status => return status(cx).await,
+        ReplicateVerb::Conflicts { rule } => return masters::conflicts(cx, rule.as_deref()).await,
+        ReplicateVerb::Resolve(args) => return masters::resolve(cx, args).await,
+        ReplicateVerb::Deletes(args) => return masters::deletes(cx, args).await,
+        ReplicateVerb::Verify(args) => return masters::verify(cx, args).await,
         ReplicateVerb::Diff { rule, all } => return diff(cx, &rule, all).await,
         ReplicateVerb::Rule { verb: RuleVerb::Ls } => return rules(cx).await,
         ReplicateVerb::Rule { verb: RuleVerb::Add(args) } => return add(cx, *args).await,

@@ -194,6 +194,7 @@ impl Core {
             | Query::Diff { .. }
             | Query::Runs { .. }
             | Query::Conflicts { .. }
+            | Query::Verify { .. }
             | Query::Reviews { .. } => {
                 if let Some((_, reply)) = self.run_question(query, reply) {
                     let _ = reply.send(Reply::Refused(not_there_yet()));

@@ -23,6 +23,7 @@ mod run;
 mod tally;
 mod tasks;
 mod trail;
+mod verify;
 
 pub use lines::Views;
 pub use replicator::{Diff, Handle, Registries, Replicator};
