@@ -4,6 +4,7 @@ mod config;
 mod connect;
 mod console;
 mod doctor;
+mod tokens;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,13 +19,14 @@ use crate::base::clock::{Clock, SharedClock, SystemClock};
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::{HostId, Seeded, SiteName};
 use crate::cli::io::Io;
-use crate::cli::{Backend, Check, ConsoleOptions, Opened, Practice, Purpose, Session};
+use crate::cli::{Backend, Check, ConsoleOptions, Opened, Practice, Purpose, RegistryAuth, Session};
 use crate::engine::core::Connector;
 use crate::engine::session::{self, Setup};
 use crate::model::command::{Command, HostEdit};
 use crate::model::host::{HostConfig, HostSource};
 use crate::model::pool::ClusterSpec;
 use crate::model::query::Reply;
+use crate::model::registry::Registry;
 use crate::wire::config::Config;
 
 /// The program with real engines behind it.
@@ -89,10 +91,11 @@ impl Wire {
     fn setup(&self, session: &Session, purpose: Purpose) -> Outcome<Setup> {
         let config = Config::load()?;
         let mut seed = Seeded::new(entropy(&*self.clock));
-        let connector: Arc<dyn Connector> =
-            Arc::new(connect::Docker::new(&config, self.home.as_deref(), self.clock.clone()));
+        let dir = Wire::state_dir(session)?;
+        let docker = connect::Docker::new(&config, self.home.as_deref(), self.clock.clone());
+        let connector: Arc<dyn Connector> = Arc::new(docker.with_tokens(&config, &dir));
         Ok(Setup {
-            dir: Wire::state_dir(session)?,
+            dir,
             read_only: session.read_only,
             look: purpose == Purpose::Look,
             clock: self.clock.clone(),
@@ -101,6 +104,13 @@ impl Wire {
             fresh_install: seed.install(),
             simulated: false,
         })
+    }
+}
+
+impl Wire {
+    /// How engines and registries are reached, without any token service.
+    fn docker(&self) -> Outcome<connect::Docker> {
+        Ok(connect::Docker::new(&Config::load()?, self.home.as_deref(), self.clock.clone()))
     }
 }
 
@@ -174,6 +184,27 @@ impl Backend for Wire {
 
     fn doctor(&self, session: Session) -> BoxFuture<'_, Vec<Check>> {
         doctor::examine(self, session).boxed()
+    }
+
+    fn hash(&self, password: String) -> BoxFuture<'_, Outcome<String>> {
+        tokens::hash(password).boxed()
+    }
+
+    fn draw(&self) -> BoxFuture<'_, Outcome<(String, String)>> {
+        tokens::draw().boxed()
+    }
+
+    fn registry_auth(&self, session: &Session) -> Outcome<Option<RegistryAuth>> {
+        let (config, state) = (Config::load()?, Wire::state_dir(session)?);
+        config.tokens.map(|settings| tokens::registry_auth(&settings, &state)).transpose()
+    }
+
+    fn log_in(&self, registry: Registry, username: String, secret: String) -> BoxFuture<'_, Outcome<String>> {
+        async move { self.docker()?.log_in(&registry, &username, &secret).await }.boxed()
+    }
+
+    fn log_out(&self, registry: Registry) -> BoxFuture<'_, Outcome<Option<String>>> {
+        async move { self.docker()?.log_out(&registry).await }.boxed()
     }
 
     fn contexts(&self) -> Outcome<Vec<HostConfig>> {

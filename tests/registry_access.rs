@@ -19,8 +19,9 @@ use std::time::Duration;
 use longshore::model::access::Role;
 use longshore::model::access::command::AccessCommand;
 use longshore::ports::desk::Happened;
-use site::{SOON_MS, Site, image, is_there};
+use site::{SOON_MS, Site, is_there};
 use support::Lab;
+use support::skopeo::{copy, delete, image, look};
 
 /// What somebody may do in `feed/app`, and whether they pull from `other/app`.
 struct May {
@@ -57,23 +58,23 @@ async fn each_role_can_do_exactly_its_part_in_two_registries() {
     for registry in &site.registries {
         for project in ["feed", "other"] {
             let to = registry.image(&format!("{project}/app:base"));
-            site.copy("root", "pw-root", &dir, &to).await.expect("the system admin puts the images");
+            copy("root", "pw-root", &dir, &to).await.expect("the system admin puts the images");
         }
         for (i, who) in table.iter().enumerate() {
             let name = format!("{} with {:?}", who.login, who.secret);
-            let pull = site.look(who.login, who.secret, &registry.image("feed/app:base")).await;
+            let pull = look(who.login, who.secret, &registry.image("feed/app:base")).await;
             assert_eq!(pull.is_ok(), who.pull, "{name} pulls: {pull:?}");
-            let elsewhere = site.look(who.login, who.secret, &registry.image("other/app:base")).await;
+            let elsewhere = look(who.login, who.secret, &registry.image("other/app:base")).await;
             assert_eq!(elsewhere.is_ok(), who.elsewhere, "{name} pulls elsewhere: {elsewhere:?}");
             let own = registry.image(&format!("feed/own-{i}:1"));
-            let push = site.copy(who.login, who.secret, &dir, &own).await;
+            let push = copy(who.login, who.secret, &dir, &own).await;
             assert_eq!(push.is_ok(), who.push, "{name} pushes: {push:?}");
             if !who.push {
-                site.copy("root", "pw-root", &dir, &own).await.unwrap();
+                copy("root", "pw-root", &dir, &own).await.unwrap();
             }
-            let gone = site.delete(who.login, who.secret, &own).await;
+            let gone = delete(who.login, who.secret, &own).await;
             assert_eq!(gone.is_ok(), who.delete, "{name} deletes: {gone:?}");
-            assert_eq!(is_there(&site, &own).await, !who.delete, "{name}: what {own} shows");
+            assert_eq!(is_there(&own).await, !who.delete, "{name}: what {own} shows");
         }
     }
     let counted = site.counts.read();
@@ -85,21 +86,21 @@ async fn what_is_granted_and_taken_holds_at_once_in_both_registries() {
     let Some(site) = Site::start(2).await else { return };
     let dir = image();
     for registry in &site.registries {
-        site.copy("root", "pw-root", &dir, &registry.image("feed/app:1")).await.unwrap();
+        copy("root", "pw-root", &dir, &registry.image("feed/app:1")).await.unwrap();
     }
-    let look = async |expected: bool| {
+    let all_look = async |expected: bool| {
         for registry in &site.registries {
-            let seen = site.look("newcomer", "pw-newcomer", &registry.image("feed/app:1")).await;
+            let seen = look("newcomer", "pw-newcomer", &registry.image("feed/app:1")).await;
             assert_eq!(seen.is_ok(), expected, "{seen:?}");
         }
     };
-    look(false).await;
+    all_look(false).await;
     let (project, user) = ("feed".parse().unwrap(), "newcomer".parse().unwrap());
     site.ask("ada", AccessCommand::Grant { project, user, role: Role::Guest });
-    look(true).await;
+    all_look(true).await;
     let (project, user) = ("feed".parse().unwrap(), "newcomer".parse().unwrap());
     site.ask("ada", AccessCommand::Revoke { project, user });
-    look(false).await;
+    all_look(false).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,7 +108,7 @@ async fn a_token_for_one_registry_is_refused_by_the_other_and_reports_arrive() {
     let Some(mut site) = Site::start(2).await else { return };
     let dir = image();
     for registry in &site.registries {
-        site.copy("dev", "pw-dev", &dir, &registry.image("feed/app:1")).await.unwrap();
+        copy("dev", "pw-dev", &dir, &registry.image("feed/app:1")).await.unwrap();
     }
     let scope = "repository:feed/app:pull";
     let token = site.token("dev", "pw-dev", "hub-0", scope).await;
@@ -133,12 +134,12 @@ async fn a_token_for_one_registry_is_refused_by_the_other_and_reports_arrive() {
 async fn a_robot_whose_time_ends_is_refused_from_then_on() {
     let Some(site) = Site::start(1).await else { return };
     let registry = &site.registries[0];
-    site.copy("robot$feed+ci", "robot-secret", &image(), &registry.image("feed/app:1")).await.unwrap();
+    copy("robot$feed+ci", "robot-secret", &image(), &registry.image("feed/app:1")).await.unwrap();
     let (project, name) = ("feed".parse().unwrap(), "ci".parse().unwrap());
     let expires = Some(site.now().plus(SOON_MS));
     site.ask("ada", AccessCommand::RenewRobot { project, name, secret: None, expires });
     tokio::time::sleep(Duration::from_millis(SOON_MS)).await;
-    let seen = site.look("robot$feed+ci", "robot-secret", &registry.image("feed/app:1")).await;
+    let seen = look("robot$feed+ci", "robot-secret", &registry.image("feed/app:1")).await;
     assert!(seen.is_err(), "{seen:?}");
 }
 

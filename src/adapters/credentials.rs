@@ -1,5 +1,7 @@
 //! Logins for registries as the Docker CLI keeps them: stored ones and credential helpers, each for its registry only.
 
+pub mod keep;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -16,6 +18,8 @@ use crate::base::fault::{Fault, Kind, Outcome};
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 /// A credential helper that asks a locked key store hangs: it is given up.
 const HELPER: Duration = Duration::from_secs(10);
+/// What a helper says when it has no login for a registry.
+const NONE_KEPT: &str = "credentials not found";
 /// Largest answer of a credential helper: a token has a few kB.
 const HELPER_CAP: usize = 64 << 10;
 /// Largest configuration file of the Docker CLI that is read.
@@ -82,15 +86,13 @@ impl Keyring {
     /// When the configuration or the helper's answer cannot be read. No error repeats a secret.
     pub async fn find(&self, registry: &str) -> Outcome<Option<Credentials>> {
         let Some(config) = self.config()? else { return Ok(None) };
-        let key = if registry == "docker.io" { DOCKER_HUB } else { registry };
-        let helper =
-            config.helpers.get(registry).or_else(|| config.helpers.get(key)).or(config.store.as_ref());
-        if let Some(helper) = helper {
+        let key = key_of(registry);
+        if let Some(helper) = helper_of(&config, registry) {
             return Ok(ask(helper, key).await?.map(login));
         }
-        // The CLI has written keys in all of these forms.
-        let names = [key.to_owned(), format!("https://{key}"), format!("https://{key}/v1/")];
-        let Some(stored) = names.iter().find_map(|name| config.auths.get(name)) else { return Ok(None) };
+        let Some(stored) = names_of(key).iter().find_map(|name| config.auths.get(name)) else {
+            return Ok(None);
+        };
         if let Some(token) = stored.identitytoken.as_ref().filter(|t| !t.is_empty()) {
             return Ok(Some(Credentials::IdentityToken(token.clone())));
         }
@@ -119,6 +121,22 @@ impl Keyring {
     }
 }
 
+/// Under which key the CLI keeps the login of a registry.
+fn key_of(registry: &str) -> &str {
+    if registry == "docker.io" { DOCKER_HUB } else { registry }
+}
+
+/// The CLI has written keys in all of these forms.
+fn names_of(key: &str) -> [String; 3] {
+    [key.to_owned(), format!("https://{key}"), format!("https://{key}/v1/")]
+}
+
+/// The credential helper that a registry's login is with.
+fn helper_of<'a>(config: &'a Config, registry: &str) -> Option<&'a str> {
+    let of = |name: &str| config.helpers.get(name);
+    of(registry).or_else(|| of(key_of(registry))).or_else(|| config.store()).map(String::as_str)
+}
+
 fn login(found: FromHelper) -> Credentials {
     // The helpers' word for an identity token instead of a password.
     if found.username == "<token>" {
@@ -129,12 +147,20 @@ fn login(found: FromHelper) -> Credentials {
 
 /// Asks `docker-credential-NAME`. `None` when it has no login for that registry.
 async fn ask(helper: &str, registry: &str) -> Outcome<Option<FromHelper>> {
+    let Some(said) = call(helper, "get", registry).await? else { return Ok(None) };
+    serde_json::from_slice(&said).map(Some).map_err(|_| {
+        Fault::new(Kind::Refused, "its answer makes no sense").because(format!("docker-credential-{helper}"))
+    })
+}
+
+/// Lets `docker-credential-NAME` do something. `None` when it says that it has no such login.
+async fn call(helper: &str, verb: &str, input: &str) -> Outcome<Option<Vec<u8>>> {
     let because = |why: &str| Fault::new(Kind::Refused, why).because(format!("docker-credential-{helper}"));
     if helper.is_empty() || !helper.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)) {
         return Err(Fault::new(Kind::Invalid, format!("{helper:?} is not the name of a credential helper")));
     }
     let mut child = tokio::process::Command::new(format!("docker-credential-{helper}"))
-        .arg("get")
+        .arg(verb)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -143,7 +169,7 @@ async fn ask(helper: &str, registry: &str) -> Outcome<Option<FromHelper>> {
         .map_err(|why| because(&why.to_string()))?;
     let work = async {
         if let Some(mut stdin) = child.stdin.take() {
-            stdin.write_all(registry.as_bytes()).await?;
+            stdin.write_all(input.as_bytes()).await?;
         }
         let mut said = Vec::new();
         if let Some(stdout) = child.stdout.take() {
@@ -161,10 +187,10 @@ async fn ask(helper: &str, registry: &str) -> Outcome<Option<FromHelper>> {
     }
     if !status.success() {
         // The helpers' agreed text for "no login stored"; anything else may hold a secret and is not repeated.
-        let none = String::from_utf8_lossy(&said).contains("credentials not found");
+        let none = String::from_utf8_lossy(&said).contains(NONE_KEPT);
         return if none { Ok(None) } else { Err(because("it failed")) };
     }
-    serde_json::from_slice(&said).map(Some).map_err(|_| because("its answer makes no sense"))
+    Ok(Some(said))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The arguments: every command, its options and an example of its use.
 
+pub mod access;
 pub mod hosts;
 pub mod place;
 pub mod registry;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::cli::Color;
+use crate::cli::args::access::{ProjectVerb, RobotVerb, UserVerb};
 use crate::cli::args::hosts::{HostVerb, SiteVerb};
 use crate::cli::args::place::{RebalanceArgs, SetArgs, WhyArgs};
 use crate::cli::args::registry::RegistryVerb;
@@ -175,6 +177,34 @@ pub enum Verb {
         /// What to do; none lists them.
         #[command(subcommand)]
         verb: Option<RegistryVerb>,
+    },
+    /// List users of the registries, or make, change and remove them
+    #[command(visible_alias = "users", after_help = "Examples:\n  longshore user\n  longshore user add ada")]
+    User {
+        /// What to do; none lists them.
+        #[command(subcommand)]
+        verb: Option<UserVerb>,
+    },
+    /// List projects, or make them and say who may do what in them
+    #[command(
+        visible_alias = "projects",
+        after_help = "Examples:\n  longshore project\n  longshore project add feed\n  \
+        longshore project grant feed ada developer"
+    )]
+    Project {
+        /// What to do; none lists them.
+        #[command(subcommand)]
+        verb: Option<ProjectVerb>,
+    },
+    /// List robots, or make, renew and remove them: programs that log in to a project for a time
+    #[command(
+        visible_alias = "robots",
+        after_help = "Examples:\n  longshore robot\n  longshore robot add feed/ci --role developer --expires 90d"
+    )]
+    Robot {
+        /// What to do; none lists them.
+        #[command(subcommand)]
+        verb: Option<RobotVerb>,
     },
     /// Say why a container is where it is, or nowhere: for every host its scores, or all that refuses it
     #[command(

@@ -161,7 +161,9 @@ impl<'a> Cx<'a> {
         };
         self.close = Some(opened.close);
         let engine = Engine { handle: opened.handle, own: opened.own_engine };
-        let world = self.world_when(&engine, |world| world.engine.mode != Mode::Starting).await?;
+        // (The first world of a core that has just begun is empty: what is recorded comes with the next.)
+        let whole = |world: &World| world.engine.mode != Mode::Starting && world.revision > 0;
+        let world = self.world_when(&engine, whole).await?;
         if world.engine.mode == Mode::Starting {
             return Err(Stop::said("the engine has said nothing for 5 s")
                 .hint("`longshore doctor` looks for the reason"));
@@ -208,7 +210,12 @@ impl<'a> Cx<'a> {
         Arc::clone(&engine.handle.world().borrow())
     }
 
-    async fn world_when(&self, engine: &Engine, enough: impl Fn(&World) -> bool) -> Result<Arc<World>, Stop> {
+    /// The world once something is the case in it, or what there is after 5 s.
+    pub async fn world_when(
+        &self,
+        engine: &Engine,
+        enough: impl Fn(&World) -> bool,
+    ) -> Result<Arc<World>, Stop> {
         let mut worlds = engine.handle.world();
         let wait = async {
             loop {

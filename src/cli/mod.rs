@@ -1,5 +1,6 @@
 //! The command line: arguments in, the same words as the console out.
 
+mod access;
 mod act;
 mod advice;
 mod args;
@@ -11,6 +12,7 @@ mod inspect;
 pub mod io;
 mod journal;
 mod list;
+mod login;
 mod logs;
 mod masters;
 mod preview;
@@ -19,6 +21,7 @@ mod rawtty;
 mod rebalance;
 mod registry;
 mod replicate;
+mod secret;
 mod set;
 mod show;
 mod sites;
@@ -41,6 +44,7 @@ use crate::cli::io::Io;
 use crate::cli::print::Printer;
 use crate::engine::handle::Handle;
 use crate::model::host::HostConfig;
+use crate::model::registry::Registry;
 
 /// What the command line needs of the rest of the program. `wire.rs` implements it.
 pub trait Backend: Send + Sync {
@@ -60,11 +64,39 @@ pub trait Backend: Send + Sync {
     ) -> BoxFuture<'a, Outcome<()>>;
     /// Looks at everything that longshore needs to work.
     fn doctor(&self, session: Session) -> BoxFuture<'_, Vec<Check>>;
+    /// The hash of a password, as it may be kept.
+    fn hash(&self, password: String) -> BoxFuture<'_, Outcome<String>>;
+    /// A new secret that nobody can guess, and its hash.
+    fn draw(&self) -> BoxFuture<'_, Outcome<(String, String)>>;
+    /// What a registry has to be told so that it asks our token service; `None` when none is configured.
+    ///
+    /// # Errors
+    /// When the service has never been started, or its files cannot be read.
+    fn registry_auth(&self, session: &Session) -> Outcome<Option<RegistryAuth>>;
+    /// Checks a login at its registry, and keeps it where the Docker CLI keeps its own; says where.
+    fn log_in(&self, registry: Registry, username: String, secret: String) -> BoxFuture<'_, Outcome<String>>;
+    /// Forgets the login of a registry; says where it was, `None` when there was none.
+    fn log_out(&self, registry: Registry) -> BoxFuture<'_, Outcome<Option<String>>>;
     /// The hosts that the Docker CLI's contexts name.
     ///
     /// # Errors
     /// When the contexts cannot be read.
     fn contexts(&self) -> Outcome<Vec<HostConfig>>;
+}
+
+/// What a registry has to be told so that it asks our token service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistryAuth {
+    /// Where its clients reach the token service.
+    pub url: String,
+    /// In whose name tokens are signed.
+    pub issuer: String,
+    /// Where the certificate of the signing key is on this machine.
+    pub certificate: PathBuf,
+    /// That certificate, PEM.
+    pub pem: String,
+    /// The secret that it reports with.
+    pub events_secret: String,
 }
 
 /// Which install, and how: the options that every command has.
@@ -238,6 +270,9 @@ async fn command(cx: &mut Cx<'_>, verb: Verb) -> Done {
         Verb::Hosts { verb: Some(verb), site } => hosts::run(cx, verb, site.as_deref()).await,
         Verb::Replicate { verb } => replicate::run(cx, verb).await,
         Verb::Registry { verb } => registry::run(cx, verb).await,
+        Verb::User { verb } => access::user(cx, verb).await,
+        Verb::Project { verb } => access::project(cx, verb).await,
+        Verb::Robot { verb } => access::robot(cx, verb).await,
         Verb::Sites { verb } => sites::run(cx, verb).await,
         Verb::Why(args) => why::run(cx, &args).await,
         Verb::Rebalance(args) => rebalance::run(cx, &args).await,

@@ -5,7 +5,7 @@ use crate::base::ids::{RegistryName, SiteName};
 use crate::base::text::{age, safe};
 use crate::cli::args::registry::{Kind as KindArg, RegistryAdd, RegistryVerb, YesNo};
 use crate::cli::cx::{Cx, Done, Stop, listing_status};
-use crate::cli::{Purpose, act, list as lists};
+use crate::cli::{Purpose, act, list as lists, login};
 use crate::model::command::Command;
 use crate::model::host::Seen;
 use crate::model::registry::{EndpointView, Registry, RegistryKind, RegistryView};
@@ -16,6 +16,9 @@ pub async fn run(cx: &mut Cx<'_>, verb: Option<RegistryVerb>) -> Done {
     match verb {
         None | Some(RegistryVerb::Ls) => list(cx).await,
         Some(RegistryVerb::Add(args)) => add(cx, *args).await,
+        Some(RegistryVerb::AuthConfig(args)) => login::config(cx, args).await,
+        Some(RegistryVerb::Login(args)) => login::log_in(cx, args).await,
+        Some(RegistryVerb::Logout { name }) => login::log_out(cx, &name).await,
         Some(RegistryVerb::Rm { name }) => {
             let name: RegistryName = name.parse().map_err(|e| Stop::usage(&e))?;
             act::run(cx, vec![Command::RemoveRegistry(name)], act::Patience::Default).await

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::base::clock::{Millis, SharedClock};
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::{ContainerId, HostId, OpId, PoolId, RegistryName, SiteName};
+use crate::engine::access::service::{TokenService, Tokens};
 use crate::engine::doubt::{Doubt, UnderWay};
 use crate::engine::execute::{Executor, Report};
 use crate::engine::handle::{CALLS_MAX, Call};
@@ -25,6 +26,7 @@ use crate::engine::pace::Clocked;
 use crate::engine::registry::Replicator;
 use crate::engine::registry::clients::Clients;
 use crate::engine::registry::health::Health;
+use crate::model::access::view::AccessView;
 use crate::model::desired::{Desired, Write};
 use crate::model::host::{HostConfig, HostView};
 use crate::model::operation::Progress;
@@ -67,6 +69,11 @@ pub trait Connector: Send + Sync {
     fn registry<'a>(&'a self, registry: &'a Registry) -> BoxFuture<'a, Outcome<Arc<dyn RegistryClient>>> {
         let fault = Fault::new(Kind::Refused, format!("{}: there are no registries here", registry.name));
         Box::pin(async { Err(fault) })
+    }
+
+    /// The token service for registries, if one is configured.
+    fn tokens(&self) -> Option<Arc<dyn TokenService>> {
+        None
     }
 }
 
@@ -189,6 +196,10 @@ pub(super) struct Core {
     pub(super) registries: Arc<BTreeMap<RegistryName, RegistryView>>,
     /// Replication as it stands.
     pub(super) replication: Arc<ReplicationView>,
+    /// Who may do what in the registries, as it is shown.
+    pub(super) access: Arc<AccessView>,
+    /// What gives out tokens by it; only in a core that may write.
+    pub(super) tokens: Option<Tokens>,
     pub(super) losses: Losses,
     /// What the journal has been told about lost hosts.
     pub(super) told: Told,
@@ -259,6 +270,8 @@ impl Core {
             replicator: None,
             registries: Arc::default(),
             replication: Arc::default(),
+            access: Arc::default(),
+            tokens: None,
             losses: Losses::default(),
             told: Told::default(),
             moved: BTreeMap::new(),
@@ -313,6 +326,7 @@ impl Core {
         mut outcomes: mpsc::Receiver<Report>,
     ) -> Fault {
         let mut reports = Vec::new();
+        self.begin_tokens();
         if let Err(fault) = self.begin_replication().await {
             self.engine.trouble = Some(fault.because("replication cannot begin").to_string());
         }

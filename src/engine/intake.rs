@@ -83,9 +83,11 @@ pub fn decide(
         }
         Command::PutRegistry(_)
         | Command::RemoveRegistry(_)
+        | Command::RenewLogin(_)
         | Command::PutRule(_)
         | Command::RemoveRule(_)
         | Command::PutLineLimits(_)
+        | Command::Access(_)
         | Command::Replicate { .. }
         | Command::PauseRun(_)
         | Command::ResumeRun(_)

@@ -1,5 +1,6 @@
 //! The engine core: intake, observers, reconciler, executor, and the link for other consoles.
 
+pub mod access;
 pub mod core;
 mod doubt;
 mod dying;

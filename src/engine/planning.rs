@@ -39,6 +39,7 @@ impl Core {
         self.see().await?;
         self.see_registries();
         self.see_replication();
+        self.see_tokens();
         let mut planned = false;
         for _ in 0..ROUNDS_MAX {
             let Some(scope) = self.scope() else { break };

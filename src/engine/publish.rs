@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::engine::core::Core;
 use crate::engine::pace::Clocked;
-use crate::model::world::World;
+use crate::model::world::{EngineView, World};
 
 /// Worlds of a large fleet follow each other no closer than this: each costs its readers a look at everything.
 const PAUSE_MAX: Duration = Duration::from_millis(50);
@@ -38,7 +38,7 @@ impl Core {
         let next = World {
             at: before.at,
             revision: before.revision,
-            engine: self.engine.clone(),
+            engine: self.engine_view(),
             hosts: self.hosts.clone(),
             pools: self.pools.clone(),
             operations,
@@ -46,6 +46,7 @@ impl Core {
             mass_loss: self.mass_loss.clone(),
             registries: self.registries.clone(),
             replication: self.replication.clone(),
+            access: self.access.clone(),
         };
         // Only what differs is a new world: a relist that brings nothing new wakes nobody but through its time stamp.
         if same_parts(&before, &next) {
@@ -54,6 +55,12 @@ impl Core {
         self.published = Some(Instant::now());
         self.revision += 1;
         self.publish.send_replace(Arc::new(World { at: self.clock.now(), revision: self.revision, ..next }));
+    }
+
+    /// The core itself, with what hinders it or what belongs to it.
+    fn engine_view(&self) -> EngineView {
+        let of_tokens = || self.access.service.as_ref().and_then(|service| service.trouble.clone());
+        EngineView { trouble: self.engine.trouble.clone().or_else(of_tokens), ..self.engine.clone() }
     }
 
     /// Brings what our containers take, and how quick each host is, into the views of the hosts where that may have changed.
@@ -76,6 +83,7 @@ fn same_parts(a: &World, b: &World) -> bool {
         && Arc::ptr_eq(&a.sites, &b.sites)
         && Arc::ptr_eq(&a.registries, &b.registries)
         && Arc::ptr_eq(&a.replication, &b.replication)
+        && Arc::ptr_eq(&a.access, &b.access)
         && a.mass_loss == b.mass_loss
         && a.hosts.len() == b.hosts.len()
         && a.hosts.iter().zip(&b.hosts).all(|(x, y)| Arc::ptr_eq(x.1, y.1))

@@ -7,6 +7,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::{ContainerId, HostId, PoolId, Slot};
+use crate::engine::access;
 use crate::engine::core::{Core, Incoming};
 use crate::engine::handle::Call;
 use crate::engine::intake::{self, Caller};
@@ -84,9 +85,11 @@ impl Core {
                     | Command::Cancel { .. }
                     | Command::PutRegistry(_)
                     | Command::RemoveRegistry(_)
+                    | Command::RenewLogin(_)
                     | Command::PutRule(_)
                     | Command::RemoveRule(_)
-                    | Command::PutLineLimits(_) => self.stir(),
+                    | Command::PutLineLimits(_)
+                    | Command::Access(_) => self.stir(),
                     _ => self.replan(),
                 }
                 Ok(admission.accepted)
@@ -114,6 +117,7 @@ impl Core {
         let known = inventory::Known { desired, hosts, fixed, now: self.clock.now() };
         let decided = inventory::decide(&known, command, caller)
             .or_else(|| registries::decide(desired, command, caller))
+            .or_else(|| access::decide(desired, command, caller, known.now))
             .or_else(|| self.decide_run(command));
         decided.unwrap_or_else(|| {
             intake::decide(&self.desired, command, caller, &|p, keep| self.going(p, keep), known.now)
@@ -144,6 +148,7 @@ impl Core {
                 (self.begun, self.beginning) = (Instant::now(), true);
             }
             Command::RemoveHost { host, .. } => self.forget_host(host),
+            Command::RenewLogin(name) => self.log_in_anew(name),
             Command::AcceptEngine { host } => drop(self.observers.get(host).map(Observer::refresh)),
             _ => {}
         }

@@ -45,6 +45,10 @@ impl Core {
                 self.desired.apply(write);
                 return self.equip_replication();
             }
+            Write::Access(_) => {
+                self.desired.apply(write);
+                return self.note_access();
+            }
             Write::PutHost(_) | Write::DropHost(_) => {
                 self.engines = None;
                 self.doubt.everything();
@@ -75,7 +79,8 @@ impl Core {
         self.health.look_at(&self.desired.registries);
         self.equip_replication();
         self.replication = Arc::new(ReplicationView { rules, lines });
-        self.dirty = true;
+        // The token service serves those that are known.
+        self.note_access();
     }
 
     /// Takes over what has been seen of registries since.

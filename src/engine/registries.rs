@@ -22,6 +22,7 @@ pub fn decide(desired: &Desired, command: &Command, caller: &Caller) -> Option<D
     Some(match command {
         Command::PutRegistry(registry) => put_registry(desired, registry, caller),
         Command::RemoveRegistry(name) => remove_registry(desired, name, caller),
+        Command::RenewLogin(name) => renew_login(desired, name, caller),
         Command::PutRule(rule) => put_rule(desired, rule, caller),
         Command::RemoveRule(name) => remove_rule(desired, name, caller),
         Command::PutLineLimits(limits) => put_limits(desired, limits, caller),
@@ -146,6 +147,11 @@ fn remove_registry(desired: &Desired, name: &RegistryName, caller: &Caller) -> D
     let mut writes: Vec<Write> = lines.map(|l| Write::DropLineLimits(l.clone())).collect();
     writes.push(Write::DropRegistry(name.clone()));
     done(caller, writes, format!("registry {name} removed: what it holds stays there"))
+}
+
+fn renew_login(desired: &Desired, name: &RegistryName, caller: &Caller) -> Decided {
+    must_exist(desired, name)?;
+    done(caller, Vec::new(), format!("the login for registry {name} has changed"))
 }
 
 fn list(noun: &str, names: &[&str]) -> String {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::base::fault::{Fault, Kind, Outcome};
-use crate::base::ids::RuleName;
+use crate::base::ids::{RegistryName, RuleName};
 use crate::engine::core::Core;
 use crate::engine::intake::{self, Caller};
 use crate::engine::registry::{Handle, Replicator};
@@ -58,6 +58,21 @@ impl Core {
             handle.set_registries(clients.of(&wanted).await);
             // A disk that says no is shown as trouble by the core's own writes.
             let _ = handle.set_rules(&rules).await;
+        });
+    }
+
+    /// The login of a registry is another: what was connected with the old one is connected anew.
+    pub(super) fn log_in_anew(&mut self, name: &RegistryName) {
+        self.health.forget(name);
+        self.health.look_at(&self.desired.registries);
+        let (clients, wanted, name) = (self.clients.clone(), self.desired.registries.clone(), name.clone());
+        let handle = self.replication_handle();
+        tokio::spawn(async move {
+            clients.forget(&name).await;
+            let fresh = clients.of(&wanted).await;
+            if let Some(handle) = handle {
+                handle.set_registries(fresh);
+            }
         });
     }
 

@@ -2,6 +2,7 @@
 
 pub mod command;
 pub mod scope;
+pub mod view;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::clock::Millis;
 use crate::base::fault::{Fault, Kind};
 use crate::base::ids::{ClusterName, HostId, OpId, PoolId, RegistryName, RuleName, SiteName};
+use crate::model::access::command::AccessCommand;
 use crate::model::host::{Capacity, HostConfig, HostRecord};
 use crate::model::moves::Move;
 use crate::model::oci::{Repository, Tag};
@@ -125,6 +126,8 @@ pub enum Command {
     },
     /// Record an image registry, or change it.
     PutRegistry(Box<Registry>),
+    /// The login of a registry has changed: it is looked up anew.
+    RenewLogin(RegistryName),
     /// Forget a registry. Refused while a rule names it. What it holds stays.
     RemoveRegistry(RegistryName),
     /// Record a replication rule, or change it.
@@ -133,6 +136,8 @@ pub enum Command {
     RemoveRule(RuleName),
     /// What a line may carry.
     PutLineLimits(LineLimits),
+    /// Change who may do what in the registries: one list for all of them.
+    Access(Box<AccessCommand>),
     /// Run a rule now. While it runs already, this joins that run.
     Replicate {
         /// The rule.

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::base::ids::{HostId, InstallId, OpId, PoolId, RegistryName, RuleName, SiteName, Slot};
+use crate::model::access::Access;
+use crate::model::access::command::AccessChange;
 use crate::model::command::Command;
 use crate::model::host::{HostConfig, HostRecord};
 use crate::model::instance::Instance;
@@ -33,6 +35,8 @@ pub struct Desired {
     pub rules: BTreeMap<RuleName, Rule>,
     /// What lines may carry.
     pub line_limits: BTreeMap<Line, LineLimits>,
+    /// Who may do what in the registries.
+    pub access: Arc<Access>,
     /// The engine identity first seen behind each host.
     pub identities: BTreeMap<HostId, String>,
     /// Pools by id.
@@ -110,6 +114,8 @@ pub enum Write {
     PutLineLimits(LineLimits),
     /// A line without limits of its own.
     DropLineLimits(Line),
+    /// Who may do what in the registries: one row.
+    Access(Box<AccessChange>),
     /// The engine identity behind a host.
     PutIdentity(HostId, String),
     /// A line of the journal.
@@ -171,6 +177,7 @@ impl Desired {
             | Write::DropRule(_)
             | Write::PutLineLimits(_)
             | Write::DropLineLimits(_) => self.apply_replication(write),
+            Write::Access(change) => Arc::make_mut(&mut self.access).change((**change).clone()),
             Write::PutIdentity(host, identity) => {
                 self.identities.insert(host.clone(), identity.clone());
             }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Millis;
 use crate::base::ids::{ContainerId, HostId, InstallId, PoolId, RegistryName, SiteName, Slot};
+use crate::model::access::view::AccessView;
 use crate::model::container::Container;
 use crate::model::host::HostView;
 use crate::model::instance::{Instance, Phase};
@@ -43,6 +44,9 @@ pub struct World {
     /// What is replicated between them, and how far it is.
     #[serde(default)]
     pub replication: Arc<ReplicationView>,
+    /// Who may do what in the registries.
+    #[serde(default)]
+    pub access: Arc<AccessView>,
 }
 
 /// The engine core behind a world.

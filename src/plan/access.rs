@@ -70,10 +70,10 @@ impl Lack {
     /// What to do about it.
     pub fn hint(&self) -> String {
         match self {
-            Lack::User(_) => "a system admin makes users".to_owned(),
+            Lack::User(who) => format!("a system admin makes users: longshore user add {who}"),
             Lack::Disabled(_) => "a system admin can enable users, a project admin robots".to_owned(),
-            Lack::Expired(_) => "a project admin can renew it".to_owned(),
-            Lack::Project(_) => "a system admin makes projects".to_owned(),
+            Lack::Expired(_) => "a project admin can renew it: longshore robot renew PROJECT/NAME".to_owned(),
+            Lack::Project(name) => format!("a system admin makes projects: longshore project add {name}"),
             Lack::Membership(_, project) => format!("ask a project admin of {project}"),
             Lack::Both(_, project) => {
                 format!(

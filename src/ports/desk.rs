@@ -1,6 +1,8 @@
 //! The port between the service that gives out tokens and those who decide: who somebody is, what they may do, what a
 //! registry reports. The service itself knows no roles.
 
+use std::time::Duration;
+
 use futures_util::future::BoxFuture;
 
 use crate::base::fault::Outcome;
@@ -87,4 +89,19 @@ pub trait Secrets: Send + Sync {
     /// # Errors
     /// When the machine gives no randomness.
     fn draw(&self) -> Outcome<String>;
+}
+
+/// Tokens that the engine gives itself for one registry: it decides who may do what there, and needs no log-in of its own.
+pub trait OwnTokens: Send + Sync {
+    /// A token and how long it is valid, for the scopes that are asked for; `None` when the token service at `realm` is not
+    /// ours, or the service that calls itself so is not this registry: then who asks logs in as anybody does.
+    ///
+    /// # Errors
+    /// When it cannot be signed.
+    fn give(
+        &self,
+        realm: &str,
+        service: Option<&str>,
+        scopes: &[String],
+    ) -> Outcome<Option<(String, Duration)>>;
 }

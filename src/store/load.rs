@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::{HostId, InstallId, OpId};
+use crate::model::access::command::AccessChange;
 use crate::model::desired::{Desired, QueuedCommand, Write};
 use crate::model::host::{HostConfig, HostRecord};
 use crate::model::instance::Instance;
@@ -43,6 +44,22 @@ pub fn load(connection: &Connection) -> Outcome<Desired> {
     }
     for limits in records::<LineLimits>(connection, "a line's limits", "SELECT record FROM line_limits")? {
         desired.apply(&Write::PutLineLimits(limits));
+    }
+    let access = records(connection, "a user", "SELECT record FROM users")?
+        .into_iter()
+        .map(AccessChange::User)
+        .chain(
+            records(connection, "a project", "SELECT record FROM projects")?
+                .into_iter()
+                .map(AccessChange::Project),
+        )
+        .chain(
+            records(connection, "a robot", "SELECT record FROM robots ORDER BY project, name")?
+                .into_iter()
+                .map(AccessChange::Robot),
+        );
+    for change in access {
+        desired.apply(&Write::Access(Box::new(change)));
     }
     for pool in records::<Pool>(connection, "a pool", "SELECT record FROM pools")? {
         desired.apply(&Write::PutPool(Box::new(pool)));

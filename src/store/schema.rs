@@ -12,6 +12,7 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
     ("0003_replication", include_str!("schema/0003_replication.sql")),
     ("0004_registries_and_rules", include_str!("schema/0004_registries_and_rules.sql")),
     ("0005_two_masters", include_str!("schema/0005_two_masters.sql")),
+    ("0006_access", include_str!("schema/0006_access.sql")),
 ];
 
 /// Brings a database to the newest schema.

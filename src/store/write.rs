@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::base::clock::Millis;
 use crate::base::fault::{Fault, Kind, Outcome};
+use crate::model::access::command::AccessChange;
 use crate::model::desired::Write;
 use crate::model::journal::Draft;
 use crate::model::replication::Line;
@@ -113,8 +114,36 @@ fn write_registry(tx: &Transaction<'_>, write: &Write) -> Outcome<()> {
             let sql = "INSERT OR REPLACE INTO line_limits (name, record) VALUES (?1, ?2)";
             run(tx, sql, params![key(&limits.line), json("a line's limits", limits)?])
         }
+        Write::Access(change) => write_access(tx, change),
         Write::DropLineLimits(line) => run(tx, "DELETE FROM line_limits WHERE name = ?1", params![key(line)]),
         other => Err(Fault::new(Kind::Bug, format!("a change that nobody stores: {other:?}"))),
+    }
+}
+
+/// The changes about users, projects and robots.
+fn write_access(tx: &Transaction<'_>, change: &AccessChange) -> Outcome<()> {
+    match change {
+        AccessChange::User(user) => {
+            let sql = "INSERT OR REPLACE INTO users (name, record) VALUES (?1, ?2)";
+            run(tx, sql, params![user.name.as_str(), json("a user", user)?])
+        }
+        AccessChange::NoUser(name) => run(tx, "DELETE FROM users WHERE name = ?1", params![name.as_str()]),
+        AccessChange::Project(project) => {
+            let sql = "INSERT OR REPLACE INTO projects (name, record) VALUES (?1, ?2)";
+            run(tx, sql, params![project.name.as_str(), json("a project", project)?])
+        }
+        AccessChange::NoProject(name) => {
+            run(tx, "DELETE FROM projects WHERE name = ?1", params![name.as_str()])
+        }
+        AccessChange::Robot(robot) => {
+            let sql = "INSERT OR REPLACE INTO robots (project, name, record) VALUES (?1, ?2, ?3)";
+            let (project, name) = (robot.project.as_str(), robot.name.as_str());
+            run(tx, sql, params![project, name, json("a robot", robot)?])
+        }
+        AccessChange::NoRobot(project, name) => {
+            let sql = "DELETE FROM robots WHERE project = ?1 AND name = ?2";
+            run(tx, sql, params![project.as_str(), name.as_str()])
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Texts from outside stand here as they came; the printer escapes hostile characters inside the JSON.
 
+pub mod access;
 pub mod fleet;
 pub mod registries;
 

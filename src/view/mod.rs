@@ -1,5 +1,6 @@
 //! The world in rows, badges and sentences, for the console and the command line alike. Pure: `&World` in, rows out.
 
+pub mod access;
 pub mod advice;
 pub mod containers;
 pub mod describe;

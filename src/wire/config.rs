@@ -1,5 +1,6 @@
 //! The configuration file: hosts, and how the console looks. Everything in it has a default.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -7,6 +8,7 @@ use serde::Deserialize;
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::HostId;
 use crate::model::host::{HostConfig, HostSource};
+use crate::wire::tokens::TokenSettings;
 
 /// Largest configuration file that is read.
 const SIZE_MAX: u64 = 1 << 20;
@@ -24,6 +26,8 @@ pub struct Config {
     pub theme: Option<String>,
     /// The name in the console's header.
     pub environment: Option<String>,
+    /// The token service for registries.
+    pub tokens: Option<TokenSettings>,
 }
 
 #[derive(Deserialize)]
@@ -35,6 +39,19 @@ struct File {
     theme: Option<String>,
     environment: Option<String>,
     hosts: Vec<FileHost>,
+    token_service: Option<FileTokens>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct FileTokens {
+    listen: SocketAddr,
+    url: Option<String>,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    #[serde(default)]
+    behind_tls: bool,
+    issuer: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -87,7 +104,10 @@ impl Config {
             let line = 1 + before.matches('\n').count();
             let column = 1 + before.rsplit('\n').next().map_or(0, |l| l.chars().count());
             Fault::new(Kind::Invalid, format!("{name}:{line}:{column}: {}", e.message().replace('\n', " ")))
-                .hint("the keys are: hosts (name, address, tls-dir), local, allow-plain-tcp, theme, environment")
+                .hint(
+                    "the keys are: hosts (name, address, tls-dir), local, allow-plain-tcp, theme, environment, \
+                     token-service (listen, url, certificate, key, behind-tls, issuer)",
+                )
         })?;
         for (i, host) in file.hosts.iter().enumerate() {
             if let Some(twin) =
@@ -112,7 +132,57 @@ impl Config {
             allow_plain_tcp: file.allow_plain_tcp,
             theme: file.theme,
             environment: file.environment,
+            tokens: file.token_service.map(|tokens| tokens.settings(name)).transpose()?,
         })
+    }
+}
+
+impl FileTokens {
+    /// The settings, checked: nothing here can be wrong later but the files and the address themselves.
+    fn settings(self, file: &str) -> Outcome<TokenSettings> {
+        let wrong = |why: &str, hint: &str| {
+            Err(Fault::new(Kind::Invalid, format!("{file}: [token-service] {why}")).hint(hint))
+        };
+        let tls = match (self.certificate, self.key) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            _ => return wrong("has only one of certificate and key", "TLS needs both files, PEM"),
+        };
+        if self.listen.port() == 0 {
+            return wrong(
+                "listens on no port",
+                "registries are told a fixed address: name a port, such as 5443",
+            );
+        }
+        let is_local = self.listen.ip().is_loopback();
+        if tls.is_none() && !is_local && !self.behind_tls {
+            return wrong(
+                "would take passwords over a network without TLS",
+                "give certificate and key, listen on 127.0.0.1, or say behind-tls = true when something in front ends TLS",
+            );
+        }
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let url = match self.url {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None if is_local => format!("{scheme}://{}", self.listen),
+            None => {
+                return wrong(
+                    "does not say under which url registries' clients reach it",
+                    "url = \"https://NAME:PORT\", with the name that its certificate is for",
+                );
+            }
+        };
+        let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://").filter(|_| is_local));
+        if rest.is_none_or(|rest| {
+            rest.is_empty() || rest.contains(|c: char| c.is_whitespace() || "?#\"".contains(c))
+        }) {
+            return wrong(
+                &format!("has a url that clients cannot use: {url:?}"),
+                "write https://NAME:PORT; http:// is for an address of this machine only",
+            );
+        }
+        let issuer = self.issuer.unwrap_or_else(|| "longshore".to_owned());
+        Ok(TokenSettings { listen: self.listen, url, tls, behind_tls: self.behind_tls, issuer })
     }
 }
 
@@ -148,6 +218,29 @@ mod tests {
             name.to_string().contains("config.toml:2:") && name.to_string().contains("not valid"),
             "{name}"
         );
+    }
+
+    #[test]
+    fn the_token_service_is_read_and_what_cannot_work_is_refused() {
+        let read = |text: &str| Config::parse("config.toml", &format!("[token-service]\n{text}"));
+        let local = read("listen = \"127.0.0.1:5443\"").unwrap().tokens.unwrap();
+        assert_eq!((local.url.as_str(), local.issuer.as_str()), ("http://127.0.0.1:5443", "longshore"));
+        let tls = "certificate = \"/c\"\nkey = \"/k\"\n";
+        let far =
+            read(&format!("{tls}listen = \"0.0.0.0:5443\"\nurl = \"https://l.example:5443/\"")).unwrap();
+        assert_eq!(far.tokens.unwrap().url, "https://l.example:5443");
+        for (text, word) in [
+            ("listen = \"0.0.0.0:5443\"".to_owned(), "without TLS"),
+            (format!("{tls}listen = \"0.0.0.0:5443\""), "under which url"),
+            ("listen = \"127.0.0.1:1\"\nkey = \"/k\"".to_owned(), "only one of"),
+            ("listen = \"127.0.0.1:0\"".to_owned(), "no port"),
+            (format!("{tls}listen = \"0.0.0.0:1\"\nurl = \"http://l.example\""), "cannot use"),
+            ("listen = \"127.0.0.1:1\"\nurl = \"https://\"".to_owned(), "cannot use"),
+            ("listen = \"here\"".to_owned(), "config.toml:2:"),
+        ] {
+            let fault = read(&text).map(|_| ()).unwrap_err();
+            assert!(fault.to_string().contains(word) && fault.hint.is_some(), "{text}: {fault}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use tokio::time::timeout;
 
 use crate::base::fault::Fault;
-use crate::cli::{Check, Session, Verdict};
+use crate::cli::{Backend, Check, Purpose, Session, Verdict};
 use crate::engine::core::Connector;
 use crate::engine::lock;
 use crate::model::host::{HostConfig, HostFacts};
@@ -30,6 +30,7 @@ pub async fn examine(wire: &Wire, session: Session) -> Vec<Check> {
         Err(fault) => checks.push(failed("state directory", &fault)),
     }
     let config = Config::load().unwrap_or_else(|_| Config::default());
+    checks.extend(token_service(wire, &session, &config).await);
     match wire.hosts(&session, &config) {
         Ok(hosts) => {
             let known = added_hosts(wire, &session).await;
@@ -191,6 +192,50 @@ fn disk(dir: &Path) -> Check {
         );
     }
     check("state directory", Verdict::Ok, text, None)
+}
+
+/// Whether registries' clients get tokens, as the running engine says.
+async fn token_service(wire: &Wire, session: &Session, config: &Config) -> Option<Check> {
+    let (name, settings) = ("token service", config.tokens.as_ref()?);
+    let url = &settings.url;
+    let look = Session { read_only: true, ..session.clone() };
+    let opened = match wire.open(look, Purpose::Look).await {
+        Ok(opened) => opened,
+        Err(fault) => return Some(failed(name, &fault)),
+    };
+    let mut worlds = opened.handle.world();
+    let whole = worlds.wait_for(|world| world.revision > 0);
+    let service = match timeout(ANSWER_WITHIN, whole).await {
+        Ok(Ok(world)) => world.access.service.clone(),
+        Ok(Err(_)) | Err(_) => None,
+    };
+    (opened.close)().await;
+    Some(match service {
+        Some(service) if service.open => check(name, Verdict::Ok, format!("open at {}", service.url), None),
+        Some(service) => {
+            let why = service.trouble.unwrap_or_else(|| "the token service is about to open".to_owned());
+            check(name, Verdict::Fail, why, Some("mend that; the engine tries again every few seconds"))
+        }
+        None if opened.own_engine => {
+            let text =
+                format!("{url}: no engine is running, so nobody gets tokens and registries refuse everybody");
+            check(
+                name,
+                Verdict::Fail,
+                text,
+                Some("start the console, or `longshore engine` under your service manager"),
+            )
+        }
+        None => {
+            let text = format!("{url} is configured, and the running engine does not know that");
+            check(
+                name,
+                Verdict::Fail,
+                text,
+                Some("start the engine again: it reads its configuration at the start"),
+            )
+        }
+    })
 }
 
 async fn added_hosts(wire: &Wire, session: &Session) -> Vec<HostConfig> {

@@ -12,13 +12,15 @@ use longshore::base::ids::HostId;
 use longshore::base::text::is_hostile;
 use longshore::cli::io::{Io, Keys};
 use longshore::cli::{
-    Backend, Check, ConsoleOptions, Opened, Practice, Purpose, Session, Verdict, main as longshore,
+    Backend, Check, ConsoleOptions, Opened, Practice, Purpose, RegistryAuth, Session, Verdict,
+    main as longshore,
 };
 use longshore::engine::handle::{CALLS_MAX, Call, Handle};
 use longshore::model::exec::{ExecInput, ExecOutput, ExecSession};
 use longshore::model::host::{HostConfig, HostSource};
 use longshore::model::logs::{LogChunk, LogTarget};
 use longshore::model::query::{Reply, Request};
+use longshore::model::registry::Registry;
 use longshore::model::world::World;
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -149,6 +151,39 @@ impl Backend for Fake {
             check("disk", Verdict::Fail, Some("free some space")),
         ];
         Box::pin(async { all })
+    }
+
+    fn hash(&self, password: String) -> BoxFuture<'_, Outcome<String>> {
+        Box::pin(async move { Ok(format!("$argon2id${}", password.len())) })
+    }
+
+    fn draw(&self) -> BoxFuture<'_, Outcome<(String, String)>> {
+        Box::pin(async { Ok(("drawn-secret".into(), "$argon2id$drawn".into())) })
+    }
+
+    fn registry_auth(&self, _: &Session) -> Outcome<Option<RegistryAuth>> {
+        Ok(self.own.then(|| RegistryAuth {
+            url: "https://longshore.example:5443".into(),
+            issuer: "longshore".into(),
+            certificate: "/state/registry-tokens/certificate.pem".into(),
+            pem: "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".into(),
+            events_secret: "s3cret".into(),
+        }))
+    }
+
+    fn log_in(&self, registry: Registry, username: String, secret: String) -> BoxFuture<'_, Outcome<String>> {
+        Box::pin(async move {
+            match secret.as_str() {
+                "right-one" => Ok("/home/ada/.docker/config.json".into()),
+                _ => {
+                    Err(Fault::new(Kind::Refused, format!("{} does not accept {username}", registry.address)))
+                }
+            }
+        })
+    }
+
+    fn log_out(&self, registry: Registry) -> BoxFuture<'_, Outcome<Option<String>>> {
+        Box::pin(async move { Ok((registry.name.as_str() == "hq").then(|| "docker-credential-pass".into())) })
     }
 
     fn contexts(&self) -> Outcome<Vec<HostConfig>> {

@@ -1,6 +1,8 @@
 //! The command line, driven without a process or an engine: what it prints, in which order, and its exit status.
 
 #[cfg(test)]
+mod access;
+#[cfg(test)]
 mod data;
 #[cfg(test)]
 mod fake;
@@ -489,6 +491,18 @@ async fn every_page_of_help_is_as_it_was_read_over() {
         "sites",
         "sites set",
         "sites remove",
+        "registry auth-config",
+        "registry login",
+        "registry logout",
+        "user",
+        "user add",
+        "user passwd",
+        "project",
+        "project grant",
+        "project revoke",
+        "robot",
+        "robot add",
+        "robot renew",
         "why",
         "rebalance",
         "advice",

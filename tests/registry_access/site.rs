@@ -25,6 +25,8 @@ use longshore::view::registry_auth::{AuthConfig, auth_config};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
+use crate::support::skopeo::look;
+
 /// How soon a robot's time ends in a test, in milliseconds.
 pub const SOON_MS: u64 = 1_500;
 const EVENTS_SECRET: &str = "the-secret-of-reports";
@@ -258,56 +260,6 @@ impl Site {
         applied.changes.into_iter().for_each(|change| access.change(change));
     }
 
-    /// Runs skopeo as somebody.
-    async fn skopeo(&self, args: &[&str]) -> Result<String, String> {
-        // No log-ins of whoever runs the tests.
-        let home = tempfile::tempdir().unwrap();
-        let done = tokio::process::Command::new("skopeo")
-            .arg("--insecure-policy")
-            .args(args)
-            .env("HOME", home.path())
-            .env("REGISTRY_AUTH_FILE", home.path().join("auth.json"))
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output();
-        let done =
-            tokio::time::timeout(Duration::from_secs(60), done).await.expect("skopeo ends").expect("skopeo");
-        match done.status.success() {
-            true => Ok(String::from_utf8_lossy(&done.stdout).into_owned()),
-            false => Err(String::from_utf8_lossy(&done.stderr).into_owned()),
-        }
-    }
-
-    /// Pushes the image of a directory.
-    pub async fn copy(
-        &self,
-        login: &str,
-        secret: &str,
-        dir: &tempfile::TempDir,
-        to: &str,
-    ) -> Result<String, String> {
-        let (from, to) = (format!("dir:{}", dir.path().display()), format!("docker://{to}"));
-        let creds = format!("--dest-creds={login}:{secret}");
-        let who = if login.is_empty() { "--dest-no-creds" } else { &creds };
-        self.skopeo(&["copy", "--dest-tls-verify=false", who, &from, &to]).await
-    }
-
-    /// Pulls an image into a directory that goes.
-    pub async fn look(&self, login: &str, secret: &str, image: &str) -> Result<String, String> {
-        let dir = tempfile::tempdir().unwrap();
-        let (from, to) = (format!("docker://{image}"), format!("dir:{}", dir.path().display()));
-        let creds = format!("--src-creds={login}:{secret}");
-        let who = if login.is_empty() { "--src-no-creds" } else { &creds };
-        self.skopeo(&["copy", "--src-tls-verify=false", who, &from, &to]).await
-    }
-
-    /// Deletes an image's manifest.
-    pub async fn delete(&self, login: &str, secret: &str, image: &str) -> Result<String, String> {
-        let creds = format!("--creds={login}:{secret}");
-        let who = if login.is_empty() { "--no-creds" } else { &creds };
-        self.skopeo(&["delete", "--tls-verify=false", who, &format!("docker://{image}")]).await
-    }
-
     /// A token as a client gets it.
     pub async fn token(&self, login: &str, secret: &str, service: &str, scope: &str) -> String {
         use base64::Engine;
@@ -330,33 +282,6 @@ impl Site {
 }
 
 /// Whether the image is there, as the system admin sees it.
-pub async fn is_there(site: &Site, image: &str) -> bool {
-    site.look("root", "pw-root", image).await.is_ok()
-}
-
-/// A small image in skopeo's `dir:` form.
-pub fn image() -> tempfile::TempDir {
-    use longshore::base::hash::sha256;
-    let dir = tempfile::tempdir().unwrap();
-    let put = |name: &str, bytes: &[u8]| std::fs::write(dir.path().join(name), bytes).unwrap();
-    // An empty tar archive, and the configuration of an image that has it as its only layer.
-    let layer = vec![0u8; 1024];
-    let sum = sha256(&layer);
-    let config = serde_json::json!({
-        "architecture": "amd64", "os": "linux", "config": {},
-        "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{sum}")]},
-    })
-    .to_string();
-    let config_sum = sha256(config.as_bytes());
-    let manifest = serde_json::json!({
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
-        "config": {"mediaType": "application/vnd.docker.container.image.v1+json", "size": config.len(), "digest": format!("sha256:{config_sum}")},
-        "layers": [{"mediaType": "application/vnd.docker.image.rootfs.diff.tar", "size": layer.len(), "digest": format!("sha256:{sum}")}],
-    });
-    put(&sum, &layer);
-    put(&config_sum, config.as_bytes());
-    put("manifest.json", manifest.to_string().as_bytes());
-    put("version", b"Directory Transport Version: 1.1\n");
-    dir
+pub async fn is_there(image: &str) -> bool {
+    look("root", "pw-root", image).await.is_ok()
 }

@@ -3,6 +3,8 @@
 //! `LONGSHORE_TEST_DOCKER=/path/docker.sock` uses an engine that is there already (it must hold the image);
 //! `LONGSHORE_TEST_DOCKERD=1` (as root) starts one. With neither, [`Lab::start`] says why and gives `None`.
 
+pub mod skopeo;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex, Weak};

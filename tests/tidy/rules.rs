@@ -18,7 +18,7 @@ pub const LAYERS: &[(&str, &str, &[&str])] = &[
     ("src/ports/contract/", "ports::contract", &["base", "model", "ports"]),
     ("src/ports/", "ports", &["base", "model"]),
     ("src/store/", "store", &["base", "model"]),
-    ("src/adapters/credentials.rs", "adapters::credentials", &["base", "model"]),
+    ("src/adapters/credentials", "adapters::credentials", &["base", "model"]),
     ("src/adapters/docker/", "adapters::docker", &["base", "model", "ports", "adapters::credentials"]),
     ("src/adapters/archive/", "adapters::archive", &["base", "model", "ports"]),
     (
@@ -62,7 +62,7 @@ const ASYNC: &[&str] = &[
 /// What touches the machine.
 const MACHINE: &[&str] = &[
     "src/adapters/archive/",
-    "src/adapters/credentials.rs",
+    "src/adapters/credentials",
     "src/adapters/docker/",
     "src/adapters/harbor/",
     "src/adapters/oci/",

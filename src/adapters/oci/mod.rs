@@ -27,11 +27,12 @@ use tokio::sync::Semaphore;
 use crate::adapters::credentials::Credentials;
 use crate::adapters::oci::call::Caller;
 use crate::adapters::oci::retry::Endpoints;
-use crate::adapters::oci::token::Auth;
+use crate::adapters::oci::token::{Auth, Login};
 use crate::base::clock::SharedClock;
 use crate::base::fault::Outcome;
 use crate::model::oci::{Descriptor, Digest, Manifest, Reference, Repository, Tag};
 use crate::model::registry::{Page, Registry, RegistryFacts};
+use crate::ports::desk::OwnTokens;
 use crate::ports::registry::{Action, BlobStream, Catalogue, Content, Source};
 
 pub use call::Traffic;
@@ -70,11 +71,25 @@ impl Client {
         clock: SharedClock,
         limits: Limits,
     ) -> Outcome<Client> {
+        Client::signing(registry, credentials, None, clock, limits)
+    }
+
+    /// The same, which gives itself the tokens of our own token service.
+    ///
+    /// # Errors
+    /// When an address makes no sense or the file of authorities cannot be used.
+    pub fn signing(
+        registry: &Registry,
+        credentials: Option<Credentials>,
+        own: Option<Arc<dyn OwnTokens>>,
+        clock: SharedClock,
+        limits: Limits,
+    ) -> Outcome<Client> {
         let origins = origin::Origins::of(registry)?;
         let transport = Transport::new(registry.ca.as_deref().map(Path::new), &limits)?;
         let at_once = usize::try_from(registry.parallel.max(1)).unwrap_or(1);
         let endpoints = Endpoints::new(origins.endpoints.len());
-        let auth = Auth::new(origins, transport, limits, clock, credentials);
+        let auth = Auth::new(origins, transport, limits, clock, Login { credentials, own });
         let calls = Semaphore::new(at_once);
         Ok(Client(Arc::new(Inner {
             caller: Caller { auth, endpoints, traffic: Arc::default(), calls },

@@ -21,6 +21,7 @@ use crate::adapters::oci::retry::{Tries, may_help, retry_after};
 use crate::adapters::oci::transport::{self, Transport};
 use crate::base::clock::SharedClock;
 use crate::base::fault::{Fault, Kind, Outcome};
+use crate::ports::desk::OwnTokens;
 
 /// A login for one registry and the tokens that it brought.
 pub(super) struct Auth {
@@ -28,10 +29,16 @@ pub(super) struct Auth {
     pub transport: Transport,
     pub limits: Limits,
     pub clock: SharedClock,
-    credentials: Option<Credentials>,
+    login: Login,
     /// What the registry asked for last; none until it has asked.
     known: Mutex<Option<Challenge>>,
     tokens: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Token>>>>>,
+}
+
+/// How it logs in: with a name and a secret of somebody, or, where tokens are our own to give, with nothing.
+pub(super) struct Login {
+    pub credentials: Option<Credentials>,
+    pub own: Option<Arc<dyn OwnTokens>>,
 }
 
 #[derive(Clone)]
@@ -47,16 +54,23 @@ struct Given {
     expires_in: Option<u64>,
 }
 
+impl Token {
+    /// One that is given out now, used until shortly before it ends.
+    fn lasting(value: String, life: Duration) -> Token {
+        Token { value, until: Instant::now() + life - TOKEN_SPARE.min(life / 5) }
+    }
+}
+
 impl Auth {
     pub fn new(
         origins: Origins,
         transport: Transport,
         limits: Limits,
         clock: SharedClock,
-        credentials: Option<Credentials>,
+        login: Login,
     ) -> Auth {
         let (known, tokens) = (Mutex::new(None), Mutex::new(HashMap::new()));
-        Auth { origins, transport, limits, clock, credentials, known, tokens }
+        Auth { origins, transport, limits, clock, login, known, tokens }
     }
 
     /// What the registry asked for last.
@@ -80,7 +94,7 @@ impl Auth {
         scopes: &[String],
         refused: Option<&HeaderValue>,
     ) -> Outcome<Option<HeaderValue>> {
-        match (self.known(), &self.credentials) {
+        match (self.known(), &self.login.credentials) {
             (None, _) => Ok(None),
             (Some(Challenge::Basic), Some(Credentials::Password { username, secret })) => {
                 basic(username, secret).map(Some)
@@ -112,7 +126,11 @@ impl Auth {
                 return Ok(token.value.clone());
             }
         }
-        let token = self.ask(realm, service, scopes).await?;
+        let own = self.login.own.as_ref().map(|own| own.give(realm, service, scopes)).transpose()?.flatten();
+        let token = match own {
+            Some((value, life)) => Token::lasting(value, life),
+            None => self.ask(realm, service, scopes).await?,
+        };
         *kept = Some(token.clone());
         Ok(token.value)
     }
@@ -169,7 +187,7 @@ impl Auth {
                 return Ok(Asked::Failed(fault, retry_after(&headers, self.clock.now())));
             }
             let is_login = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
-            return Err(match (is_login, &self.credentials) {
+            return Err(match (is_login, &self.login.credentials) {
                 (true, Some(_)) => fault
                     .because("the token service does not accept the login")
                     .hint("log in to the registry anew"),
@@ -189,8 +207,7 @@ impl Auth {
             .find(|t| !t.is_empty())
             .ok_or_else(wrong)?;
         let life = given.expires_in.filter(|s| *s > 0).map_or(TOKEN_LIFE, Duration::from_secs);
-        let life = life.min(Duration::from_secs(86_400));
-        Ok(Asked::Given(Token { value, until: Instant::now() + life - TOKEN_SPARE.min(life / 5) }))
+        Ok(Asked::Given(Token::lasting(value, life.min(Duration::from_secs(86_400)))))
     }
 
     fn question(
@@ -200,7 +217,7 @@ impl Auth {
         scopes: &[String],
     ) -> Outcome<reqwest::RequestBuilder> {
         let client = self.transport.to(realm);
-        if let Some(Credentials::IdentityToken(token)) = &self.credentials {
+        if let Some(Credentials::IdentityToken(token)) = &self.login.credentials {
             // OAuth 2: the identity token is a refresh token (token specification, POST form).
             let mut form =
                 Url::parse("https://form.invalid/").map_err(|why| Fault::new(Kind::Bug, why.to_string()))?;
@@ -221,7 +238,7 @@ impl Auth {
             pairs.extend_pairs(scopes.iter().map(|s| ("scope", s.as_str())));
         }
         let request = client.get(url);
-        Ok(match &self.credentials {
+        Ok(match &self.login.credentials {
             Some(Credentials::Password { username, secret }) => {
                 request.header(AUTHORIZATION, basic(username, secret)?)
             }

@@ -13,16 +13,40 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 
 use crate::adapters::tokens::of_file;
+use crate::adapters::tokens::secrets::random;
 use crate::base::fault::{Fault, Kind, Outcome};
 
 /// The folder in the state directory, and the two files in it.
 const FOLDER: &str = "registry-tokens";
 const KEY: &str = "key.pem";
 const CERTIFICATE: &str = "certificate.pem";
+const REPORTS: &str = "reports.secret";
 
 /// The certificate's place under a state directory: what a registry's `rootcertbundle` must name (or a copy of it).
 pub fn certificate_path(state: &Path) -> PathBuf {
     state.join(FOLDER).join(CERTIFICATE)
+}
+
+/// The secret that registries report with; `None` when it has not been made yet.
+///
+/// # Errors
+/// When others can read it, or it cannot be read.
+pub fn reports_secret(state: &Path) -> Outcome<Option<String>> {
+    let kept = read_private(&state.join(FOLDER).join(REPORTS))?;
+    Ok(kept.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()))
+}
+
+/// The same; it is made if there never was one. For the holder of the engine's lock only, after [`SigningKey::open`].
+///
+/// # Errors
+/// When others can read it, or it cannot be read or written.
+pub fn make_reports_secret(state: &Path) -> Outcome<String> {
+    if let Some(secret) = reports_secret(state)? {
+        return Ok(secret);
+    }
+    let secret = random()?;
+    write(&state.join(FOLDER).join(REPORTS), &format!("{secret}\n"), 0o600)?;
+    Ok(secret)
 }
 
 /// The key, ready to sign with.
@@ -66,6 +90,19 @@ impl SigningKey {
             }
         };
         SigningKey::of(&text.0, &text.1, &key_at)
+    }
+
+    /// Reads the key where it has been made; nothing is written.
+    ///
+    /// # Errors
+    /// When others can read the key, or it cannot be read.
+    pub fn read(state: &Path) -> Outcome<Option<SigningKey>> {
+        let folder = state.join(FOLDER);
+        let (key_at, certificate_at) = (folder.join(KEY), folder.join(CERTIFICATE));
+        match (read_private(&key_at)?, read(&certificate_at)?) {
+            (Some(key), Some(certificate)) => SigningKey::of(&key, &certificate, &key_at).map(Some),
+            _ => Ok(None),
+        }
     }
 
     fn of(key: &str, certificate: &str, at: &Path) -> Outcome<SigningKey> {
@@ -150,6 +187,24 @@ mod tests {
         fs::set_permissions(&key, Permissions::from_mode(0o640)).unwrap();
         let why = SigningKey::open(dir.path()).map(|_| ()).unwrap_err();
         assert!(why.to_string().contains("others may read"), "{why}");
+    }
+
+    #[test]
+    fn reading_makes_nothing_and_the_secret_of_reports_is_made_once() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(
+            SigningKey::read(dir.path()).unwrap().is_none() && reports_secret(dir.path()).unwrap().is_none()
+        );
+        assert!(!dir.path().join(FOLDER).exists());
+        let made = SigningKey::open(dir.path()).unwrap().certificate;
+        assert_eq!(SigningKey::read(dir.path()).unwrap().unwrap().certificate, made);
+        let secret = make_reports_secret(dir.path()).unwrap();
+        assert!(secret.len() == 64 && make_reports_secret(dir.path()).unwrap() == secret);
+        assert_eq!(reports_secret(dir.path()).unwrap(), Some(secret));
+        let kept = dir.path().join(FOLDER).join(REPORTS);
+        assert_eq!(fs::metadata(&kept).unwrap().permissions().mode() & 0o777, 0o600);
+        fs::set_permissions(&kept, Permissions::from_mode(0o644)).unwrap();
+        assert!(reports_secret(dir.path()).is_err());
     }
 
     #[test]

@@ -24,6 +24,53 @@ pub enum RegistryVerb {
         #[arg(value_name = "NAME")]
         name: String,
     },
+    /// Print what a registry needs in its configuration to ask our token service who may do what
+    #[command(after_help = "Examples:\n  longshore registry auth-config hq >> config.yml\n  \
+        longshore registry auth-config hq --pem > longshore.pem")]
+    AuthConfig(AuthConfigArgs),
+    /// Check a login at a registry and keep it where the Docker CLI keeps its own
+    #[command(after_help = "Examples:\n  longshore registry login hq --username ada\n  \
+        pass show ci | longshore registry login hq --username 'robot$feed+ci' --password-stdin\n\n\
+        With the credential helper of the Docker CLI's config.json, else in that file itself.")]
+    Login(LoginArgs),
+    /// Forget the login of a registry
+    #[command(after_help = "Example: longshore registry logout hq")]
+    Logout {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+}
+
+/// What is printed for a registry.
+#[derive(Args, Clone, Debug)]
+pub struct AuthConfigArgs {
+    /// Its name
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Where the registry finds the certificate that tokens are checked with
+    #[arg(long, value_name = "FILE", default_value = "/etc/docker/registry/longshore.pem")]
+    pub certificate: String,
+    /// Print that certificate instead
+    #[arg(long)]
+    pub pem: bool,
+    /// Leave out the part that lets the registry report pushes and deletions
+    #[arg(long)]
+    pub no_reports: bool,
+}
+
+/// How to log in to a registry.
+#[derive(Args, Clone, Debug)]
+pub struct LoginArgs {
+    /// Its name
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Who logs in: a user, or 'robot$PROJECT+NAME'
+    #[arg(short, long, value_name = "USER")]
+    pub username: String,
+    /// Read the password from standard input instead of asking for it on the terminal
+    #[arg(long)]
+    pub password_stdin: bool,
 }
 
 /// What can be recorded of a registry.

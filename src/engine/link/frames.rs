@@ -10,6 +10,7 @@ use tokio_util::codec::LengthDelimitedCodec;
 use crate::base::clock::Millis;
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::{ContainerId, HostId, PoolId, RegistryName, SiteName};
+use crate::model::access::view::AccessView;
 use crate::model::exec::{ExecInput, ExecOutput, ExecWanted};
 use crate::model::host::HostView;
 use crate::model::logs::{LogChunk, LogRequest};
@@ -89,6 +90,7 @@ pub struct Difference {
     mass_loss: Option<MassLoss>,
     registries: Option<Arc<BTreeMap<RegistryName, RegistryView>>>,
     replication: Option<Arc<ReplicationView>>,
+    access: Option<Arc<AccessView>>,
     /// More parts of the same difference follow: the world is not whole before the last.
     more: bool,
 }
@@ -135,6 +137,7 @@ impl Difference {
             mass_loss: new.mass_loss.clone(),
             registries: (!Arc::ptr_eq(&old.registries, &new.registries)).then(|| new.registries.clone()),
             replication: (!Arc::ptr_eq(&old.replication, &new.replication)).then(|| new.replication.clone()),
+            access: (!Arc::ptr_eq(&old.access, &new.access)).then(|| new.access.clone()),
             more: false,
         }
     }
@@ -163,6 +166,7 @@ impl Difference {
                 mass_loss: self.mass_loss.take_if(|_| over),
                 registries: self.registries.take_if(|_| over),
                 replication: self.replication.take_if(|_| over),
+                access: self.access.take_if(|_| over),
                 more: !over,
             })
         })
@@ -184,6 +188,9 @@ impl Difference {
         }
         if let Some(replication) = self.replication {
             world.replication = replication;
+        }
+        if let Some(access) = self.access {
+            world.access = access;
         }
         world.engine = EngineView { attached: true, ..self.engine };
         for id in self.hosts_gone {
@@ -230,6 +237,7 @@ pub fn decode<T: for<'a> Deserialize<'a>>(bytes: &[u8]) -> Outcome<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::access::view::UserView;
     use crate::model::command::HostEdit;
     use crate::model::host::{HostConfig, HostSource};
     use crate::model::registry::Registry;
@@ -250,6 +258,8 @@ mod tests {
         let rules = vec![RuleView { rule, run: None, next: Some(Millis(9)), missed: None }];
         let replication = Arc::new(ReplicationView { rules, lines: Vec::new() });
         let view = SiteView { site: bj, hosts: 1, silent: 1, lost: Some(Millis(5)) };
+        let user = UserView { admin: true, disabled: false };
+        let access = AccessView { users: [("ada".parse().unwrap(), user)].into(), ..AccessView::default() };
         // Every part is named here, so that a new one is not forgotten.
         let world = World {
             at: Millis(7),
@@ -262,6 +272,7 @@ mod tests {
             mass_loss: Some(MassLoss { lost: 1, of: 1, sites: vec![site], containers: 2 }),
             registries,
             replication,
+            access: Arc::new(access),
         };
         let mut there = World::default();
         let empty = World::default();

@@ -23,6 +23,11 @@ impl Clients {
         Clients { connector, kept: Mutex::default() }
     }
 
+    /// Connects anew to a registry the next time that it is asked for.
+    pub async fn forget(&self, name: &RegistryName) {
+        self.kept.lock().await.remove(name);
+    }
+
     /// The clients of these registries. One that cannot be made is left out: whoever needs it says that it is not there, and its
     /// view says why.
     pub async fn of(&self, wanted: &BTreeMap<RegistryName, Registry>) -> Registries {

@@ -49,16 +49,21 @@ impl Health {
         Some(self.taken.borrow_and_update().clone())
     }
 
+    /// Nothing that was seen of a registry counts any more.
+    pub fn forget(&mut self, name: &RegistryName) {
+        if let Some((_, task)) = self.tasks.remove(name) {
+            task.abort();
+        }
+        self.views.send_modify(|views| drop(Arc::make_mut(views).remove(name)));
+    }
+
     /// These registries are to be looked at, and no others.
     pub fn look_at(&mut self, wanted: &BTreeMap<RegistryName, Registry>) {
         let same = |name: &RegistryName, had: &Registry| wanted.get(name) == Some(had);
         let gone: Vec<RegistryName> =
             self.tasks.iter().filter(|(name, (had, _))| !same(name, had)).map(|(n, _)| n.clone()).collect();
         for name in gone {
-            if let Some((_, task)) = self.tasks.remove(&name) {
-                task.abort();
-            }
-            self.views.send_modify(|views| drop(Arc::make_mut(views).remove(&name)));
+            self.forget(&name);
         }
         for (name, registry) in wanted {
             if !self.tasks.contains_key(name) {

@@ -207,6 +207,52 @@ async fn registries_rules_and_limits_are_there_after_opening_again() {
 }
 
 #[tokio::test]
+async fn who_may_do_what_is_there_after_opening_again() {
+    use crate::model::access::command::AccessChange as Change;
+    use crate::model::access::{Project, Robot, Role, User};
+    let dir = tempfile::tempdir().unwrap();
+    let opened = Store::open(dir.path(), clock(), install()).await.unwrap();
+    let hash = "$argon2id$x".to_owned();
+    let user = |name: &str, admin| {
+        Change::User(User { name: name.parse().unwrap(), password: hash.clone(), admin, disabled: !admin })
+    };
+    let robot = |name: &str, expires| {
+        let (name, project) = (name.parse().unwrap(), "feed".parse().unwrap());
+        Change::Robot(Robot {
+            name,
+            project,
+            role: Role::Guest,
+            secret: hash.clone(),
+            expires,
+            disabled: false,
+        })
+    };
+    let members = [("ada".parse().unwrap(), Role::ProjectAdmin)].into();
+    let project = |name: &str| {
+        Change::Project(Project { name: name.parse().unwrap(), members: Clone::clone(&members) })
+    };
+    let all = [
+        user("ada", true),
+        user("bob", false),
+        project("feed"),
+        project("ads"),
+        robot("ci", Some(Millis(9))),
+        robot("scan", None),
+        robot("ci", Some(Millis(10))),
+        Change::NoUser("bob".parse().unwrap()),
+        Change::NoProject("ads".parse().unwrap()),
+        Change::NoRobot("feed".parse().unwrap(), "scan".parse().unwrap()),
+    ];
+    let writes: Vec<Write> = all.into_iter().map(|change| Write::Access(Box::new(change))).collect();
+    let mut expected = opened.desired.clone();
+    writes.iter().for_each(|w| expected.apply(w));
+    opened.store.apply(writes).await.unwrap();
+    let again = Store::open(dir.path(), clock(), install()).await.unwrap().desired;
+    assert_eq!(again.access, expected.access);
+    assert_eq!((again.access.users.len(), again.access.projects.len(), again.access.robots.len()), (1, 1, 1));
+}
+
+#[tokio::test]
 async fn damage_is_named_and_not_repaired() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join(open::FILE), "this is no database, whatever its name says. ".repeat(100))

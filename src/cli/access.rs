@@ -1,0 +1,340 @@
+//! `user`, `project` and `robot`: who may do what in the registries.
+
+use serde::Serialize;
+
+use crate::base::clock::Millis;
+use crate::base::fault::{Fault, Kind};
+use crate::base::ids::{ProjectName, UserName};
+use crate::base::stamp::rfc3339;
+use crate::cli::args::access::{ProjectVerb, RobotVerb, RoleArg, UserVerb};
+use crate::cli::args::registry::YesNo;
+use crate::cli::cx::{Cx, Done, Engine, Stop, read_span};
+use crate::cli::{DONE, Purpose, act, list as lists, secret};
+use crate::model::access::command::AccessCommand;
+use crate::model::access::view::{AccessView, RobotView};
+use crate::model::access::{Role, Subject};
+use crate::model::command::Command;
+use crate::model::query::{Reply, Request};
+use crate::view::access as rows;
+use crate::view::json::access::{MemberRecord, ProjectRecord, RobotRecord, UserRecord};
+
+impl From<RoleArg> for Role {
+    fn from(role: RoleArg) -> Role {
+        match role {
+            RoleArg::Guest => Role::Guest,
+            RoleArg::Developer => Role::Developer,
+            RoleArg::ProjectAdmin => Role::ProjectAdmin,
+        }
+    }
+}
+
+fn user_name(text: &str) -> Result<UserName, Stop> {
+    text.parse().map_err(|e| Stop::usage(&e))
+}
+
+fn project_name(text: &str) -> Result<ProjectName, Stop> {
+    text.parse().map_err(|e| Stop::usage(&e))
+}
+
+/// `PROJECT/NAME`, or the name by which a robot logs in.
+fn robot_name(text: &str) -> Result<(ProjectName, UserName), Stop> {
+    if let Ok(Subject::Robot(project, name)) = text.parse() {
+        return Ok((project, name));
+    }
+    let Some((project, name)) = text.split_once('/') else {
+        let fault = Fault::new(Kind::Invalid, format!("{text:?} does not name a robot"));
+        return Err(Stop::usage(&fault.hint("write PROJECT/NAME, such as feed/ci")));
+    };
+    Ok((project_name(project)?, user_name(name)?))
+}
+
+/// When a robot's time ends.
+fn end(text: &str, now: Millis) -> Result<Option<Millis>, Stop> {
+    if text == "never" {
+        return Ok(None);
+    }
+    read_span(text).filter(|ms| *ms > 0).map(|ms| Some(now.plus(ms))).ok_or_else(|| {
+        let fault = Fault::new(Kind::Invalid, format!("--expires {text:?} is not a time"));
+        Stop::usage(&fault.hint("write 12h, 90d, or never"))
+    })
+}
+
+async fn send(cx: &mut Cx<'_>, command: AccessCommand) -> Done {
+    act::run(cx, vec![Command::Access(Box::new(command))], act::Patience::Default).await
+}
+
+/// Sends a request; as soon as it is durable, says so. What follows it is said on standard error.
+async fn tell(cx: &mut Cx<'_>, engine: &Engine, command: AccessCommand, next: &str) -> Done {
+    act::acknowledge(cx, engine, Command::Access(Box::new(command))).await?;
+    if !next.is_empty() && !cx.json {
+        cx.print.note(next);
+    }
+    Ok(DONE)
+}
+
+/// `longshore user`
+pub async fn user(cx: &mut Cx<'_>, verb: Option<UserVerb>) -> Done {
+    match verb {
+        None | Some(UserVerb::Ls) => users(cx).await,
+        Some(UserVerb::Add { name, admin, password }) => {
+            add_user(cx, &name, admin, password.password_stdin).await
+        }
+        Some(UserVerb::Passwd { name, password }) => passwd(cx, &name, password.password_stdin).await,
+        Some(UserVerb::Set { name, admin }) => {
+            let (name, admin) = (user_name(&name)?, admin == YesNo::Yes);
+            let engine = act::connect(cx).await?;
+            known_user(&cx.present(&engine).access, &name)?;
+            tell(cx, &engine, AccessCommand::PutUser { name, password: None, admin }, "").await
+        }
+        Some(UserVerb::Disable { name }) => {
+            send(cx, AccessCommand::DisableUser { name: user_name(&name)?, disabled: true }).await
+        }
+        Some(UserVerb::Enable { name }) => {
+            send(cx, AccessCommand::DisableUser { name: user_name(&name)?, disabled: false }).await
+        }
+        Some(UserVerb::Rm { name }) => send(cx, AccessCommand::RemoveUser { name: user_name(&name)? }).await,
+    }
+}
+
+fn known_user(access: &AccessView, name: &UserName) -> Result<(), Stop> {
+    if access.users.contains_key(name) {
+        return Ok(());
+    }
+    Err(Stop::said(format!("{name} is not a user yet")).hint(format!("longshore user add {name}")))
+}
+
+async fn add_user(cx: &mut Cx<'_>, name: &str, admin: bool, from_stdin: bool) -> Done {
+    let name = user_name(name)?;
+    let engine = act::connect(cx).await?;
+    if cx.present(&engine).access.users.contains_key(&name) {
+        return Err(Stop::said(format!("{name} is a user already: nothing was changed"))
+            .hint(format!("another password: longshore user passwd {name}")));
+    }
+    let password = secret::chosen(cx, from_stdin, &format!("password of {name}")).await?;
+    let password = Some(cx.backend.hash(password).await?);
+    let next = match admin {
+        true => format!("{name} may do everything everywhere"),
+        false => format!(
+            "{name} can log in, and sees nothing yet: longshore project grant PROJECT {name} guest|developer|project-admin"
+        ),
+    };
+    tell(cx, &engine, AccessCommand::PutUser { name, password, admin }, &next).await
+}
+
+async fn passwd(cx: &mut Cx<'_>, name: &str, from_stdin: bool) -> Done {
+    let name = user_name(name)?;
+    let engine = act::connect(cx).await?;
+    known_user(&cx.present(&engine).access, &name)?;
+    let password = secret::chosen(cx, from_stdin, &format!("new password of {name}")).await?;
+    let password = cx.backend.hash(password).await?;
+    tell(cx, &engine, AccessCommand::SetPassword { name, password }, "").await
+}
+
+async fn users(cx: &mut Cx<'_>) -> Done {
+    let engine = cx.open(Purpose::Look).await?;
+    let world = cx.present(&engine);
+    if cx.json {
+        let records: Vec<UserRecord> = UserRecord::all(&world.access);
+        cx.print.json(&records)?;
+        return Ok(DONE);
+    }
+    if world.access.users.is_empty() {
+        cx.print.note("there are no users yet: `longshore user add NAME`");
+        return Ok(DONE);
+    }
+    lists::print_table(cx, &rows::users(&world.access))?;
+    Ok(DONE)
+}
+
+/// `longshore project`
+pub async fn project(cx: &mut Cx<'_>, verb: Option<ProjectVerb>) -> Done {
+    match verb {
+        None | Some(ProjectVerb::Ls) => projects(cx).await,
+        Some(ProjectVerb::Members { name }) => members(cx, &project_name(&name)?).await,
+        Some(ProjectVerb::Add { name }) => {
+            let name = project_name(&name)?;
+            let engine = act::connect(cx).await?;
+            let is_new = !cx.present(&engine).access.projects.contains_key(&name);
+            let next = format!("nobody is a member yet: longshore project grant {name} USER project-admin");
+            let next = if is_new { next.as_str() } else { "" };
+            tell(cx, &engine, AccessCommand::PutProject { name }, next).await
+        }
+        Some(ProjectVerb::Rm { name }) => {
+            send(cx, AccessCommand::RemoveProject { name: project_name(&name)? }).await
+        }
+        Some(ProjectVerb::Grant { project, user, role }) => {
+            let (project, user) = (project_name(&project)?, user_name(&user)?);
+            send(cx, AccessCommand::Grant { project, user, role: role.into() }).await
+        }
+        Some(ProjectVerb::Revoke { project, user }) => {
+            let (project, user) = (project_name(&project)?, user_name(&user)?);
+            send(cx, AccessCommand::Revoke { project, user }).await
+        }
+    }
+}
+
+async fn projects(cx: &mut Cx<'_>) -> Done {
+    let engine = cx.open(Purpose::Look).await?;
+    let world = cx.present(&engine);
+    if cx.json {
+        let records: Vec<ProjectRecord> = ProjectRecord::all(&world.access);
+        cx.print.json(&records)?;
+        return Ok(DONE);
+    }
+    if world.access.projects.is_empty() {
+        cx.print.note("there are no projects yet: `longshore project add PROJECT`");
+        return Ok(DONE);
+    }
+    lists::print_table(cx, &rows::projects(&world.access))?;
+    Ok(DONE)
+}
+
+async fn members(cx: &mut Cx<'_>, name: &ProjectName) -> Done {
+    let engine = cx.open(Purpose::Look).await?;
+    let world = cx.present(&engine);
+    let Some(project) = world.access.projects.get(name) else {
+        return Err(unknown_project(&world.access, name));
+    };
+    let now = cx.now();
+    if cx.json {
+        cx.print.json(&MemberRecord::all(&world.access, project, now))?;
+        return Ok(DONE);
+    }
+    let table = rows::members(&world.access, project, now);
+    if table.is_empty() {
+        cx.print.note(&format!("nobody is a member of {name}: `longshore project grant {name} USER ROLE`"));
+        return Ok(DONE);
+    }
+    lists::print_table(cx, &table)?;
+    Ok(DONE)
+}
+
+fn unknown_project(access: &AccessView, name: &ProjectName) -> Stop {
+    let hint = match access.projects.len() {
+        0 => format!("there are none yet: longshore project add {name}"),
+        _ => "see `longshore project ls`".to_owned(),
+    };
+    Stop::said(format!("there is no project {name}")).hint(hint)
+}
+
+/// `longshore robot`
+pub async fn robot(cx: &mut Cx<'_>, verb: Option<RobotVerb>) -> Done {
+    match verb {
+        None => robots(cx, None).await,
+        Some(RobotVerb::Ls { project }) => robots(cx, project.as_deref()).await,
+        Some(RobotVerb::Add { robot, role, expires }) => {
+            let ((project, name), expires) = (robot_name(&robot)?, end(&expires, cx.now())?);
+            let engine = act::connect(cx).await?;
+            let (secret, hash) = cx.backend.draw().await?;
+            let shown = Shown { login: Subject::Robot(project.clone(), name.clone()), secret, expires };
+            let command =
+                AccessCommand::MakeRobot { project, name, role: role.into(), secret: hash, expires };
+            with_secret(cx, &engine, command, &shown).await
+        }
+        Some(RobotVerb::Renew { robot, expires, new_secret }) => {
+            let ((project, name), expires) = (robot_name(&robot)?, end(&expires, cx.now())?);
+            if !new_secret {
+                return send(cx, AccessCommand::RenewRobot { project, name, secret: None, expires }).await;
+            }
+            let engine = act::connect(cx).await?;
+            let (secret, hash) = cx.backend.draw().await?;
+            let shown = Shown { login: Subject::Robot(project.clone(), name.clone()), secret, expires };
+            let command = AccessCommand::RenewRobot { project, name, secret: Some(hash), expires };
+            with_secret(cx, &engine, command, &shown).await
+        }
+        Some(RobotVerb::Disable { robot }) => {
+            let (project, name) = robot_name(&robot)?;
+            send(cx, AccessCommand::DisableRobot { project, name, disabled: true }).await
+        }
+        Some(RobotVerb::Enable { robot }) => {
+            let (project, name) = robot_name(&robot)?;
+            send(cx, AccessCommand::DisableRobot { project, name, disabled: false }).await
+        }
+        Some(RobotVerb::Rm { robot }) => {
+            let (project, name) = robot_name(&robot)?;
+            send(cx, AccessCommand::RemoveRobot { project, name }).await
+        }
+    }
+}
+
+/// What is shown of a robot once.
+struct Shown {
+    login: Subject,
+    secret: String,
+    expires: Option<Millis>,
+}
+
+#[derive(Serialize)]
+struct Made<'a> {
+    accepted: bool,
+    op: Option<String>,
+    text: &'a str,
+    login: String,
+    secret: &'a str,
+    expires: Option<String>,
+    expires_ms: Option<i64>,
+}
+
+/// Sends a request that gives a robot a new secret, and prints that: the only time that it is there to be read.
+async fn with_secret(cx: &mut Cx<'_>, engine: &Engine, command: AccessCommand, shown: &Shown) -> Done {
+    let command = Command::Access(Box::new(command));
+    let Reply::Accepted(accepted) = cx.ask(engine, Request::Command(command)).await? else {
+        return Err(Stop::misfit());
+    };
+    let login = shown.login.to_string();
+    if cx.json {
+        let (secret, text) = (shown.secret.as_str(), accepted.text.as_str());
+        let (expires, expires_ms) = (shown.expires.map(rfc3339), shown.expires.map(|at| at.0));
+        let made = Made { accepted: true, op: None, text, login, secret, expires, expires_ms };
+        cx.print.json_line(&made)?;
+        return Ok(DONE);
+    }
+    cx.print.line(&format!("accepted: {}", accepted.text))?;
+    cx.print.line(&format!("login:  {login}"))?;
+    cx.print.line(&format!("secret: {}", shown.secret))?;
+    cx.print.note("the secret is shown this once and kept nowhere: put it away now");
+    cx.print.note(&format!("to log in: docker login -u '{login}' --password-stdin REGISTRY"));
+    Ok(DONE)
+}
+
+async fn robots(cx: &mut Cx<'_>, project: Option<&str>) -> Done {
+    let project = project.map(project_name).transpose()?;
+    let engine = cx.open(Purpose::Look).await?;
+    let world = cx.present(&engine);
+    if let Some(name) = project.as_ref().filter(|name| !world.access.projects.contains_key(name)) {
+        return Err(unknown_project(&world.access, name));
+    }
+    let now = cx.now();
+    let wanted = |r: &&RobotView| project.as_ref().is_none_or(|name| r.project == *name);
+    let robots: Vec<&RobotView> =
+        rows::problems_first(&world.access, now).into_iter().filter(wanted).collect();
+    if cx.json {
+        let records: Vec<RobotRecord> = robots.iter().map(|r| RobotRecord::of(r, now)).collect();
+        cx.print.json(&records)?;
+        return Ok(DONE);
+    }
+    if robots.is_empty() {
+        cx.print.note("there are no robots: `longshore robot add PROJECT/NAME --role ROLE`");
+        return Ok(DONE);
+    }
+    lists::print_table(cx, &rows::robots(&robots, now))?;
+    Ok(DONE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn robots_are_named_in_both_forms_and_times_are_read() {
+        for text in ["feed/ci", "robot$feed+ci"] {
+            let (project, name) = robot_name(text).unwrap();
+            assert_eq!((project.as_str(), name.as_str()), ("feed", "ci"));
+        }
+        assert!(["feed", "feed/", "/ci", "feed/a/b", "Feed/ci"].iter().all(|t| robot_name(t).is_err()));
+        let now = Millis(1_000);
+        assert_eq!(end("1h", now).unwrap(), Some(Millis(3_601_000)));
+        assert_eq!(end("never", now).unwrap(), None);
+        assert!(["", "0d", "soon", "-1d"].iter().all(|t| end(t, now).is_err()));
+    }
+}
