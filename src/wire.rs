@@ -13,6 +13,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
+use crate::adapters::archive::TarFiles;
 use crate::adapters::docker::contexts;
 use crate::adapters::sim::{Fleet, Scenario, demo};
 use crate::base::clock::{Clock, SharedClock, SystemClock};
@@ -20,6 +21,7 @@ use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::{HostId, Seeded, SiteName};
 use crate::cli::io::Io;
 use crate::cli::{Backend, Check, ConsoleOptions, Opened, Practice, Purpose, RegistryAuth, Session};
+use crate::engine::archive::Depot;
 use crate::engine::core::Connector;
 use crate::engine::session::{self, Setup};
 use crate::model::command::{Command, HostEdit};
@@ -214,6 +216,15 @@ impl Backend for Wire {
             .filter_map(|(_, host)| host.ok())
             .map(|host| HostConfig { source: HostSource::Context, ..host })
             .collect())
+    }
+
+    fn depot(&self) -> Outcome<Depot> {
+        let connector = connect::Docker::new(&Config::load()?, self.home.as_deref(), self.clock.clone());
+        Ok(Depot::new(Arc::new(connector), Arc::new(TarFiles), self.clock.clone()))
+    }
+
+    fn has_state(&self, session: &Session) -> bool {
+        Wire::state_dir(session).is_ok_and(|dir| dir.join(crate::store::open::FILE).exists())
     }
 }
 

@@ -10,12 +10,13 @@ use std::sync::Arc;
 
 use flow::{Flow, SimConnector, pass};
 use futures_util::future::BoxFuture;
-use longshore::adapters::sim::{Scenario, SimRegistry};
+use longshore::adapters::sim::{CallKind, Scenario, SimRegistry};
 use longshore::base::fault::{Fault, Kind, Outcome};
 use longshore::base::ids::RegistryName;
 use longshore::engine::core::Connector;
 use longshore::model::command::Command;
 use longshore::model::host::{HostConfig, Seen};
+use longshore::model::pool::PoolSpec;
 use longshore::model::registry::Registry;
 use longshore::ports::registry::RegistryClient;
 use longshore::ports::runtime::Runtime;
@@ -106,4 +107,35 @@ async fn a_registry_that_is_forgotten_is_asked_no_more() {
     registries["hq.example:5000"].forget_counts();
     pass(120).await;
     assert_eq!(registries["hq.example:5000"].counts().total(), 0, "nobody asks it any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_a_registry_is_down_the_wait_names_it_and_its_return_ends_the_wait() {
+    let (flow, registries) = begin(&["hq"]).await;
+    put(&flow, Registry::new(name("hq"), "hq.example:5000".into())).await;
+    pass(2).await;
+    registries["hq.example:5000"].trouble(|t| t.unreachable = true);
+    pass(20).await;
+    let spec = PoolSpec { image: "hq.example:5000/feed/web:2".into(), ..flow::spec(2) };
+    flow.up(flow::cluster("feed", &[("web", spec)])).await;
+    let waits = |flow: &Flow| {
+        let view = flow.pool("feed/web").unwrap();
+        view.waits.iter().map(|w| (w.slots, w.why.clone())).collect::<Vec<_>>()
+    };
+    pass(5).await;
+    let [(slots, why)] = &waits(&flow)[..] else { panic!("{:?}", waits(&flow)) };
+    assert_eq!(*slots, 2, "both for the same reason: {why}");
+    let begins = "image hq.example:5000/feed/web:2 cannot be pulled: registry hq (hq.example:5000) has not answered since 20";
+    assert!(why.starts_with(begins), "{why}");
+    // That is no failure of theirs: however long it lasts, there is no crash loop, and it is tried seldom.
+    pass(600).await;
+    let slots = flow.pool("feed/web").unwrap().slots;
+    assert!(slots.iter().all(|s| s.instance.as_ref().unwrap().failures == 0), "{slots:#?}");
+    let tries = |flow: &Flow| flow.fleet.calls(&flow::host("h1")).unwrap().of(CallKind::Pull);
+    let before = tries(&flow);
+    assert!(before <= 15, "once a minute: {before} in ten minutes");
+    registries["hq.example:5000"].trouble(|t| t.unreachable = false);
+    pass(8).await;
+    assert!(tries(&flow) > before, "tried at once when it answers again");
+    assert!(waits(&flow).iter().all(|(_, why)| !why.contains("has not answered")), "{:?}", waits(&flow));
 }

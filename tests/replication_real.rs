@@ -91,7 +91,7 @@ fn push(registry: &Registry, tag: &str, seed: u64) -> Option<String> {
     let digest = sha256(&std::fs::read(dir.path().join("manifest.json")).unwrap());
     let (from, to) =
         (format!("dir:{}", dir.path().display()), format!("docker://{}/feed/web:{tag}", registry.address()));
-    skopeo(&["copy", "--dest-tls-verify=false", "--dest-no-creds", &from, &to])
+    skopeo(&["copy", "--preserve-digests", "--dest-tls-verify=false", "--dest-no-creds", &from, &to])
         .then(|| format!("sha256:{digest}"))
 }
 
@@ -122,7 +122,7 @@ impl Pair {
         let site = Site::without_engine();
         let engine = site.engine();
         for (name, registry) in [("bj", &bj), ("tc", &tc)] {
-            site.ok(&["registry", "add", name, &registry.address(), "--plain-http"]);
+            site.ok(&["registry", "add", name, &registry.address(), "--plain-http", "yes"]);
         }
         site.ok(&[
             "replicate",
@@ -235,7 +235,7 @@ fn nothing_acknowledged_is_lost_when_a_site_is_lost() {
                 let dir = image(999);
                 let (from, to) =
                     (format!("dir:{}", dir.path().display()), format!("docker://{address}/feed/web:cut"));
-                skopeo(&["copy", "--dest-tls-verify=false", "--dest-no-creds", &from, &to])
+                skopeo(&["copy", "--preserve-digests", "--dest-tls-verify=false", "--dest-no-creds", &from, &to])
             });
             std::thread::sleep(Duration::from_millis(30));
             pair.tc.kill();

@@ -1,7 +1,9 @@
 //! The arguments: every command, its options and an example of its use.
 
 pub mod access;
+pub mod harbor;
 pub mod hosts;
+pub mod image;
 pub mod place;
 pub mod registry;
 pub mod replicate;
@@ -12,7 +14,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::cli::Color;
 use crate::cli::args::access::{ProjectVerb, RobotVerb, UserVerb};
+use crate::cli::args::harbor::HarborVerb;
 use crate::cli::args::hosts::{HostVerb, SiteVerb};
+use crate::cli::args::image::{ImageVerb, ImagesVerb, PolicyVerb};
 use crate::cli::args::place::{RebalanceArgs, SetArgs, WhyArgs};
 use crate::cli::args::registry::RegistryVerb;
 use crate::cli::args::replicate::ReplicateVerb;
@@ -205,6 +209,39 @@ pub enum Verb {
         /// What to do; none lists them.
         #[command(subcommand)]
         verb: Option<RobotVerb>,
+    },
+    /// List the images that pools use and where they are; or what a registry holds
+    #[command(after_help = "Examples:\n  longshore images\n  longshore images ls hq\n  \
+        longshore images ls hq feed/web --filter v1.2")]
+    Images {
+        /// What to do; none lists the images that pools use.
+        #[command(subcommand)]
+        verb: Option<ImagesVerb>,
+    },
+    /// Carry images in files to places without a line, or hold one against the rules for images
+    #[command(after_help = "Examples:\n  longshore image export hq/feed/web:v1 -o web.tar\n  \
+        longshore image import web.tar --to branch\n  longshore image check hq/feed/web:v1")]
+    Image {
+        /// What to do.
+        #[command(subcommand)]
+        verb: ImageVerb,
+    },
+    /// Set, show or take away the rules that images must meet to run here
+    #[command(after_help = "Examples:\n  longshore policy set rules.toml\n  longshore policy show")]
+    Policy {
+        /// What to do.
+        #[command(subcommand)]
+        verb: PolicyVerb,
+    },
+    /// Ask a Harbor what only Harbor has: projects, members, robots, and replication of its own
+    #[command(
+        after_help = "Examples:\n  longshore harbor policies hq\n  longshore harbor executions hq to-branch\n  \
+        longshore harbor tasks hq 103\n  longshore harbor log hq 103 502\n  longshore harbor start hq to-branch --wait"
+    )]
+    Harbor {
+        /// What to ask or do.
+        #[command(subcommand)]
+        verb: HarborVerb,
     },
     /// Say why a container is where it is, or nowhere: for every host its scores, or all that refuses it
     #[command(

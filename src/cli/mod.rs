@@ -7,7 +7,11 @@ mod args;
 mod check;
 mod cx;
 mod exec;
+mod harbor;
+mod harbor_access;
 mod hosts;
+mod image;
+mod images;
 mod inspect;
 pub mod io;
 mod journal;
@@ -15,6 +19,7 @@ mod list;
 mod login;
 mod logs;
 mod masters;
+mod policy;
 mod preview;
 mod print;
 mod rawtty;
@@ -42,6 +47,7 @@ use crate::cli::args::{Cli, Verb};
 use crate::cli::cx::{Cx, Done, Stop};
 use crate::cli::io::Io;
 use crate::cli::print::Printer;
+use crate::engine::archive::Depot;
 use crate::engine::handle::Handle;
 use crate::model::host::HostConfig;
 use crate::model::registry::Registry;
@@ -82,6 +88,13 @@ pub trait Backend: Send + Sync {
     /// # Errors
     /// When the contexts cannot be read.
     fn contexts(&self) -> Outcome<Vec<HostConfig>>;
+    /// What carries images between registries and files, without an engine.
+    ///
+    /// # Errors
+    /// When the configuration cannot be read.
+    fn depot(&self) -> Outcome<Depot>;
+    /// Whether the session's state directory holds a state.
+    fn has_state(&self, session: &Session) -> bool;
 }
 
 /// What a registry has to be told so that it asks our token service.
@@ -273,6 +286,10 @@ async fn command(cx: &mut Cx<'_>, verb: Verb) -> Done {
         Verb::User { verb } => access::user(cx, verb).await,
         Verb::Project { verb } => access::project(cx, verb).await,
         Verb::Robot { verb } => access::robot(cx, verb).await,
+        Verb::Images { verb } => images::run(cx, verb).await,
+        Verb::Image { verb } => image::run(cx, verb).await,
+        Verb::Policy { verb } => policy::run(cx, verb).await,
+        Verb::Harbor { verb } => harbor::run(cx, verb).await,
         Verb::Sites { verb } => sites::run(cx, verb).await,
         Verb::Why(args) => why::run(cx, &args).await,
         Verb::Rebalance(args) => rebalance::run(cx, &args).await,
@@ -286,7 +303,7 @@ async fn command(cx: &mut Cx<'_>, verb: Verb) -> Done {
         }
         Verb::Ops { limit } => journal::ops(cx, limit).await,
         Verb::Show { target } => show::run(cx, &target).await,
-        Verb::Check { file, env_file } => check::file(cx, &file, env_file.as_deref()),
+        Verb::Check { file, env_file } => check::file(cx, &file, env_file.as_deref()).await,
         Verb::Doctor => check::doctor(cx).await,
         Verb::Demo { .. } | Verb::Engine | Verb::Completions { .. } => Ok(DONE),
     }

@@ -5,16 +5,20 @@ use crate::base::ids::{RegistryName, SiteName};
 use crate::base::text::{age, safe};
 use crate::cli::args::registry::{Kind as KindArg, RegistryAdd, RegistryVerb, YesNo};
 use crate::cli::cx::{Cx, Done, Stop, listing_status};
-use crate::cli::{Purpose, act, list as lists, login};
+use crate::cli::{Purpose, act, harbor_access, list as lists, login};
 use crate::model::command::Command;
 use crate::model::host::Seen;
 use crate::model::registry::{EndpointView, Registry, RegistryKind, RegistryView};
+use crate::view::json::registries::RegistryRecord;
 use crate::view::table::{Side, Table};
+use crate::view::{harbor, registries};
 
 /// `longshore registry`
 pub async fn run(cx: &mut Cx<'_>, verb: Option<RegistryVerb>) -> Done {
     match verb {
         None | Some(RegistryVerb::Ls) => list(cx).await,
+        Some(RegistryVerb::Show { name }) => show(cx, &name).await,
+        Some(RegistryVerb::AccessPlan(args)) => harbor_access::run(cx, args).await,
         Some(RegistryVerb::Add(args)) => add(cx, *args).await,
         Some(RegistryVerb::AuthConfig(args)) => login::config(cx, args).await,
         Some(RegistryVerb::Login(args)) => login::log_in(cx, args).await,
@@ -101,7 +105,8 @@ async fn list(cx: &mut Cx<'_>) -> Done {
     let world = cx.settled(&engine).await?;
     let views: Vec<&RegistryView> = world.registries.values().collect();
     if cx.json {
-        cx.print.json(&views)?;
+        let records: Vec<RegistryRecord> = views.iter().map(|view| RegistryRecord::of(view)).collect();
+        cx.print.json(&records)?;
         return Ok(listing_status(&world));
     }
     if views.is_empty() {
@@ -122,22 +127,18 @@ async fn list(cx: &mut Cx<'_>) -> Done {
     let now = cx.now();
     for view in views {
         let registry = &view.registry;
-        let kind = match registry.kind {
-            RegistryKind::Distribution => "distribution",
-            RegistryKind::Harbor => "harbor",
-        };
         let sites: Vec<&str> = registry.sites.iter().map(SiteName::as_str).collect();
         let dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
-        let facts = view.endpoints.iter().find_map(|e| e.facts.as_ref());
-        let version = facts.and_then(|f| f.version.as_ref()).map(|v| v.safe()).unwrap_or_default();
+        let version = registries::version(view).unwrap_or_default();
+        let storage = registries::storage(view).unwrap_or_default();
         let first = view.endpoints.first().map(|e| state(e, now)).unwrap_or_default();
         table.row([
             registry.name.to_string(),
-            kind.to_owned(),
+            registries::kind(registry.kind).to_owned(),
             registry.address.clone(),
             dash(sites.join(", ")),
-            dash(registry.storage.clone().unwrap_or_default()),
-            dash(version.to_string()),
+            dash(storage),
+            dash(version),
             if registry.endpoints.is_empty() { first } else { String::new() },
         ]);
         for endpoint in view.endpoints.iter().filter(|_| !registry.endpoints.is_empty()) {
@@ -149,5 +150,36 @@ async fn list(cx: &mut Cx<'_>) -> Done {
         }
     }
     lists::print_table(cx, &table)?;
+    for view in world.registries.values() {
+        for note in view.harbor.iter().flat_map(|told| harbor::notes(told)) {
+            cx.print.note(&format!("registry {}: {note}", view.registry.name));
+        }
+    }
     Ok(listing_status(&world))
+}
+
+/// A view of it that is not just its record: something has been heard of each of its endpoints, and of its Harbor.
+fn is_asked(view: &RegistryView) -> bool {
+    let answered = view.endpoints.iter().all(|e| e.seen != Seen::Never { why: None });
+    answered && view.harbor.as_ref().is_none_or(|told| told.asked.is_some())
+}
+
+async fn show(cx: &mut Cx<'_>, name: &str) -> Done {
+    let name: RegistryName = name.parse().map_err(|e| Stop::usage(&e))?;
+    let engine = cx.open(Purpose::Look).await?;
+    let gone = || {
+        Stop::said(format!("there is no registry {name}"))
+            .hint("`longshore registry ls` lists those that are known")
+    };
+    // An engine that has only just begun has not asked it yet.
+    let world = cx.world_when(&engine, |world| world.registries.get(&name).is_none_or(is_asked)).await?;
+    let view = world.registries.get(&name).ok_or_else(gone)?;
+    if cx.json {
+        cx.print.json(&RegistryRecord::of(view))?;
+    } else {
+        let now = cx.now();
+        registries::described(&world, &name, now).iter().try_for_each(|line| cx.print.line(line))?;
+    }
+    // Nobody answers: what is shown is what was, not what is.
+    Ok(u8::from(view.silent_since().is_some()))
 }

@@ -82,7 +82,8 @@ fn filters(args: &RuleAdd, before: &[Filter]) -> Vec<Filter> {
     out
 }
 
-fn platform(text: &str) -> Result<Platform, Stop> {
+/// `OS/ARCHITECTURE[/VARIANT]`.
+pub fn platform(text: &str) -> Result<Platform, Stop> {
     let parts: Vec<&str> = text.split('/').collect();
     let own = |s: &&str| (*s).to_owned();
     match parts.as_slice() {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::cli::args::UpArgs;
 use crate::cli::cx::{Cx, Done, Stop};
-use crate::cli::{DONE, Purpose, act};
+use crate::cli::{DONE, FAILED, Purpose, act, policy};
 use crate::model::command::Command;
 use crate::model::pool::{ClusterSpec, PoolSpec};
 use crate::model::world::{PoolView, World};
@@ -66,15 +66,20 @@ pub fn warn(cx: &mut Cx<'_>, warnings: &[String]) {
 async fn plan(cx: &mut Cx<'_>, specs: &[ClusterSpec], reset_scale: bool) -> Done {
     let engine = cx.open(Purpose::Look).await?;
     let world = cx.settled(&engine).await?;
+    let may_run = {
+        let verdicts = policy::verdicts(cx, &engine, specs).await?;
+        policy::say(cx, &verdicts)
+    };
+    let status = if may_run { DONE } else { FAILED };
     let plans: Vec<PoolPlan> = specs.iter().flat_map(|spec| plan_of(spec, &world, reset_scale)).collect();
     if cx.json {
         cx.print.json(&plans)?;
-        return Ok(DONE);
+        return Ok(status);
     }
     for plan in &plans {
         cx.print.line(&plan.words())?;
     }
-    Ok(DONE)
+    Ok(status)
 }
 
 /// What `up` would do to one pool.

@@ -15,6 +15,7 @@ use crate::base::clock::{Millis, SharedClock};
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::{ContainerId, HostId, OpId, PoolId, RegistryName, SiteName};
 use crate::engine::access::service::{TokenService, Tokens};
+use crate::engine::bringing::Bringing;
 use crate::engine::doubt::{Doubt, UnderWay};
 use crate::engine::execute::{Executor, Report};
 use crate::engine::handle::{CALLS_MAX, Call};
@@ -23,8 +24,14 @@ use crate::engine::intake::Caller;
 use crate::engine::losses::Told;
 use crate::engine::observe::{Eyes, Observer};
 use crate::engine::pace::Clocked;
+use crate::engine::policing::Policing;
+use crate::engine::pulling::Pulls;
 use crate::engine::registry::Replicator;
+use crate::engine::registry::browse::Browser;
 use crate::engine::registry::clients::Clients;
+use crate::engine::registry::counting::Counting;
+use crate::engine::registry::facts::Looker;
+use crate::engine::registry::harbor::Harbors;
 use crate::engine::registry::health::Health;
 use crate::model::access::view::AccessView;
 use crate::model::desired::{Desired, Write};
@@ -40,6 +47,7 @@ use crate::plan::place::Room;
 use crate::plan::seen::Index;
 use crate::plan::slot::Activity;
 use crate::ports::registry::RegistryClient;
+use crate::ports::registry_admin::RegistryAdmin;
 use crate::ports::runtime::Runtime;
 use crate::store::Store;
 
@@ -74,6 +82,19 @@ pub trait Connector: Send + Sync {
     /// The token service for registries, if one is configured.
     fn tokens(&self) -> Option<Arc<dyn TokenService>> {
         None
+    }
+
+    /// Connects to what a registry has besides its images: projects, members, replication of its own. Lazily as well; calls
+    /// go to the first of its addresses.
+    ///
+    /// # Errors
+    /// When it has none of that, or its address, its authorities or the credentials for it cannot be used.
+    fn registry_admin<'a>(
+        &'a self,
+        registry: &'a Registry,
+    ) -> BoxFuture<'a, Outcome<Arc<dyn RegistryAdmin>>> {
+        let fault = Fault::new(Kind::Refused, format!("{}: there is no Harbor here", registry.name));
+        Box::pin(async { Err(fault) })
     }
 }
 
@@ -132,6 +153,7 @@ pub fn start_seeing(parts: Parts, eyes: Eyes) -> Running {
         watch::channel(Arc::new(World { engine: parts.engine.clone(), ..World::default() }));
     let (stop, stopped) = oneshot::channel();
     let mut core = Core::new(parts, eyes, publish, reports);
+    core.policing.inbox = Some(calls.downgrade());
     core.note_registries();
     core.start_observers();
     let task = tokio::spawn(async move {
@@ -188,18 +210,30 @@ pub(super) struct Core {
     pub(super) mass_loss: Option<MassLoss>,
     /// Whether registries answer.
     pub(super) health: Health,
+    /// What only Harbor tells.
+    pub(super) harbors: Harbors,
     /// How registries are reached.
     pub(super) clients: Arc<Clients>,
+    /// What looks into them when somebody asks.
+    pub(super) browser: Browser,
+    /// How much they hold.
+    pub(super) counting: Counting,
+    /// The rules for images.
+    pub(super) policing: Policing,
     /// What moves images between them; only in a core that may write.
     pub(super) replicator: Option<Replicator>,
     /// Image registries as they stand.
     pub(super) registries: Arc<BTreeMap<RegistryName, RegistryView>>,
     /// Replication as it stands.
     pub(super) replication: Arc<ReplicationView>,
+    /// Grants that are on their way to Harbors.
+    pub(super) bringing: Bringing,
     /// Who may do what in the registries, as it is shown.
     pub(super) access: Arc<AccessView>,
     /// What gives out tokens by it; only in a core that may write.
     pub(super) tokens: Option<Tokens>,
+    /// What is remembered of pulls.
+    pub(super) pulls: Pulls,
     pub(super) losses: Losses,
     /// What the journal has been told about lost hosts.
     pub(super) told: Told,
@@ -238,6 +272,9 @@ impl Core {
         let now = Instant::now();
         let clients = Arc::new(Clients::new(connector.clone()));
         let health = Health::new(connector.clone(), clock.clone(), eyes.wakes.clone());
+        let policing = Policing::new(Looker::new(clients.clone(), store.clone(), eyes.wakes.clone()));
+        let counting = Counting::new(clients.clone(), clock.clone(), eyes.wakes.clone());
+        let harbors = Harbors::new(connector.clone(), clock.clone(), eyes.wakes.clone());
         Core {
             index: Index::new(&desired.install),
             room: Room::new(&desired, &BTreeMap::new()),
@@ -266,12 +303,18 @@ impl Core {
             sites: Arc::default(),
             mass_loss: None,
             health,
+            counting,
+            policing,
+            browser: Browser::default(),
+            harbors,
             clients,
             replicator: None,
             registries: Arc::default(),
             replication: Arc::default(),
+            bringing: Bringing::default(),
             access: Arc::default(),
             tokens: None,
+            pulls: Pulls::default(),
             losses: Losses::default(),
             told: Told::default(),
             moved: BTreeMap::new(),

@@ -9,12 +9,14 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::base::fault::{Fault, Kind};
-use crate::base::ids::{ContainerId, HostId, InstallId, SiteName};
+use crate::base::ids::{ContainerId, HostId, InstallId, RegistryName, SiteName};
+use crate::engine::bringing::Brought;
 use crate::model::container::Tag;
 use crate::model::instance::Instance;
 use crate::model::pool::PoolSpec;
 use crate::model::site::Site;
 use crate::plan::slot::Activity;
+use crate::plan::sources::Source;
 use crate::plan::surplus::Removal;
 use crate::ports::runtime::{Ending, Runtime};
 
@@ -40,12 +42,52 @@ pub enum Report {
     Failed(Instance, Fault),
     /// The engine did not answer: it may or may not have happened.
     Unknown(Instance, Fault),
+    /// Its image has come to the host, but not from where it should have come first.
+    Pulled(Instance, Came),
+    /// Its image could not be had from any of these places.
+    NotPulled(Instance, Vec<Missed>),
+    /// Our list of members and robots was brought to a Harbor, or not.
+    Brought(RegistryName, Box<Brought>),
     /// It was not wanted any more before it began.
     Cancelled(Instance),
     /// How a container ended, or why that cannot be told.
     Buried(Instance, Result<Ending, Fault>),
     /// A container was removed, in so many milliseconds without the time that it took to end, or not. No time when it was gone.
     Removed(Removal, Result<Option<u64>, Fault>),
+}
+
+/// A place that an image could not be had from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Missed {
+    /// Which.
+    pub source: Source,
+    /// Why, as the host's engine says.
+    pub fault: Fault,
+}
+
+/// An image that came from somewhere else than it should have come from first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Came {
+    /// From there.
+    pub from: Source,
+    /// From here it should have come.
+    pub instead_of: Source,
+    /// Why not, as the host's engine says; none when it was not asked, since it does not answer us.
+    pub why: Option<Fault>,
+}
+
+/// Why there is no container.
+enum Undone {
+    /// Its image could not be had.
+    NotPulled(Vec<Missed>),
+    /// Anything else.
+    Fault(Fault),
+}
+
+impl From<Fault> for Undone {
+    fn from(fault: Fault) -> Undone {
+        Undone::Fault(fault)
+    }
 }
 
 /// How long the two halves of a creation took, in milliseconds, without turns that were waited for and pulls.
@@ -82,19 +124,19 @@ impl Executor {
     }
 
     /// Makes and starts the container of a record that is durable already. Setting `cancelled` before its turn has come
-    /// takes it back. An image that is missing comes from the registry of the host's `site` if that has it.
+    /// takes it back. An image that is missing comes from the first of its `sources` that has it.
     pub fn create(
         &mut self,
         runtime: Arc<dyn Runtime>,
         instance: Instance,
         spec: Arc<PoolSpec>,
         site: Option<&Site>,
+        sources: Vec<Source>,
         cancelled: Arc<AtomicBool>,
     ) {
         let site_pulls = site.and_then(|site| self.turns_of_site(site));
-        let own_reference = site.and_then(|site| site.own_reference(&spec.image));
         let line = self.line(&instance.host);
-        line.put(Making { runtime, instance, spec, site_pulls, own_reference, cancelled });
+        line.put(Making { runtime, instance, spec, site_pulls, sources, cancelled });
     }
 
     /// A host's line of creations; one task sees to it.
@@ -106,6 +148,11 @@ impl Executor {
         self.creates.insert(host.clone(), line.clone());
         self.spawn(line.clone().serve(self.install.clone(), self.reports.clone()));
         line
+    }
+
+    /// The way back to the core.
+    pub fn reports(&self) -> mpsc::Sender<Report> {
+        self.reports.clone()
     }
 
     /// The turns of a site whose line is to be spared; a changed limit counts for pulls that begin from now on.
@@ -166,8 +213,8 @@ struct Making {
     spec: Arc<PoolSpec>,
     /// The turns of its site, when that has a limit.
     site_pulls: Option<Arc<Semaphore>>,
-    /// The reference by which its site's own registry knows the image.
-    own_reference: Option<String>,
+    /// Where its image can be had, in order.
+    sources: Vec<Source>,
     cancelled: Arc<AtomicBool>,
 }
 
@@ -229,18 +276,19 @@ impl Line {
         install: InstallId,
         reports: mpsc::Sender<Report>,
     ) {
-        let Making { runtime, instance, spec, site_pulls, own_reference, cancelled } = making;
+        let Making { runtime, instance, spec, site_pulls, sources, cancelled } = making;
         let report = if cancelled.load(Ordering::SeqCst) {
             Report::Cancelled(instance)
         } else {
             let tag = instance.tag(&install);
-            let (site, own) = (site_pulls.as_deref(), own_reference.as_deref());
-            let mut turns = Turns { line: &self, site, own, held: &mut held };
+            let (site, sources) = (site_pulls.as_deref(), sources.as_slice());
+            let mut turns = Turns { line: &self, site, sources, held: &mut held };
             match make(&*runtime, &tag, &spec, &instance, &mut turns, &cancelled, &reports).await {
                 Ok(Some(took)) => Report::Started(instance, took),
                 Ok(None) => Report::Cancelled(instance),
-                Err(fault) if fault.is_unknown() => Report::Unknown(instance, fault),
-                Err(fault) => Report::Failed(instance, fault),
+                Err(Undone::NotPulled(missed)) => Report::NotPulled(instance, missed),
+                Err(Undone::Fault(fault)) if fault.is_unknown() => Report::Unknown(instance, fault),
+                Err(Undone::Fault(fault)) => Report::Failed(instance, fault),
             }
         };
         let _ = reports.send(report).await;
@@ -254,8 +302,8 @@ struct Turns<'a> {
     line: &'a Line,
     /// Those of its site, when that has a limit.
     site: Option<&'a Semaphore>,
-    /// The reference by which its site's own registry knows the image.
-    own: Option<&'a str>,
+    /// Where its image can be had, in order.
+    sources: &'a [Source],
     held: &'a mut Option<OwnedSemaphorePermit>,
 }
 
@@ -275,7 +323,7 @@ async fn make(
     turns: &mut Turns<'_>,
     cancelled: &AtomicBool,
     reports: &mpsc::Sender<Report>,
-) -> Result<Option<Took>, Fault> {
+) -> Result<Option<Took>, Undone> {
     // Progress is only shown: when the core is busy, it may be dropped.
     let tell = |activity| drop(reports.try_send(Report::Progress(instance.clone(), activity)));
     let shown = AtomicU16::new(0);
@@ -297,16 +345,17 @@ async fn make(
                     Some(site) => site.acquire().await.ok(),
                     None => None,
                 };
-                fetch(runtime, &spec.image, turns.own, &pulled).await
+                fetch(runtime, &spec.image, turns.sources, &pulled).await
             };
             let done = tokio::select! {
                 done = pull => done,
                 // A pull may take an hour: nobody waits for one that is not wanted any more.
                 () = taken_back(cancelled) => return Ok(None),
             };
-            done.map_err(|f| {
-                f.because(format!("image {} is not on {} and cannot be pulled", spec.image, instance.host))
-            })?;
+            if let Some(came) = done.map_err(Undone::NotPulled)? {
+                // The core takes reports until it ends, and then nothing more is done.
+                let _ = reports.send(Report::Pulled(instance.clone(), came)).await;
+            }
             tell(Activity::Creating);
             *turns.held = turns.line.creates.clone().acquire_owned().await.ok();
             begun = Instant::now();
@@ -321,31 +370,39 @@ async fn make(
         Err(fault) if !fault.is_unknown() => {
             // It will never run: leave nothing behind. If this fails too, the next list shows it and it is tried again.
             let _ = runtime.remove(&id).await;
-            Err(fault)
+            Err(fault.into())
         }
-        other => other.map(|()| Some(Took { create_ms, start_ms: millis_since(begun) })),
+        other => Ok(other.map(|()| Some(Took { create_ms, start_ms: millis_since(begun) }))?),
     }
 }
 
-/// Gets an image onto the host: from its site's own registry if that has it, else from where its name says.
+/// Gets an image onto the host, from the first of its sources that has it; says so when that is not the one that should have.
 async fn fetch(
     runtime: &dyn Runtime,
     image: &str,
-    own: Option<&str>,
+    sources: &[Source],
     progress: &(dyn Fn(u16) + Send + Sync),
-) -> Result<(), Fault> {
-    let Some(own) = own else { return runtime.pull(image, progress).await };
-    let near = match runtime.pull(own, progress).await {
-        Ok(()) => runtime.name_image(own, image).await,
-        Err(fault) => Err(fault),
-    };
-    match near {
-        Ok(()) => Ok(()),
-        Err(near) => runtime
-            .pull(image, progress)
-            .await
-            .map_err(|far| far.because(format!("nor from its site's registry ({near})"))),
+) -> Result<Option<Came>, Vec<Missed>> {
+    let mut missed: Vec<Missed> = Vec::new();
+    for source in sources {
+        let pulled = match runtime.pull(&source.reference, progress).await {
+            Ok(()) if source.reference != image => runtime.name_image(&source.reference, image).await,
+            done => done,
+        };
+        match pulled {
+            Ok(()) => return Ok(came(sources, source, &missed)),
+            Err(fault) => missed.push(Missed { source: source.clone(), fault }),
+        }
     }
+    Err(missed)
+}
+
+/// What is worth telling of where an image came from: not that the site's own registry just does not have it.
+fn came(sources: &[Source], from: &Source, missed: &[Missed]) -> Option<Came> {
+    let first = sources.iter().find(|s| s.preferred).filter(|first| *first != from)?;
+    let why = missed.iter().find(|m| m.source == *first).map(|m| m.fault.clone());
+    let is_only_lacking = first.silent.is_none() && why.as_ref().is_some_and(|f| f.kind == Kind::NotFound);
+    (!is_only_lacking).then(|| Came { from: from.clone(), instead_of: first.clone(), why })
 }
 
 fn millis_since(begun: Instant) -> u64 {

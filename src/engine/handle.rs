@@ -27,6 +27,13 @@ pub enum Call {
         /// Where the answer goes.
         reply: oneshot::Sender<Reply>,
     },
+    /// The same, after the core let it wait until what it is about was looked up.
+    Looked {
+        /// What is asked.
+        request: Request,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Reply>,
+    },
     /// A log to be followed until the receiver is dropped.
     Tail {
         /// What is asked for.

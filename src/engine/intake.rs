@@ -84,6 +84,7 @@ pub fn decide(
         Command::PutRegistry(_)
         | Command::RemoveRegistry(_)
         | Command::RenewLogin(_)
+        | Command::Harbor { .. }
         | Command::PutRule(_)
         | Command::RemoveRule(_)
         | Command::PutLineLimits(_)
@@ -96,7 +97,9 @@ pub fn decide(
         | Command::Prioritise { .. }
         | Command::ResolveConflict { .. }
         | Command::ConfirmDeletes { .. }
-        | Command::SpareDeletes { .. } => {
+        | Command::SpareDeletes { .. }
+        | Command::PutImagePolicy { .. }
+        | Command::DropImagePolicy => {
             Err(Refusal::new(RefusalKind::Invalid, "registries are not changed by this part of the engine"))
         }
     }

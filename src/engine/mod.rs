@@ -1,11 +1,15 @@
 //! The engine core: intake, observers, reconciler, executor, and the link for other consoles.
 
 pub mod access;
+pub mod archive;
+mod bringing;
+mod browsing;
 pub mod core;
 mod doubt;
 mod dying;
 pub mod execute;
 pub mod handle;
+mod harbor;
 mod held;
 mod identity;
 pub mod intake;
@@ -19,7 +23,9 @@ pub mod observe;
 pub mod operations;
 mod pace;
 mod planning;
+pub mod policing;
 mod publish;
+mod pulling;
 pub mod questions;
 mod record;
 mod registries;

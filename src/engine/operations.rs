@@ -35,6 +35,9 @@ impl Core {
                 Report::Started(instance, took) => self.started(&instance, took, &mut writes),
                 Report::Failed(instance, fault) => self.failed(&instance, &fault, &mut writes),
                 Report::Unknown(instance, fault) => self.unknown(&instance, &fault, &mut writes),
+                Report::Pulled(instance, came) => self.pulled(&instance, &came, &mut writes),
+                Report::NotPulled(instance, missed) => self.not_pulled(&instance, &missed, &mut writes),
+                Report::Brought(name, done) => self.brought(&name, *done, &mut writes),
                 Report::Cancelled(instance) => {
                     self.busy.remove(&(instance.pool.clone(), instance.slot));
                     writes.push(line(What::Outcome, &instance, "not wanted any more, not begun"));
@@ -49,7 +52,7 @@ impl Core {
     }
 
     /// Forgets that a slot's step is under way only when a list that began after it has come.
-    fn settle_later(&mut self, instance: &Instance, activity: Activity) {
+    pub(super) fn settle_later(&mut self, instance: &Instance, activity: Activity) {
         let key = (instance.pool.clone(), instance.slot);
         let Some(observer) = self.observers.get(&instance.host) else {
             self.busy.remove(&key);
@@ -87,7 +90,7 @@ impl Core {
         writes.push(Write::PutInstance(record));
     }
 
-    fn failed(&mut self, instance: &Instance, fault: &Fault, writes: &mut Vec<Write>) {
+    pub(super) fn failed(&mut self, instance: &Instance, fault: &Fault, writes: &mut Vec<Write>) {
         self.settle_later(instance, Activity::Settling);
         let policy = self.policy(instance);
         let cause = fault.to_string();
@@ -95,7 +98,7 @@ impl Core {
         writes.push(Write::PutInstance(after(&policy, instance, &Ended::Failed, cause, self.clock.now())));
     }
 
-    fn unknown(&mut self, instance: &Instance, fault: &Fault, writes: &mut Vec<Write>) {
+    pub(super) fn unknown(&mut self, instance: &Instance, fault: &Fault, writes: &mut Vec<Write>) {
         let why = fault.to_string();
         writes.push(line(What::Unknown, instance, &format!("{why}; reading back by name")));
         self.settle_later(instance, Activity::Unknown(why));
@@ -243,7 +246,7 @@ impl Core {
     }
 }
 
-fn line(what: What, instance: &Instance, text: &str) -> Write {
+pub(super) fn line(what: What, instance: &Instance, text: &str) -> Write {
     let text =
         format!("{}.{} g{} on {}: {text}", instance.pool, instance.slot, instance.generation, instance.host);
     Write::Journal(

@@ -38,8 +38,11 @@ impl Core {
         self.name_externals();
         self.see().await?;
         self.see_registries();
+        self.release_held().await?;
+        self.bring_access().await?;
         self.see_replication();
         self.see_tokens();
+        self.see_policy();
         let mut planned = false;
         for _ in 0..ROUNDS_MAX {
             let Some(scope) = self.scope() else { break };
@@ -196,7 +199,8 @@ impl Core {
                 let Some(spec) = self.spec(&instance.pool) else { return };
                 let record = self.desired.records.get(&instance.host);
                 let site = record.and_then(|r| r.site.as_ref()).and_then(|name| self.desired.sites.get(name));
-                self.executor.create(runtime, instance, spec, site, cancelled);
+                let sources = self.sources_on(&instance.host, &spec.image);
+                self.executor.create(runtime, instance, spec, site, sources, cancelled);
             }
             Step::Bury { instance, container } => self.executor.bury(runtime, instance, container),
         }

@@ -13,9 +13,10 @@ use crate::engine::handle::Call;
 use crate::engine::intake::{self, Caller};
 use crate::engine::inventory;
 use crate::engine::observe::{LOOK_FOR, Look, Observer};
+use crate::engine::policing;
 use crate::engine::registries;
 use crate::engine::tails;
-use crate::model::command::{Accepted, Command, Refusal, RefusalKind, Target};
+use crate::model::command::{Accepted, Change, Command, Refusal, RefusalKind, Target};
 use crate::model::container::Owner;
 use crate::model::desired::Write;
 use crate::model::exec::{ExecSession, ExecWanted};
@@ -40,16 +41,21 @@ fn not_there_yet() -> Refusal {
 impl Core {
     /// Takes one call.
     pub(super) async fn take(&mut self, incoming: Incoming) {
-        let Incoming { caller, call } = incoming;
+        let Some(Incoming { caller, call }) = self.look_first(incoming) else { return };
         match call {
-            Call::Ask { request: Request::Command(command), reply } => {
+            Call::Ask { request: Request::Command(Command::Harbor { registry, deed }), reply } => {
+                self.harbor_deed(&registry, deed, &caller, reply).await;
+            }
+            Call::Ask { request: Request::Command(command), reply }
+            | Call::Looked { request: Request::Command(command), reply } => {
                 let answer = match self.command(&command, &caller).await {
                     Ok(accepted) => Reply::Accepted(accepted),
                     Err(refusal) => Reply::Refused(refusal),
                 };
                 let _ = reply.send(answer);
             }
-            Call::Ask { request: Request::Query(query), reply } => self.question(query, reply),
+            Call::Ask { request: Request::Query(query), reply }
+            | Call::Looked { request: Request::Query(query), reply } => self.question(query, reply),
             Call::Tail { request, sink } => {
                 let sources = self.observers.iter().map(|(id, o)| (id.clone(), o.runtime.clone())).collect();
                 tokio::spawn(tails::serve(
@@ -92,7 +98,14 @@ impl Core {
                     | Command::Access(_) => self.stir(),
                     _ => self.replan(),
                 }
-                Ok(admission.accepted)
+                let mut accepted = admission.accepted;
+                if let Command::Up { spec, .. } = command
+                    && let Ok(warnings) = self.may_push(spec)
+                    && !warnings.is_empty()
+                {
+                    accepted.text = format!("{} (warning: {})", accepted.text, warnings.join("; "));
+                }
+                Ok(accepted)
             }
             Err(refusal) => {
                 if self.is_active() && !matches!(refusal.why, RefusalKind::NeedsName(_)) {
@@ -113,11 +126,15 @@ impl Core {
         if let Command::AddHosts(new) = command {
             new.iter().try_for_each(|host| self.can_connect(&host.config))?;
         }
+        if let Command::Up { spec, .. } = command {
+            self.may_push(spec)?;
+        }
         let (desired, hosts, fixed) = (&self.desired, &self.hosts, &self.fixed_hosts);
         let known = inventory::Known { desired, hosts, fixed, now: self.clock.now() };
         let decided = inventory::decide(&known, command, caller)
             .or_else(|| registries::decide(desired, command, caller))
             .or_else(|| access::decide(desired, command, caller, known.now))
+            .or_else(|| policing::decide(desired, command, caller, known.now))
             .or_else(|| self.decide_run(command));
         decided.unwrap_or_else(|| {
             intake::decide(&self.desired, command, caller, &|p, keep| self.going(p, keep), known.now)
@@ -178,24 +195,10 @@ impl Core {
                 let _ = reply.send(self.proposal(target.as_ref(), limit));
             }
             Query::Preview { pool, change, confirm, strategy } => {
-                let Some(pool) = self.desired.pools.get(&pool) else {
-                    let fault = Fault::new(Kind::NotFound, format!("there is no pool {pool}"))
-                        .hint("see `longshore pools`");
-                    return drop(reply.send(Reply::Failed(fault)));
-                };
-                let (to, refusal) = match intake::check_scale(pool, change, confirm.as_deref()) {
-                    Ok(to) => (to, None),
-                    Err(refusal) => (change.apply(pool.target()).unwrap_or(pool.target()), Some(refusal)),
-                };
-                let now = self.clock.now();
-                self.room.wait_for_all = false;
-                let going = self.going(pool, to);
-                let scale = Scale { pool, to, going, refusal, strategy };
-                let worked_out = preview(&self.desired, &self.hosts, &mut self.room, scale, now);
-                self.add_images(worked_out, pool.spec.clone(), reply);
+                self.foresee(&pool, change, confirm.as_deref(), strategy, reply);
             }
-            Query::Browse { .. }
-            | Query::RunTags { .. }
+            Query::Browse { registry, repository, ask } => self.browse(&registry, repository, ask, reply),
+            Query::RunTags { .. }
             | Query::Diff { .. }
             | Query::Runs { .. }
             | Query::Conflicts { .. }
@@ -205,6 +208,12 @@ impl Core {
                     let _ = reply.send(Reply::Refused(not_there_yet()));
                 }
             }
+            Query::CheckImages { images } => self.check_images(images, reply),
+            Query::ImagePolicy => {
+                let found = self.desired.image_policy.clone().map(Box::new);
+                let _ = reply.send(Reply::ImagePolicy(found));
+            }
+            Query::Harbor { registry, ask } => self.harbor_question(&registry, ask, reply),
             Query::Inspect { host, container } => match self.runtime(&host) {
                 Ok(runtime) => drop(tokio::spawn(async move {
                     let answer = runtime.inspect(&container).await.map_or_else(Reply::Failed, Reply::Inspect);
@@ -234,6 +243,32 @@ impl Core {
                 });
             }
         }
+    }
+
+    /// What a scale would do.
+    fn foresee(
+        &mut self,
+        pool: &PoolId,
+        change: Change,
+        confirm: Option<&str>,
+        strategy: Option<Strategy>,
+        reply: oneshot::Sender<Reply>,
+    ) {
+        let Some(pool) = self.desired.pools.get(pool) else {
+            let fault =
+                Fault::new(Kind::NotFound, format!("there is no pool {pool}")).hint("see `longshore pools`");
+            return drop(reply.send(Reply::Failed(fault)));
+        };
+        let (to, refusal) = match intake::check_scale(pool, change, confirm) {
+            Ok(to) => (to, None),
+            Err(refusal) => (change.apply(pool.target()).unwrap_or(pool.target()), Some(refusal)),
+        };
+        let now = self.clock.now();
+        self.room.wait_for_all = false;
+        let going = self.going(pool, to);
+        let scale = Scale { pool, to, going, refusal, strategy };
+        let worked_out = preview(&self.desired, &self.hosts, &mut self.room, scale, now);
+        self.add_images(worked_out, pool.spec.clone(), reply);
     }
 
     /// Why a slot is where it is or nowhere, or where one more would go.

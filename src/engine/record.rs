@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::base::ids::PoolId;
 use crate::engine::core::Core;
 use crate::model::desired::Write;
+use crate::model::harbor::view::HarborView;
 use crate::model::instance::{Instance, Phase};
 use crate::model::pool::Pool;
 use crate::model::registry::{Registry, RegistryView};
@@ -28,6 +29,7 @@ impl Core {
             }
             Write::PutPool(pool) => {
                 self.names_changed = true;
+                self.policing.note();
                 self.doubt.pool(&pool.id);
                 self.note_need(pool);
             }
@@ -45,9 +47,18 @@ impl Core {
                 self.desired.apply(write);
                 return self.equip_replication();
             }
+            Write::PutBrought(..) | Write::DropBrought(_) => {
+                self.desired.apply(write);
+                return self.stir();
+            }
             Write::Access(_) => {
                 self.desired.apply(write);
                 return self.note_access();
+            }
+            Write::PutImagePolicy(_) | Write::DropImagePolicy => {
+                self.desired.apply(write);
+                self.policing.note();
+                return self.doubt.everything();
             }
             Write::PutHost(_) | Write::DropHost(_) => {
                 self.engines = None;
@@ -76,7 +87,12 @@ impl Core {
         let rules = self.desired.rules.values().map(rule).collect();
         let lines = self.replication.lines.clone();
         self.registries = Arc::new(registries);
+        self.policing.note();
         self.health.look_at(&self.desired.registries);
+        if self.is_active() {
+            self.counting.look_at(&self.desired.registries);
+        }
+        self.harbors.look_at(&self.desired.registries);
         self.equip_replication();
         self.replication = Arc::new(ReplicationView { rules, lines });
         // The token service serves those that are known.
@@ -85,13 +101,38 @@ impl Core {
 
     /// Takes over what has been seen of registries since.
     pub(super) fn see_registries(&mut self) {
-        let Some(seen) = self.health.take() else { return };
+        self.see_counts();
+        let (seen, harbors) = (self.health.take(), self.harbors.take());
+        if seen.is_none() && harbors.is_none() {
+            return;
+        }
         let registries = Arc::make_mut(&mut self.registries);
-        for view in seen.values() {
+        for view in seen.iter().flat_map(|seen| seen.values()) {
             if let Some(known) =
                 registries.get_mut(&view.registry.name).filter(|k| k.registry == view.registry)
             {
-                *known = RegistryView { counted: known.counted, ..view.clone() };
+                let harbor = known.harbor.take();
+                *known = RegistryView { counted: known.counted, harbor, ..view.clone() };
+            }
+        }
+        for (name, (of, view)) in harbors.iter().flat_map(|seen| seen.iter()) {
+            if let Some(known) = registries.get_mut(name).filter(|known| known.registry == *of) {
+                let access = self.bringing.view(name);
+                known.harbor = Some(Box::new(HarborView { access, ..(**view).clone() }));
+            }
+        }
+    }
+
+    /// Takes over what has been counted in registries since.
+    fn see_counts(&mut self) {
+        let counts = self.counting.counts();
+        let new = |view: &RegistryView| {
+            let sums = counts.get(&view.registry.name).and_then(|c| c.sums);
+            sums.filter(|sums| view.counted != Some(*sums))
+        };
+        if self.registries.values().any(|view| new(view).is_some()) {
+            for view in Arc::make_mut(&mut self.registries).values_mut() {
+                view.counted = new(view).or(view.counted);
             }
         }
     }

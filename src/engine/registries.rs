@@ -145,6 +145,9 @@ fn remove_registry(desired: &Desired, name: &RegistryName, caller: &Caller) -> D
     }
     let lines = desired.line_limits.keys().filter(|l| l.from == *name || l.to == *name);
     let mut writes: Vec<Write> = lines.map(|l| Write::DropLineLimits(l.clone())).collect();
+    if desired.brought.contains_key(name) {
+        writes.push(Write::DropBrought(name.clone()));
+    }
     writes.push(Write::DropRegistry(name.clone()));
     done(caller, writes, format!("registry {name} removed: what it holds stays there"))
 }

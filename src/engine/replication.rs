@@ -8,7 +8,7 @@ use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::{RegistryName, RuleName};
 use crate::engine::core::Core;
 use crate::engine::intake::{self, Caller};
-use crate::engine::registry::{Handle, Replicator};
+use crate::engine::registry::{Handle, Replicator, is_asked};
 use crate::model::command::{Accepted, Command, Refusal, RefusalKind};
 use crate::model::desired::Write;
 use crate::model::journal::{Draft, What};
@@ -64,6 +64,9 @@ impl Core {
     /// The login of a registry is another: what was connected with the old one is connected anew.
     pub(super) fn log_in_anew(&mut self, name: &RegistryName) {
         self.health.forget(name);
+        if let Some(alarm) = self.harbors.alarm(name) {
+            alarm.notify_one();
+        }
         self.health.look_at(&self.desired.registries);
         let (clients, wanted, name) = (self.clients.clone(), self.desired.registries.clone(), name.clone());
         let handle = self.replication_handle();
@@ -326,15 +329,6 @@ fn named(image: &str) -> Outcome<(Repository, Option<Tag>)> {
     match path.rsplit_once(':') {
         Some((repository, tag)) => Ok((repository.parse()?, Some(tag.parse()?))),
         None => Ok((path.parse()?, None)),
-    }
-}
-
-/// Whether a name is asked for: with the text in it, without it (`!`), or called so (`=`).
-fn is_asked(filter: &str, name: &str) -> bool {
-    match (filter.strip_prefix('!'), filter.strip_prefix('=')) {
-        (Some(without), _) => !name.contains(without),
-        (_, Some(exact)) => name == exact,
-        _ => name.contains(filter),
     }
 }
 

@@ -10,10 +10,12 @@ use crate::base::clock::Millis;
 use crate::base::fault::{Fault, Kind};
 use crate::base::ids::{ClusterName, HostId, OpId, PoolId, RegistryName, RuleName, SiteName};
 use crate::model::access::command::AccessCommand;
+use crate::model::harbor::ask::HarborDeed;
 use crate::model::host::{Capacity, HostConfig, HostRecord};
 use crate::model::moves::Move;
 use crate::model::oci::{Repository, Tag};
 use crate::model::placement::Strategy;
+use crate::model::policy::ImagePolicy;
 use crate::model::pool::ClusterSpec;
 use crate::model::registry::Registry;
 use crate::model::replication::known::Answer;
@@ -130,6 +132,13 @@ pub enum Command {
     RenewLogin(RegistryName),
     /// Forget a registry. Refused while a rule names it. What it holds stays.
     RemoveRegistry(RegistryName),
+    /// Do something at a Harbor. The answer says what came of it: [`Reply::HarborDone`](crate::model::query::Reply).
+    Harbor {
+        /// The registry.
+        registry: RegistryName,
+        /// What.
+        deed: HarborDeed,
+    },
     /// Record a replication rule, or change it.
     PutRule(Box<Rule>),
     /// Forget a rule. What it has brought stays where it is.
@@ -138,6 +147,15 @@ pub enum Command {
     PutLineLimits(LineLimits),
     /// Change who may do what in the registries: one list for all of them.
     Access(Box<AccessCommand>),
+    /// Let these rules count for every image from now on.
+    PutImagePolicy {
+        /// The rules.
+        policy: Box<ImagePolicy>,
+        /// The text that they were read from.
+        source: String,
+    },
+    /// Take the rules for images away.
+    DropImagePolicy,
     /// Run a rule now. While it runs already, this joins that run.
     Replicate {
         /// The rule.

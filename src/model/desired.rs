@@ -9,10 +9,12 @@ use crate::base::ids::{HostId, InstallId, OpId, PoolId, RegistryName, RuleName, 
 use crate::model::access::Access;
 use crate::model::access::command::AccessChange;
 use crate::model::command::Command;
+use crate::model::harbor::access::Brought;
 use crate::model::host::{HostConfig, HostRecord};
 use crate::model::instance::Instance;
 use crate::model::journal::Draft;
 use crate::model::operation::Operation;
+use crate::model::policy::StoredPolicy;
 use crate::model::pool::Pool;
 use crate::model::registry::Registry;
 use crate::model::replication::{Line, LineLimits, Rule};
@@ -33,10 +35,14 @@ pub struct Desired {
     pub registries: BTreeMap<RegistryName, Registry>,
     /// Replication rules.
     pub rules: BTreeMap<RuleName, Rule>,
+    /// Harbors that grants follow to, with what was brought there.
+    pub brought: BTreeMap<RegistryName, Brought>,
     /// What lines may carry.
     pub line_limits: BTreeMap<Line, LineLimits>,
     /// Who may do what in the registries.
     pub access: Arc<Access>,
+    /// The rules for images.
+    pub image_policy: Option<StoredPolicy>,
     /// The engine identity first seen behind each host.
     pub identities: BTreeMap<HostId, String>,
     /// Pools by id.
@@ -110,12 +116,20 @@ pub enum Write {
     PutRule(Box<Rule>),
     /// A rule that is gone.
     DropRule(RuleName),
+    /// What was brought to a Harbor, to which grants follow from then on.
+    PutBrought(RegistryName, Box<Brought>),
+    /// Grants follow to it no more.
+    DropBrought(RegistryName),
     /// What a line may carry.
     PutLineLimits(LineLimits),
     /// A line without limits of its own.
     DropLineLimits(Line),
     /// Who may do what in the registries: one row.
     Access(Box<AccessChange>),
+    /// The rules for images.
+    PutImagePolicy(Box<StoredPolicy>),
+    /// No rules for images any more.
+    DropImagePolicy,
     /// The engine identity behind a host.
     PutIdentity(HostId, String),
     /// A line of the journal.
@@ -175,9 +189,13 @@ impl Desired {
             | Write::DropRegistry(_)
             | Write::PutRule(_)
             | Write::DropRule(_)
+            | Write::PutBrought(..)
+            | Write::DropBrought(_)
             | Write::PutLineLimits(_)
             | Write::DropLineLimits(_) => self.apply_replication(write),
             Write::Access(change) => Arc::make_mut(&mut self.access).change((**change).clone()),
+            Write::PutImagePolicy(stored) => self.image_policy = Some((**stored).clone()),
+            Write::DropImagePolicy => self.image_policy = None,
             Write::PutIdentity(host, identity) => {
                 self.identities.insert(host.clone(), identity.clone());
             }
@@ -202,6 +220,12 @@ impl Desired {
             }
             Write::DropRule(name) => {
                 self.rules.remove(name);
+            }
+            Write::PutBrought(name, brought) => {
+                self.brought.insert(name.clone(), (**brought).clone());
+            }
+            Write::DropBrought(name) => {
+                self.brought.remove(name);
             }
             Write::PutLineLimits(limits) => {
                 self.line_limits.insert(limits.line.clone(), limits.clone());

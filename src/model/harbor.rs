@@ -3,7 +3,9 @@
 //! Words that Harbor uses and we do not know are kept as they are and shown so; they never turn into a word of ours.
 
 pub mod access;
+pub mod ask;
 pub mod runs;
+pub mod view;
 
 use std::fmt;
 
@@ -121,6 +123,35 @@ pub struct Quota {
     pub used: u64,
     /// At most; none means that nothing limits it.
     pub limit: Option<u64>,
+}
+
+/// What Harbor says of itself. It tells that only to those whom it knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HarborFacts {
+    /// Its version, such as `v2.12.1-0a1b2c3d`.
+    pub version: Option<Untrusted>,
+    /// Where its registry keeps content (`filesystem`, `s3` …).
+    pub storage: Option<Untrusted>,
+    /// Nothing can be pushed or deleted for now.
+    pub read_only: Option<bool>,
+}
+
+/// How much room there is where Harbor keeps its content, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Space {
+    /// In all.
+    pub total: u64,
+    /// Free.
+    pub free: u64,
+}
+
+/// The quota of a project, from the list of all of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProjectQuota {
+    /// The project; none when Harbor does not say.
+    pub project: Option<Untrusted>,
+    /// What it may hold and holds.
+    pub quota: Quota,
 }
 
 /// What Harbor knows of one artifact: one call for up to a hundred, where the registry's protocol needs two for each.

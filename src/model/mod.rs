@@ -1,6 +1,7 @@
 //! The nouns of the product: what there is, what is wanted, what may be asked. Data and small rules, no IO.
 
 pub mod access;
+pub mod archive;
 pub mod command;
 pub mod constraint;
 pub mod container;
@@ -10,6 +11,7 @@ pub mod explain;
 pub mod harbor;
 pub mod holdings;
 pub mod host;
+pub mod image;
 pub mod instance;
 pub mod journal;
 pub mod logs;

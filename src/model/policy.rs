@@ -30,6 +30,56 @@ pub struct ImagePolicy {
     pub age_days_max: Option<u32>,
     /// It must be named by its digest.
     pub digest_required: bool,
+    /// What becomes of an image that breaks a rule.
+    pub breach: Stance,
+    /// What becomes of an image of which it is not known whether it breaks a rule.
+    pub unknown: Stance,
+}
+
+/// What becomes of an image that does not pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stance {
+    /// It may not run.
+    #[default]
+    Refuse,
+    /// It may run, and people are told.
+    Warn,
+}
+
+/// The rules of an install, as somebody set them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredPolicy {
+    /// The rules.
+    pub policy: ImagePolicy,
+    /// The text that they were read from, with its comments.
+    pub source: String,
+    /// Who set them.
+    pub by: String,
+    /// When.
+    pub at: Millis,
+}
+
+/// An image, held against the rules.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageVerdict {
+    /// Its name.
+    pub image: String,
+    /// What the name pointed to when it was looked at.
+    #[serde(default)]
+    pub digest: Option<Digest>,
+    /// The rules that it does not meet, and those of which that is not known.
+    pub breaches: Vec<Breach>,
+    /// It may run: nothing is broken, or the rules only warn.
+    pub passes: bool,
+}
+
+impl ImageVerdict {
+    /// What is wrong with it, in one sentence; empty when nothing is.
+    pub fn sentence(&self) -> String {
+        let words: Vec<String> = self.breaches.iter().map(|b| format!("{}: {}", b.rule, b.why)).collect();
+        words.join("; ")
+    }
 }
 
 /// A base image that may be built upon.

@@ -6,11 +6,13 @@ use crate::base::fault::Fault;
 use crate::base::ids::{ContainerId, HostId, OpId, PoolId, RegistryName, RuleName, Slot};
 use crate::model::command::{Accepted, Change, Command, Refusal, Target};
 use crate::model::explain::Explanation;
+use crate::model::harbor::ask::{HarborAsk, HarborDone, HarborSaid};
 use crate::model::journal::Entry;
 use crate::model::moves::Proposal;
 use crate::model::oci::Repository;
 use crate::model::operation::Operation;
 use crate::model::placement::Strategy;
+use crate::model::policy::{ImageVerdict, StoredPolicy};
 use crate::model::pool::Pool;
 use crate::model::preview::Preview;
 use crate::model::registry::{Page, RepositoryRow, TagRow};
@@ -94,6 +96,14 @@ pub enum Query {
         /// Which part.
         ask: PageAsk,
     },
+    /// What the rules of this install say of these images; nothing where there are no rules. Answered by
+    /// [`Reply::ImageVerdicts`].
+    CheckImages {
+        /// Their names, as pool files have them.
+        images: Vec<String>,
+    },
+    /// The rules for images. Answered by [`Reply::ImagePolicy`].
+    ImagePolicy,
     /// The tags of a run, those that need a person first.
     RunTags {
         /// The run.
@@ -107,6 +117,13 @@ pub enum Query {
         rule: RuleName,
         /// Which part.
         ask: PageAsk,
+    },
+    /// What a Harbor says when it is asked now. Answered by [`Reply::Harbor`].
+    Harbor {
+        /// The registry.
+        registry: RegistryName,
+        /// What.
+        ask: HarborAsk,
     },
     /// Runs, newest first.
     Runs {
@@ -189,6 +206,10 @@ pub enum Reply {
     Repositories(Page<RepositoryRow>),
     /// The answer to [`Query::Browse`] of a repository.
     Tags(Page<TagRow>),
+    /// The answer to [`Query::CheckImages`].
+    ImageVerdicts(Vec<ImageVerdict>),
+    /// The answer to [`Query::ImagePolicy`]; none while there are no rules.
+    ImagePolicy(Option<Box<StoredPolicy>>),
     /// The answer to [`Query::RunTags`].
     RunTags(Page<TagRun>),
     /// The answer to [`Query::Diff`].
@@ -201,6 +222,10 @@ pub enum Reply {
     Reports(Vec<Report>),
     /// The answer to [`Query::Reviews`].
     Reviews(Vec<Review>),
+    /// The answer to [`Query::Harbor`].
+    Harbor(Box<HarborSaid>),
+    /// The answer to [`Command::Harbor`]: it was accepted, and this came of it.
+    HarborDone(Box<HarborDone>),
     /// Done, nothing to say.
     Nothing,
 }

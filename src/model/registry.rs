@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::clock::Millis;
 use crate::base::ids::{PoolId, RegistryName, SiteName};
 use crate::base::text::Untrusted;
+use crate::model::harbor::view::HarborView;
 use crate::model::host::Seen;
 use crate::model::oci::{Digest, Platform, Repository, Tag};
 
@@ -127,6 +128,9 @@ pub struct RegistryView {
     pub active: Option<usize>,
     /// Repositories and tags, as they were counted last.
     pub counted: Option<Counted>,
+    /// What only Harbor tells; none for other kinds.
+    #[serde(default)]
+    pub harbor: Option<Box<HarborView>>,
 }
 
 impl RegistryView {
@@ -139,7 +143,8 @@ impl RegistryView {
             facts: None,
         };
         let endpoints = registry.addresses().map(fresh).collect();
-        RegistryView { registry, endpoints, active: None, counted: None }
+        let harbor = (registry.kind == RegistryKind::Harbor).then(Box::default);
+        RegistryView { registry, endpoints, active: None, counted: None, harbor }
     }
 
     /// The same after people have decided otherwise: what is known of endpoints that stay is kept.
@@ -155,7 +160,26 @@ impl RegistryView {
         let active = self.active.and_then(|i| self.endpoints.get(i)).map(|e| &e.address);
         new.active = new.endpoints.iter().position(|e| Some(&e.address) == active);
         new.counted = self.counted;
+        new.harbor = new.harbor.take().map(|fresh| self.harbor.clone().unwrap_or(fresh));
         new
+    }
+
+    /// Since when none of its endpoints answers, and why; `None` while one does, or before the first try.
+    pub fn silent_since(&self) -> Option<(Option<Millis>, &str)> {
+        let mut found: Option<(Option<Millis>, &str)> = None;
+        for endpoint in &self.endpoints {
+            match &endpoint.seen {
+                Seen::At(_) | Seen::Never { why: None } => return None,
+                // The last of them to be heard of is what the registry was heard of last.
+                Seen::Lost { last, why, .. } => {
+                    if found.is_none_or(|(before, _)| before.is_none_or(|before| before < *last)) {
+                        found = Some((Some(*last), why));
+                    }
+                }
+                Seen::Never { why: Some(why) } => found = found.or(Some((None, why))),
+            }
+        }
+        found
     }
 }
 

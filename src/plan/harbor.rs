@@ -8,7 +8,8 @@ use crate::base::clock::Millis;
 use crate::base::ids::{ProjectName, UserName};
 use crate::base::text::Untrusted;
 use crate::model::access::{Access, Project, Robot, Role};
-use crate::model::harbor::access::{AccessStep, HarborRobot, HarborRole, Member, MemberKind};
+use crate::model::harbor::access::{AccessStep, Brought, HarborRobot, HarborRole, Member, MemberKind};
+use crate::model::harbor::ask::AccessChoices;
 use crate::model::harbor::{HarborProject, Login};
 
 /// A day in milliseconds: a robot's life in Harbor has whole days.
@@ -25,17 +26,6 @@ pub struct SeenProject {
     pub members: Option<Vec<Member>>,
     /// Its robots.
     pub robots: Option<Vec<HarborRobot>>,
-}
-
-/// What somebody has decided about things that only Harbor has. All of it is left alone unless said so.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Choices {
-    /// Members and robots that only Harbor has lose their roles.
-    pub remove_extra: bool,
-    /// Roles and rights that we have no word for give way to what is wanted.
-    pub replace_unknown: bool,
-    /// Projects that everybody may read are closed.
-    pub close_public: bool,
 }
 
 /// Something that differs and for which there is no step.
@@ -111,22 +101,29 @@ pub struct AccessPlan {
 }
 
 /// What has to be done so that these projects, their members and robots are in Harbor as they are here. Projects that only
-/// Harbor has are none of our business. With the same things in Harbor as here, there are no steps.
+/// Harbor has are none of our business, but for what was brought there before. With the same things in Harbor as here, there are no steps.
 pub fn access(
     wanted: &Access,
     seen: &[SeenProject],
     login: &Login,
-    choices: Choices,
+    choices: AccessChoices,
+    brought: &Brought,
     now: Millis,
 ) -> AccessPlan {
     let mut plan = AccessPlan::default();
     let admins = wanted.users.values().filter(|user| user.admin && !user.disabled);
     plan.apart.extend(admins.map(|user| Apart::Administrator(user.name.clone())));
-    let mut one = One { plan: &mut plan, wanted, login, choices, now };
+    let mut one = One { plan: &mut plan, wanted, login, choices, brought, now };
     for project in wanted.projects.values() {
         match seen.iter().find(|s| s.project.name.raw() == project.name.as_str()) {
             Some(seen) => one.compare(project, seen),
             None => one.make(project),
+        }
+    }
+    for seen in seen {
+        let Ok(name) = seen.project.ours() else { continue };
+        if !wanted.projects.contains_key(&name) {
+            one.forget(&name, seen);
         }
     }
     plan
@@ -136,7 +133,8 @@ struct One<'a> {
     plan: &'a mut AccessPlan,
     wanted: &'a Access,
     login: &'a Login,
-    choices: Choices,
+    choices: AccessChoices,
+    brought: &'a Brought,
     now: Millis,
 }
 
@@ -168,6 +166,21 @@ impl One<'_> {
         }
     }
 
+    /// A project that is gone here: what was brought there goes, the project and its images stay.
+    fn forget(&mut self, name: &ProjectName, seen: &SeenProject) {
+        for member in seen.members.iter().flatten().filter(|m| m.kind == MemberKind::User) {
+            if self.brought.has_member(name, member.name.raw()) {
+                self.leaves(name, member, true);
+            }
+        }
+        for robot in seen.robots.iter().flatten() {
+            if robot.short().is_some_and(|short| self.brought.has_robot(name, short)) {
+                let (project, robot) = (name.clone(), robot.clone());
+                self.plan.steps.push(AccessStep::RemoveRobot { project, robot });
+            }
+        }
+    }
+
     /// True for somebody whom we know and who cannot log in here: they lose their roles there as well.
     fn is_shut_out(&self, name: &str) -> bool {
         self.wanted.users.values().any(|user| user.name.as_str() == name && user.disabled)
@@ -193,7 +206,8 @@ impl One<'_> {
             let named = user && project.members.keys().any(|name| name.as_str() == member.name.raw());
             let shut_out = user && self.is_shut_out(member.name.raw());
             if !named || shut_out {
-                self.leaves(&project.name, member, user && (shut_out || self.choices.remove_extra));
+                let ours = self.brought.has_member(&project.name, member.name.raw());
+                self.leaves(&project.name, member, user && (shut_out || ours || self.choices.remove_extra));
             }
         }
     }
@@ -240,8 +254,9 @@ impl One<'_> {
             }
         }
         for is in seen.iter().filter(|is| !ours().any(|robot| is.short() == Some(robot.name.as_str()))) {
+            let ours = is.short().is_some_and(|short| self.brought.has_robot(&project.name, short));
             let project = project.name.clone();
-            match self.choices.remove_extra {
+            match ours || self.choices.remove_extra {
                 true => self.plan.steps.push(AccessStep::RemoveRobot { project, robot: is.clone() }),
                 false => self.plan.apart.push(Apart::ExtraRobot(project, is.login.clone())),
             }

@@ -3,16 +3,15 @@
 use crate::base::clock::Millis;
 use crate::base::stamp::rfc3339;
 use crate::base::text::{count, fit, safe};
+use crate::model::image::{HUB, is_address, own_name};
 use crate::model::oci::Digest;
-use crate::model::policy::{Breach, ImageFacts, ImagePolicy};
+use crate::model::policy::{Breach, ImageFacts, ImagePolicy, ImageVerdict, Stance};
 
 const DAY_MS: u64 = 86_400_000;
 /// Clocks of builders may be ahead by so much; a time beyond that tells nothing of an image's age.
 const AHEAD_MS: u64 = DAY_MS;
 /// Longest value from an image that a sentence repeats, in columns.
 const VALUE_MAX: usize = 60;
-/// Docker's names for its own registry.
-const HUB: [&str; 3] = ["docker.io", "index.docker.io", "registry-1.docker.io"];
 
 /// All rules of the policy that this image does not meet, in the policy's order; empty means that it passes.
 ///
@@ -42,6 +41,39 @@ pub fn check(policy: &ImagePolicy, image: &str, facts: Option<&ImageFacts>, now:
         })),
     }
     out
+}
+
+/// Every rule of a policy, by its key, in the policy's order.
+pub fn rules(policy: &ImagePolicy) -> Vec<String> {
+    let named = [("registries", !policy.registries.is_empty()), ("digest_required", policy.digest_required)];
+    let named = named.into_iter().filter(|(_, asked)| *asked).map(|(rule, _)| rule.to_owned());
+    named.chain(rules_on_facts(policy)).collect()
+}
+
+/// An image with the configurations of all of its platforms, held against a policy. What is wrong with some of them only is
+/// told with the platform. Without any configuration nothing of it is known.
+pub fn verdict(policy: &ImagePolicy, image: &str, facts: Option<&[ImageFacts]>, now: Millis) -> ImageVerdict {
+    let all = facts.unwrap_or_default();
+    let mut breaches: Vec<Breach> = match all {
+        [] => check(policy, image, None, now),
+        [first, ..] => check(policy, image, Some(first), now),
+    };
+    if all.len() > 1 {
+        let each: Vec<(&ImageFacts, Vec<Breach>)> =
+            all.iter().map(|one| (one, check(policy, image, Some(one), now))).collect();
+        breaches.retain(|breach| each.iter().all(|(_, found)| found.contains(breach)));
+        let common = breaches.clone();
+        for (one, found) in each {
+            let own = found.into_iter().filter(|breach| !common.contains(breach));
+            let platform = shown(&one.platform.to_string());
+            breaches.extend(own.map(|b| Breach { why: format!("{platform}: {}", b.why), ..b }));
+        }
+    }
+    let passes = breaches.iter().all(|breach| {
+        let stance = if breach.unknown { policy.unknown } else { policy.breach };
+        stance == Stance::Warn
+    });
+    ImageVerdict { image: image.to_owned(), digest: None, breaches, passes }
 }
 
 /// The rules that look at an image's configuration, by their keys.
@@ -133,15 +165,7 @@ fn is_root(user: &str) -> bool {
 /// (distribution/reference, `splitDockerDomain`).
 pub fn registry_of(image: &str) -> &str {
     let first = image.split_once('/').map(|(first, _)| first);
-    let is_host = |text: &&str| {
-        text.contains(['.', ':']) || *text == "localhost" || text.bytes().any(|b| b.is_ascii_uppercase())
-    };
-    own_name(first.filter(is_host).unwrap_or(HUB[0]))
-}
-
-/// One name for Docker's own registry.
-fn own_name(registry: &str) -> &str {
-    if HUB.contains(&registry) { HUB[0] } else { registry }
+    own_name(first.filter(|first| is_address(first)).unwrap_or(HUB[0]))
 }
 
 fn has_digest(image: &str) -> bool {
@@ -179,6 +203,7 @@ mod tests {
             labels: [("owner", "*"), ("tier", "gold")].map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
             age_days_max: Some(90),
             digest_required: true,
+            ..ImagePolicy::default()
         }
     }
 
@@ -232,6 +257,47 @@ mod tests {
         }
         assert_eq!(check(&ImagePolicy::default(), "x", None, NOW), []);
         assert!(!ImagePolicy::default().needs_facts() && strict().needs_facts());
+    }
+
+    #[test]
+    fn each_platform_of_an_image_must_pass() {
+        let (image, facts) = good();
+        let arm = crate::model::oci::Platform {
+            os: "linux".to_owned(),
+            architecture: "arm64".to_owned(),
+            variant: None,
+        };
+        let bad = ImageFacts { user: String::new(), platform: arm, ..facts.clone() };
+        let both = verdict(&strict(), &image, Some(&[facts.clone(), bad.clone()]), NOW);
+        assert_eq!(rules(&both.breaches), [("no_root", false)]);
+        assert!(
+            !both.passes && both.breaches[0].why.starts_with("linux/arm64: it names no user"),
+            "{both:?}"
+        );
+        let all = verdict(&strict(), &image, Some(&[bad.clone(), bad]), NOW);
+        assert_eq!(all.sentence(), "no_root: it names no user, and so runs as root");
+        assert!(verdict(&strict(), &image, Some(&[facts.clone(), facts.clone()]), NOW).passes);
+    }
+
+    #[test]
+    fn what_is_not_known_passes_only_where_the_policy_says_so() {
+        let (image, facts) = good();
+        let lax = |breach, unknown| ImagePolicy { breach, unknown, ..strict() };
+        let bad = [ImageFacts { user: String::new(), ..facts }];
+        for (breach, unknown, passes) in [
+            (Stance::Refuse, Stance::Refuse, (false, false)),
+            (Stance::Warn, Stance::Refuse, (true, false)),
+            (Stance::Refuse, Stance::Warn, (false, true)),
+        ] {
+            let policy = lax(breach, unknown);
+            let found = (verdict(&policy, &image, Some(&bad), NOW), verdict(&policy, &image, None, NOW));
+            assert_eq!((found.0.passes, found.1.passes), passes, "{breach:?} {unknown:?}");
+            assert!(
+                !found.0.breaches.is_empty() && !found.1.breaches.is_empty(),
+                "they are told in any case"
+            );
+        }
+        assert_eq!(super::rules(&strict()).len(), 8);
     }
 
     #[test]

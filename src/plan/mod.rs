@@ -19,4 +19,5 @@ pub mod restart;
 pub mod seen;
 pub mod shrink;
 pub mod slot;
+pub mod sources;
 pub mod surplus;

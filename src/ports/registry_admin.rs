@@ -9,7 +9,9 @@ use futures_util::future::BoxFuture;
 use crate::base::fault::Outcome;
 use crate::model::harbor::access::{AccessStep, Applied, HarborRobot, Member};
 use crate::model::harbor::runs::{Endpoint, Execution, Policy, Task, TaskLog};
-use crate::model::harbor::{ArtifactFacts, HarborHealth, HarborProject, Login, Quota};
+use crate::model::harbor::{
+    ArtifactFacts, HarborFacts, HarborHealth, HarborProject, Login, ProjectQuota, Quota, Space,
+};
 use crate::model::oci::Repository;
 use crate::model::registry::Page;
 
@@ -33,6 +35,18 @@ pub trait Condition: Send + Sync {
         of: &'a Repository,
         next: Option<&'a str>,
     ) -> BoxFuture<'a, Outcome<Page<ArtifactFacts>>>;
+}
+
+/// What it is, and how much room it has. Only those whom it knows are told, of room only its administrators.
+pub trait Estate: Send + Sync {
+    /// What it says of itself.
+    fn about(&self) -> BoxFuture<'_, Outcome<HarborFacts>>;
+
+    /// The room where it keeps its content; `None` when it does not tell (an object store has no end).
+    fn space(&self) -> BoxFuture<'_, Outcome<Option<Space>>>;
+
+    /// The quotas of all projects.
+    fn quotas(&self) -> BoxFuture<'_, Outcome<Vec<ProjectQuota>>>;
 }
 
 /// Who may do what.
@@ -76,3 +90,8 @@ pub trait RunAdmin: Send + Sync {
     /// Asks an execution to stop: it ends between two blobs, not inside of one. Succeeds when it is over already.
     fn stop(&self, execution: i64) -> BoxFuture<'_, Outcome<()>>;
 }
+
+/// One such registry.
+pub trait RegistryAdmin: Condition + Estate + AccessAdmin + RunAdmin {}
+
+impl<T: Condition + Estate + AccessAdmin + RunAdmin> RegistryAdmin for T {}

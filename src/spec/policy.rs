@@ -8,12 +8,12 @@ use toml::de::{DeTable, DeValue, Error};
 
 use crate::base::text::is_hostile;
 use crate::model::oci::Digest;
-use crate::model::policy::{Base, ImagePolicy};
+use crate::model::policy::{Base, ImagePolicy, Stance};
 use crate::spec::fault::{At, PoolFileFault, PoolFileFaults};
 use crate::spec::tree::TEXT_MAX;
 
 /// The keys of a policy, with what each takes.
-const KEYS: [(&str, &str); 7] = [
+const KEYS: [(&str, &str); 9] = [
     ("registries", "a list of registries, each HOST[:PORT] with `*` for any text"),
     ("bases", "tables [[bases]] with `name` and `layers`"),
     ("ports_denied", "a list of ports, each 1 to 65535"),
@@ -21,6 +21,8 @@ const KEYS: [(&str, &str); 7] = [
     ("labels", "a table of labels, each with its value, or \"*\" for any"),
     ("age_days_max", "a number of days, 0 or more"),
     ("digest_required", "true or false"),
+    ("breach", "\"refuse\" or \"warn\""),
+    ("unknown", "\"refuse\" or \"warn\""),
 ];
 /// What a base takes.
 const BASE_KEYS: [(&str, &str); 2] = [
@@ -85,6 +87,8 @@ impl Reader<'_> {
                 "no_root" => out.no_root = self.flag(name, value, expected),
                 "labels" => out.labels = self.labels(name, value, expected),
                 "age_days_max" => out.age_days_max = self.number(name, value, expected),
+                "breach" => out.breach = self.stance(name, value, expected),
+                "unknown" => out.unknown = self.stance(name, value, expected),
                 _ => out.digest_required = self.flag(name, value, expected),
             }
         }
@@ -222,6 +226,13 @@ impl Reader<'_> {
         false
     }
 
+    fn stance(&mut self, path: &str, value: &Value<'_>, expected: &str) -> Stance {
+        match self.text(path, value, expected, |text| matches!(text, "refuse" | "warn")).as_deref() {
+            Some("warn") => Stance::Warn,
+            _ => Stance::Refuse,
+        }
+    }
+
     fn number(&mut self, path: &str, value: &Value<'_>, expected: &str) -> Option<u32> {
         let number = integer(value.get_ref()).and_then(|n| u32::try_from(n).ok());
         if number.is_none() {
@@ -275,13 +286,20 @@ mod tests {
         let layer = Digest::of(b"layer");
         let text = format!(
             "registries = [\"r.example:5000\", \"*.corp.example\"]\nports_denied = [22, 0x17]\nno_root = true\n\
-             age_days_max = 90\ndigest_required = true\n\n[labels]\n\"org.example.owner\" = \"*\"\n\n\
+             age_days_max = 90\ndigest_required = true\nunknown = \"warn\"\n\n[labels]\n\"org.example.owner\" = \"*\"\n\n\
              [[bases]]\nname = \"debian-12\"\nlayers = [\"{layer}\"]\n"
         );
         let policy = read_policy("rules.toml", &text).unwrap();
         assert_eq!(policy.registries, ["r.example:5000", "*.corp.example"]);
         assert_eq!((policy.ports_denied.as_slice(), policy.no_root), (&[22, 23][..], true));
         assert_eq!((policy.age_days_max, policy.digest_required), (Some(90), true));
+        assert_eq!((policy.breach, policy.unknown), (Stance::Refuse, Stance::Warn));
+        assert!(
+            read_policy("x", "breach = \"ignore\"")
+                .unwrap_err()
+                .to_string()
+                .contains("expected \"refuse\" or")
+        );
         assert_eq!(policy.labels.get("org.example.owner").map(String::as_str), Some("*"));
         assert_eq!(policy.bases, [Base { name: "debian-12".to_owned(), layers: vec![layer] }]);
         assert_eq!(read_policy("x", "").unwrap(), ImagePolicy::default());

@@ -6,12 +6,14 @@ use rusqlite::Connection;
 use serde::de::DeserializeOwned;
 
 use crate::base::fault::{Fault, Kind, Outcome};
-use crate::base::ids::{HostId, InstallId, OpId};
+use crate::base::ids::{HostId, InstallId, OpId, RegistryName};
 use crate::model::access::command::AccessChange;
 use crate::model::desired::{Desired, QueuedCommand, Write};
+use crate::model::harbor::access::Brought;
 use crate::model::host::{HostConfig, HostRecord};
 use crate::model::instance::Instance;
 use crate::model::operation::Operation;
+use crate::model::policy::StoredPolicy;
 use crate::model::pool::Pool;
 use crate::model::registry::Registry;
 use crate::model::replication::{LineLimits, Rule};
@@ -36,15 +38,7 @@ pub fn load(connection: &Connection) -> Outcome<Desired> {
     for site in records::<Site>(connection, "a site", "SELECT record FROM sites")? {
         desired.apply(&Write::PutSite(site));
     }
-    for registry in records::<Registry>(connection, "a registry", "SELECT record FROM registries")? {
-        desired.apply(&Write::PutRegistry(Box::new(registry)));
-    }
-    for rule in records::<Rule>(connection, "a rule", "SELECT record FROM rules")? {
-        desired.apply(&Write::PutRule(Box::new(rule)));
-    }
-    for limits in records::<LineLimits>(connection, "a line's limits", "SELECT record FROM line_limits")? {
-        desired.apply(&Write::PutLineLimits(limits));
-    }
+    load_registries(connection, &mut desired)?;
     let access = records(connection, "a user", "SELECT record FROM users")?
         .into_iter()
         .map(AccessChange::User)
@@ -60,6 +54,11 @@ pub fn load(connection: &Connection) -> Outcome<Desired> {
         );
     for change in access {
         desired.apply(&Write::Access(Box::new(change)));
+    }
+    for stored in
+        records::<StoredPolicy>(connection, "the rules for images", "SELECT record FROM image_policy")?
+    {
+        desired.apply(&Write::PutImagePolicy(Box::new(stored)));
     }
     for pool in records::<Pool>(connection, "a pool", "SELECT record FROM pools")? {
         desired.apply(&Write::PutPool(Box::new(pool)));
@@ -96,6 +95,24 @@ pub fn meta(connection: &Connection, key: &str) -> Outcome<Option<String>> {
         Some(row) => row.get(0).map(Some).map_err(|e| from_sqlite(&e)),
         None => Ok(None),
     }
+}
+
+/// Registries, rules, limits of lines, and what was brought to Harbors.
+fn load_registries(connection: &Connection, desired: &mut Desired) -> Outcome<()> {
+    for registry in records::<Registry>(connection, "a registry", "SELECT record FROM registries")? {
+        desired.apply(&Write::PutRegistry(Box::new(registry)));
+    }
+    for rule in records::<Rule>(connection, "a rule", "SELECT record FROM rules")? {
+        desired.apply(&Write::PutRule(Box::new(rule)));
+    }
+    for limits in records::<LineLimits>(connection, "a line's limits", "SELECT record FROM line_limits")? {
+        desired.apply(&Write::PutLineLimits(limits));
+    }
+    for (name, record) in pairs(connection, "SELECT name, record FROM brought")? {
+        let brought: Brought = decode("what was brought to a Harbor", &record)?;
+        desired.apply(&Write::PutBrought(RegistryName::from_str(&name)?, Box::new(brought)));
+    }
+    Ok(())
 }
 
 /// Every record that a query of one JSON column gives.

@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::base::fault::Outcome;
 use crate::base::ids::{RegistryName, RuleName};
 use crate::model::oci::{Digest, Repository, Tag};
+use crate::model::policy::ImageFacts;
 use crate::model::replication::known::{Conflict, Known};
 use crate::model::replication::review::{Report, Review};
 use crate::model::replication::{Line, RunId, RunView, TagRun};
@@ -18,6 +19,8 @@ use crate::store::memory;
 pub const NOTES_MAX: usize = 2_000;
 /// Runs of a rule that are kept, with their tags.
 pub const RUNS_KEPT: u32 = 50;
+/// Images of which it is kept what they say of themselves.
+pub const FACTS_KEPT: u32 = 10_000;
 /// Most rows that one question may bring.
 pub const PAGE_MAX: u32 = 1_000;
 
@@ -44,6 +47,8 @@ pub enum Note {
     Reviewed(RuleName, RegistryName),
     /// What a comparison of every tag and blob has found. Only the last [`REPORTS_KEPT`] of a rule are kept.
     Report(Box<Report>),
+    /// What the image with this digest says of itself, for each platform. Of these the last [`FACTS_KEPT`] are kept.
+    ImageFacts(Digest, Vec<ImageFacts>),
 }
 
 /// Reports of a rule that are kept.
@@ -88,6 +93,12 @@ pub fn write(tx: &Transaction<'_>, note: &Note) -> Outcome<()> {
         Note::Unplaced(registry, digest, repository) => {
             let sql = "DELETE FROM placed WHERE registry = ?1 AND digest = ?2 AND repository = ?3";
             run(tx, sql, params![registry.as_str(), digest.as_str(), repository.as_str()])
+        }
+        Note::ImageFacts(digest, facts) => {
+            let sql = "INSERT OR REPLACE INTO image_facts (digest, record) VALUES (?1, ?2)";
+            run(tx, sql, params![digest.as_str(), json("what an image says", facts)?])?;
+            let prune = "DELETE FROM image_facts WHERE seq <= (SELECT max(seq) FROM image_facts) - ?1";
+            run(tx, prune, params![FACTS_KEPT])
         }
         Note::Known(what) => memory::put_known(tx, what),
         Note::Conflict(what) => {
@@ -227,6 +238,17 @@ impl Store {
             })
         })
         .await
+    }
+
+    /// What the image with a digest says of itself, when it was looked at before.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn image_facts(&self, digest: &Digest) -> Outcome<Option<Vec<ImageFacts>>> {
+        let digest = digest.to_string();
+        let sql = "SELECT record FROM image_facts WHERE digest = ?1";
+        let read = |row: &rusqlite::Row<'_>| Ok(record("what an image says", &row.get::<_, String>(0)?));
+        Ok(self.read(move |c| rows(c, sql, params![digest], read)).await?.into_iter().next())
     }
 }
 

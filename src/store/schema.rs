@@ -13,6 +13,8 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
     ("0004_registries_and_rules", include_str!("schema/0004_registries_and_rules.sql")),
     ("0005_two_masters", include_str!("schema/0005_two_masters.sql")),
     ("0006_access", include_str!("schema/0006_access.sql")),
+    ("0007_image_policy", include_str!("schema/0007_image_policy.sql")),
+    ("0008_brought", include_str!("schema/0008_brought.sql")),
 ];
 
 /// Brings a database to the newest schema.

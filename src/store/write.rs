@@ -110,11 +110,21 @@ fn write_registry(tx: &Transaction<'_>, write: &Write) -> Outcome<()> {
             run(tx, sql, params![rule.name.as_str(), json("a rule", rule)?])
         }
         Write::DropRule(name) => run(tx, "DELETE FROM rules WHERE name = ?1", params![name.as_str()]),
+        Write::PutBrought(name, brought) => {
+            let sql = "INSERT OR REPLACE INTO brought (name, record) VALUES (?1, ?2)";
+            run(tx, sql, params![name.as_str(), json("what was brought to a Harbor", brought)?])
+        }
+        Write::DropBrought(name) => run(tx, "DELETE FROM brought WHERE name = ?1", params![name.as_str()]),
         Write::PutLineLimits(limits) => {
             let sql = "INSERT OR REPLACE INTO line_limits (name, record) VALUES (?1, ?2)";
             run(tx, sql, params![key(&limits.line), json("a line's limits", limits)?])
         }
         Write::Access(change) => write_access(tx, change),
+        Write::PutImagePolicy(stored) => {
+            let sql = "INSERT OR REPLACE INTO image_policy (id, record) VALUES (1, ?1)";
+            run(tx, sql, params![json("the rules for images", stored)?])
+        }
+        Write::DropImagePolicy => run(tx, "DELETE FROM image_policy", params![]),
         Write::DropLineLimits(line) => run(tx, "DELETE FROM line_limits WHERE name = ?1", params![key(line)]),
         other => Err(Fault::new(Kind::Bug, format!("a change that nobody stores: {other:?}"))),
     }

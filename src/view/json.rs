@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod fleet;
+pub mod harbor;
 pub mod registries;
 
 use serde::Serialize;

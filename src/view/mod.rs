@@ -4,6 +4,7 @@ pub mod access;
 pub mod advice;
 pub mod containers;
 pub mod describe;
+pub mod harbor;
 pub mod heat;
 pub mod hosts;
 pub mod json;

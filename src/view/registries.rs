@@ -3,9 +3,11 @@
 use crate::base::clock::Millis;
 use crate::base::ids::{PoolId, RegistryName};
 use crate::base::text;
+use crate::model::harbor::Wellness;
 use crate::model::host::Seen;
 use crate::model::registry::{EndpointView, RegistryKind, RegistryView, TagRow};
 use crate::model::world::World;
+use crate::view::harbor;
 use crate::view::units::{self, Grade};
 
 /// One registry.
@@ -92,10 +94,23 @@ pub fn endpoint(e: &EndpointView, now: Millis) -> String {
     }
 }
 
-fn row(view: &RegistryView, now: Millis) -> RegistryRow {
-    let (grade, state) = stands(view, now);
+/// Its product and version, as far as it tells them; Harbor tells them only to those whom it knows.
+pub fn version(view: &RegistryView) -> Option<String> {
+    let harbor = view.harbor.as_ref().and_then(|h| h.facts.as_ref()?.version.as_ref());
     let active = view.active.and_then(|i| view.endpoints.get(i));
     let told = active.into_iter().chain(&view.endpoints).find_map(|e| e.facts.as_ref()?.version.as_ref());
+    harbor.map(|v| format!("Harbor {}", v.raw())).or_else(|| told.map(|v| v.raw().to_owned()))
+}
+
+/// Where it keeps its content: in the operator's words, else in Harbor's.
+pub fn storage(view: &RegistryView) -> Option<String> {
+    let harbor = view.harbor.as_ref().and_then(|h| h.facts.as_ref()?.storage.as_ref());
+    view.registry.storage.clone().or_else(|| harbor.map(|s| s.raw().to_owned()))
+}
+
+fn row(view: &RegistryView, now: Millis) -> RegistryRow {
+    let (mut grade, mut state) = stands(view, now);
+    let active = view.active.and_then(|i| view.endpoints.get(i));
     let quiet = |e: &&EndpointView| !matches!(e.seen, Seen::At(_) | Seen::Never { why: None });
     let mut notes: Vec<String> = view.endpoints.iter().filter(quiet).map(|e| endpoint(e, now)).collect();
     if active.and_then(|e| e.facts.as_ref()).is_some_and(|f| !f.lists) {
@@ -103,6 +118,13 @@ fn row(view: &RegistryView, now: Millis) -> RegistryRow {
             "it does not list its repositories to us: they are shown as far as rules and pools name them"
                 .into(),
         );
+    }
+    if let Some(told) = &view.harbor {
+        notes.extend(harbor::notes(told));
+        if grade == Grade::Ok && !harbor::is_well(told) {
+            let sick = told.health.as_ref().is_some_and(|h| h.status != Wellness::Well);
+            (grade, state) = (Grade::Warn, if sick { "parts ill" } else { "partly read" }.to_owned());
+        }
     }
     let registry = &view.registry;
     RegistryRow {
@@ -112,8 +134,8 @@ fn row(view: &RegistryView, now: Millis) -> RegistryRow {
         kind: kind(registry.kind),
         address: text::safe(&registry.address).into_owned(),
         sites: registry.sites.iter().map(crate::base::ids::SiteName::as_str).collect::<Vec<_>>().join(", "),
-        version: told.map(|v| v.safe().into_owned()).unwrap_or_default(),
-        storage: registry.storage.as_deref().map(|s| text::safe(s).into_owned()).unwrap_or_default(),
+        version: version(view).map(|v| text::safe(&v).into_owned()).unwrap_or_default(),
+        storage: storage(view).map(|s| text::safe(&s).into_owned()).unwrap_or_default(),
         repositories: view.counted.map(|c| c.repositories),
         tags: view.counted.map(|c| c.tags),
         took_ms: active.and_then(|e| e.took_ms),
@@ -152,6 +174,7 @@ pub fn described(world: &World, name: &RegistryName, now: Millis) -> Vec<String>
         let used = if view.active == Some(i) { " (calls go here)" } else { "" };
         out.push(format!("endpoint: {}{used}", endpoint(e, now)));
     }
+    out.extend(view.harbor.iter().flat_map(|told| harbor::described(told, now)));
     out
 }
 

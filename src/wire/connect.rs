@@ -8,16 +8,19 @@ use futures_util::future::BoxFuture;
 
 use crate::adapters::credentials::{Credentials, Keyring};
 use crate::adapters::docker::{DockerEngine, Options};
+use crate::adapters::harbor::{self, Harbor};
 use crate::adapters::oci;
 use crate::adapters::sim::Fleet;
 use crate::base::clock::SharedClock;
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::engine::access::service::TokenService;
 use crate::engine::core::Connector;
+use crate::model::harbor::Secret;
 use crate::model::host::HostConfig;
-use crate::model::registry::{LoginKind, Registry};
+use crate::model::registry::{LoginKind, Registry, RegistryKind};
 use crate::ports::desk::OwnTokens;
 use crate::ports::registry::{Catalogue, RegistryClient};
+use crate::ports::registry_admin::RegistryAdmin;
 use crate::ports::runtime::Runtime;
 use crate::wire::config::Config;
 use crate::wire::tokens::{ForEngine, TokenSettings, Tokens};
@@ -92,6 +95,34 @@ impl Connector for Docker {
 
     fn tokens(&self) -> Option<Arc<dyn TokenService>> {
         self.tokens.clone().map(|tokens| tokens as Arc<dyn TokenService>)
+    }
+
+    fn registry_admin<'a>(
+        &'a self,
+        registry: &'a Registry,
+    ) -> BoxFuture<'a, Outcome<Arc<dyn RegistryAdmin>>> {
+        async move {
+            if registry.kind != RegistryKind::Harbor {
+                let text = format!("registry {} is no Harbor", registry.name);
+                let hint = format!("if it is one: longshore registry set {} --kind harbor", registry.name);
+                return Err(Fault::new(Kind::Invalid, text).hint(hint));
+            }
+            let login = match self.keyring.find(&registry.address).await? {
+                None => None,
+                Some(Credentials::Password { username, secret }) => {
+                    Some(harbor::Credentials { user: username, password: Secret::new(secret) })
+                }
+                // Harbor's API takes a name and a password; such a token is for a registry's token service.
+                Some(Credentials::IdentityToken(_)) => {
+                    let text = format!("the login that is kept for {} has no password", registry.address);
+                    return Err(Fault::new(Kind::Refused, text)
+                        .hint(format!("docker login {} with a name and a password", registry.address)));
+                }
+            };
+            let address = registry.addresses().next().unwrap_or(&registry.address);
+            Ok(Arc::new(Harbor::connect(registry, address, login)?) as Arc<dyn RegistryAdmin>)
+        }
+        .boxed()
     }
 }
 

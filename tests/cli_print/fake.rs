@@ -15,11 +15,13 @@ use longshore::cli::{
     Backend, Check, ConsoleOptions, Opened, Practice, Purpose, RegistryAuth, Session, Verdict,
     main as longshore,
 };
+use longshore::engine::archive::Depot;
 use longshore::engine::handle::{CALLS_MAX, Call, Handle};
 use longshore::model::exec::{ExecInput, ExecOutput, ExecSession};
 use longshore::model::host::{HostConfig, HostSource};
 use longshore::model::logs::{LogChunk, LogTarget};
-use longshore::model::query::{Reply, Request};
+use longshore::model::policy::ImageVerdict;
+use longshore::model::query::{Query, Reply, Request};
 use longshore::model::registry::Registry;
 use longshore::model::world::World;
 use tokio::sync::{Notify, mpsc, watch};
@@ -39,6 +41,10 @@ pub struct Fake {
     pub typed: Arc<Mutex<Vec<ExecInput>>>,
     pub opened: Mutex<Vec<(Session, Purpose)>>,
     pub closed: Arc<Mutex<usize>>,
+    /// What the rules for images say; empty where there are none.
+    pub verdicts: Vec<ImageVerdict>,
+    /// The state directory holds a state.
+    pub state: bool,
 }
 
 impl Fake {
@@ -54,6 +60,8 @@ impl Fake {
             typed: Arc::default(),
             opened: Mutex::default(),
             closed: Arc::default(),
+            verdicts: Vec::new(),
+            state: false,
         }
     }
 
@@ -78,10 +86,14 @@ impl Backend for Fake {
         let (answer, asked) = (Arc::clone(&self.answer), Arc::clone(&self.asked));
         let (chunks, tailed) = (self.chunks.clone(), Arc::clone(&self.tailed));
         let (exec, typed) = (self.exec.clone(), Arc::clone(&self.typed));
+        let verdicts = self.verdicts.clone();
         tokio::spawn(async move {
             while let Some(call) = queue.recv().await {
                 match call {
-                    Call::Ask { request, reply } => {
+                    Call::Ask { request: Request::Query(Query::CheckImages { .. }), reply } => {
+                        let _ = reply.send(Reply::ImageVerdicts(verdicts.clone()));
+                    }
+                    Call::Ask { request, reply } | Call::Looked { request, reply } => {
                         asked.lock().unwrap().push(request.clone());
                         let _ = reply.send(answer(&request));
                     }
@@ -195,6 +207,14 @@ impl Backend for Fake {
         };
         Ok(vec![host("bj-03", "tcp://bj-03:2376"), host("new-1", "ssh://new-1")])
     }
+
+    fn depot(&self) -> Outcome<Depot> {
+        Err(Fault::new(Kind::Refused, "nothing is carried here"))
+    }
+
+    fn has_state(&self, _: &Session) -> bool {
+        self.state
+    }
 }
 
 /// Both outputs in one place, in the order of writing.
@@ -243,6 +263,7 @@ impl Keys for Typed {
     }
 }
 
+#[derive(Debug)]
 pub struct Ran {
     pub status: u8,
     pub out: String,

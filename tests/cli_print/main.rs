@@ -8,6 +8,8 @@ mod data;
 mod fake;
 #[cfg(test)]
 mod fleet;
+#[cfg(test)]
+mod images;
 
 use std::io;
 use std::sync::Arc;
@@ -503,6 +505,12 @@ async fn every_page_of_help_is_as_it_was_read_over() {
         "robot",
         "robot add",
         "robot renew",
+        "images",
+        "images ls",
+        "image export",
+        "image import",
+        "image check",
+        "policy set",
         "why",
         "rebalance",
         "advice",

@@ -4,13 +4,27 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod cli;
+#[cfg(test)]
+mod estate;
+#[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod grants;
 #[cfg(test)]
 mod look;
 #[cfg(test)]
 mod runs;
 #[cfg(test)]
 mod server;
+#[cfg(test)]
+#[path = "../support/site.rs"]
+#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
+mod site;
+#[cfg(test)]
+#[path = "../support/mod.rs"]
+#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
+mod support;
 
 use longshore::adapters::harbor::{Credentials, Harbor};
 use longshore::base::ids::RegistryName;

@@ -13,6 +13,8 @@ pub struct Registry {
     child: Option<Child>,
     dir: tempfile::TempDir,
     port: u16,
+    /// The storage of another one that it serves as well.
+    shared: Option<PathBuf>,
 }
 
 /// Why there is no registry in this run, if there is none.
@@ -40,10 +42,19 @@ impl Registry {
             return None;
         }
         let dir = tempfile::tempdir().expect("a directory");
-        let mut registry = Registry { child: None, dir, port: free_port() };
+        let mut registry = Registry { child: None, dir, port: free_port(), shared: None };
         registry.configure(more);
         registry.launch();
         Some(registry)
+    }
+
+    /// Another one that serves the same storage, as a second machine on a shared file system does.
+    pub fn twin(&self) -> Registry {
+        let (dir, shared) = (tempfile::tempdir().expect("a directory"), Some(self.storage()));
+        let mut twin = Registry { child: None, dir, port: free_port(), shared };
+        twin.configure("");
+        twin.launch();
+        twin
     }
 
     /// `HOST:PORT`.
@@ -51,9 +62,14 @@ impl Registry {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// Its process; 0 when it was killed.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().map_or(0, Child::id)
+    }
+
     /// Where it keeps its content.
     pub fn storage(&self) -> PathBuf {
-        self.dir.path().join("storage")
+        self.shared.clone().unwrap_or_else(|| self.dir.path().join("storage"))
     }
 
     /// What it has written about itself.

@@ -4,6 +4,7 @@
 //! says which. Images themselves move through the distribution protocol, not through here.
 
 mod access;
+mod estate;
 mod faults;
 mod http;
 mod paging;
@@ -57,7 +58,9 @@ impl Harbor {
     /// `Invalid` when the address or the file with certificate authorities cannot be read.
     pub fn connect(registry: &Registry, address: &str, credentials: Option<Credentials>) -> Outcome<Harbor> {
         let ca = registry.ca.as_deref().map(Path::new);
-        let http = Http::new(address, registry.plain_http, ca, credentials);
+        // As for its images: on this machine without TLS, unless an authority is named.
+        let plain = registry.plain_http || (ca.is_none() && is_loopback(address));
+        let http = Http::new(address, plain, ca, credentials);
         Ok(Harbor {
             http: http.map_err(|fault| fault.because(format!("cannot use registry {}", registry.name)))?,
         })
@@ -78,6 +81,15 @@ impl Harbor {
             Err(failed) => Err(failed.fault),
         }
     }
+}
+
+/// True for an address of this machine.
+fn is_loopback(address: &str) -> bool {
+    let bare = address.rsplit_once(':').map_or(address, |(host, port)| {
+        if port.bytes().all(|b| b.is_ascii_digit()) { host } else { address }
+    });
+    let bare = bare.trim_start_matches('[').trim_end_matches(']');
+    bare == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// Reads the one object of an answer.

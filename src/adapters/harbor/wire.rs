@@ -1,5 +1,7 @@
 //! Harbor's JSON, read leniently: unknown fields are passed over, absent ones mean Go's zero values, which Harbor leaves out.
 
+pub(super) mod estate;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -136,11 +138,14 @@ struct StorageBody {
     storage: Option<i64>,
 }
 
+fn storage(of: Option<StorageBody>) -> Option<i64> {
+    of.and_then(|s| s.storage)
+}
+
 impl SummaryBody {
     /// None when there is no word of storage; a limit of -1 is none.
     pub(super) fn noun(self) -> Option<Quota> {
         let quota = self.quota?;
-        let storage = |of: Option<StorageBody>| of.and_then(|s| s.storage);
         let hard = storage(quota.hard)?;
         Some(Quota { used: number(storage(quota.used)), limit: u64::try_from(hard).ok() })
     }

@@ -107,6 +107,12 @@ impl SimRegistry {
         Ok(digest)
     }
 
+    /// The length of a manifest, in bytes; none when it is not there.
+    pub fn manifest_size(&self, of: &str, digest: &Digest) -> Option<u64> {
+        let of: Repository = of.parse().ok()?;
+        self.state().resolve(&of, &Reference::Digest(digest.clone())).map(|m| m.bytes.len() as u64)
+    }
+
     /// Lets a tag point to a manifest that is there.
     ///
     /// # Errors

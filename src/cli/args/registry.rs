@@ -17,6 +17,21 @@ pub enum RegistryVerb {
     /// List registries: who answers, how fast, what serves them
     #[command(visible_alias = "list", after_help = "Example: longshore registry ls --json")]
     Ls,
+    /// All that is known of a registry: endpoints, version, storage, and of a Harbor its parts, room and runs
+    #[command(after_help = "Examples:\n  longshore registry show hq\n  longshore registry show hq --json")]
+    Show {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// What has to be done so that projects, members and robots of a Harbor are as here: a dry run; --yes does it
+    #[command(
+        after_help = "Examples:\n  longshore registry access-plan hq\n  longshore registry access-plan hq --yes\n  \
+        longshore registry access-plan hq --off\n\n\
+        After --yes, grants follow to that Harbor by themselves. What only Harbor has is left alone unless said so.\n\
+        Exit status of the dry run: 0 all is as here, 1 something differs or could not be compared."
+    )]
+    AccessPlan(AccessPlanArgs),
     /// Forget a registry; nothing in it is touched
     #[command(after_help = "Example: longshore registry rm tc")]
     Rm {
@@ -103,6 +118,29 @@ pub struct RegistryAdd {
     /// Requests to it at a time, at most
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub parallel: Option<u32>,
+}
+
+/// Arguments of `access-plan`.
+#[derive(Args, Clone, Debug)]
+pub struct AccessPlanArgs {
+    /// The registry, of kind harbor
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Do it, and let grants follow from now on
+    #[arg(long, conflicts_with = "off")]
+    pub yes: bool,
+    /// Let grants follow no more; what is there stays
+    #[arg(long, conflicts_with_all = ["remove_extra", "replace_unknown", "close_public"])]
+    pub off: bool,
+    /// Members and robots that only Harbor has lose their roles
+    #[arg(long)]
+    pub remove_extra: bool,
+    /// Roles and rights that there is no word for here give way to what is wanted
+    #[arg(long)]
+    pub replace_unknown: bool,
+    /// Projects that everybody may read are closed
+    #[arg(long)]
+    pub close_public: bool,
 }
 
 /// Yes or no.

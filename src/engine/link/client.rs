@@ -149,7 +149,7 @@ impl Open {
         self.next += 1;
         let id = self.next;
         match call {
-            Call::Ask { request, reply } => {
+            Call::Ask { request, reply } | Call::Looked { request, reply } => {
                 self.asked.insert(id, reply);
                 ToEngine::Ask(id, request)
             }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
+use crate::base::fault::Outcome;
 use crate::base::ids::RegistryName;
 use crate::engine::core::Connector;
 use crate::engine::registry::Registries;
@@ -26,6 +27,20 @@ impl Clients {
     /// Connects anew to a registry the next time that it is asked for.
     pub async fn forget(&self, name: &RegistryName) {
         self.kept.lock().await.remove(name);
+    }
+
+    /// The client of this registry.
+    ///
+    /// # Errors
+    /// When it cannot be made: its address, its authorities or the credentials for it cannot be used.
+    pub async fn one(&self, registry: &Registry) -> Outcome<Arc<dyn RegistryClient>> {
+        let mut kept = self.kept.lock().await;
+        if let Some((_, client)) = kept.get(&registry.name).filter(|(had, _)| had == registry) {
+            return Ok(client.clone());
+        }
+        let client = self.connector.registry(registry).await?;
+        kept.insert(registry.name.clone(), (registry.clone(), client.clone()));
+        Ok(client)
     }
 
     /// The clients of these registries. One that cannot be made is left out: whoever needs it says that it is not there, and its

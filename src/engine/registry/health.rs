@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, timeout};
 
 use crate::base::clock::SharedClock;
 use crate::base::fault::Outcome;
@@ -34,13 +34,15 @@ pub struct Health {
     views: watch::Sender<Arc<Views>>,
     taken: watch::Receiver<Arc<Views>>,
     tasks: BTreeMap<RegistryName, (Registry, JoinHandle<()>)>,
+    /// Notified when somebody found a registry silent: it is asked at once.
+    alarms: BTreeMap<RegistryName, Arc<Notify>>,
 }
 
 impl Health {
     /// Nothing is looked at yet. `wakes` are notified when something is seen.
     pub fn new(connector: Arc<dyn Connector>, clock: SharedClock, wakes: Wakes) -> Health {
         let (views, taken) = watch::channel(Arc::default());
-        Health { connector, clock, wakes, views, taken, tasks: BTreeMap::new() }
+        Health { connector, clock, wakes, views, taken, tasks: BTreeMap::new(), alarms: BTreeMap::new() }
     }
 
     /// What is seen, if that has changed since this was asked last.
@@ -54,6 +56,7 @@ impl Health {
         if let Some((_, task)) = self.tasks.remove(name) {
             task.abort();
         }
+        self.alarms.remove(name);
         self.views.send_modify(|views| drop(Arc::make_mut(views).remove(name)));
     }
 
@@ -67,13 +70,22 @@ impl Health {
         }
         for (name, registry) in wanted {
             if !self.tasks.contains_key(name) {
-                let task = self.begin(registry);
+                let alarm = Arc::new(Notify::new());
+                let task = self.begin(registry, alarm.clone());
+                self.alarms.insert(name.clone(), alarm);
                 self.tasks.insert(name.clone(), (registry.clone(), task));
             }
         }
     }
 
-    fn begin(&self, registry: &Registry) -> JoinHandle<()> {
+    /// Somebody found it silent: whether that is so is asked now.
+    pub fn ask_now(&self, name: &RegistryName) {
+        if let Some(alarm) = self.alarms.get(name) {
+            alarm.notify_one();
+        }
+    }
+
+    fn begin(&self, registry: &Registry, alarm: Arc<Notify>) -> JoinHandle<()> {
         let view = RegistryView::never(registry.clone());
         let (connector, clock) = (self.connector.clone(), self.clock.clone());
         let (views, wakes) = (self.views.clone(), self.wakes.clone());
@@ -84,7 +96,7 @@ impl Health {
                 let one = Registry { endpoints: vec![endpoint.address.clone()], ..view.registry.clone() };
                 clients.push(connector.registry(&one).await);
             }
-            look(view, clients, clock, views, wakes).await;
+            look(view, clients, clock, (views, wakes, alarm)).await;
         })
     }
 }
@@ -101,8 +113,7 @@ async fn look(
     mut view: RegistryView,
     clients: Vec<Client>,
     clock: SharedClock,
-    views: watch::Sender<Arc<Views>>,
-    wakes: Wakes,
+    (views, wakes, alarm): (watch::Sender<Arc<Views>>, Wakes, Arc<Notify>),
 ) {
     loop {
         let asked = clients.iter().map(ask);
@@ -128,7 +139,8 @@ async fn look(
         views.send_modify(|views| drop(Arc::make_mut(views).insert(name.clone(), view.clone())));
         wakes.changed.notify_one();
         let all_well = view.endpoints.iter().all(|e| matches!(e.seen, Seen::At(_)));
-        sleep(if all_well { PROBE_EVERY } else { PROBE_AGAIN }).await;
+        // Its time has come, or somebody asks: both lead to the next look.
+        let _ = timeout(if all_well { PROBE_EVERY } else { PROBE_AGAIN }, alarm.notified()).await;
     }
 }
 

@@ -219,7 +219,10 @@ impl Image<'_> {
 }
 
 /// The children of an index for these platforms, and the others. What attests of a child goes with it.
-fn chosen<'a>(manifest: &'a Manifest, platforms: &[Platform]) -> (Vec<&'a Descriptor>, Vec<&'a Descriptor>) {
+pub fn chosen<'a>(
+    manifest: &'a Manifest,
+    platforms: &[Platform],
+) -> (Vec<&'a Descriptor>, Vec<&'a Descriptor>) {
     let is_wanted = |of: &Platform| {
         platforms.iter().any(|p| {
             let variant = p.variant.is_none() || p.variant == of.variant;

@@ -1,13 +1,20 @@
 //! The registry layer: whether registries answer, and replication between them, which compares by digests, moves what is
 //! missing, and owns every run until it is over.
 
+mod asked;
+pub mod bring;
+pub mod browse;
 mod budget;
 pub mod clients;
 mod compare;
+pub mod counting;
+pub mod facts;
 mod flight;
+pub mod harbor;
 pub mod health;
 mod image;
 mod lines;
+pub mod listing;
 mod matters;
 mod notes;
 mod pace;
@@ -20,10 +27,15 @@ mod replicator;
 mod resolve;
 mod review;
 mod run;
+pub mod summary;
 mod tally;
 mod tasks;
 mod trail;
+pub mod users;
 mod verify;
 
+pub use asked::is_asked;
+pub use image::chosen;
 pub use lines::Views;
+pub use pace::{TRIES, may_pass, pause};
 pub use replicator::{Diff, Handle, Registries, Replicator};

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::clock::Millis;
 use crate::base::ids::{ProjectName, UserName};
 use crate::base::text::{Untrusted, count};
-use crate::model::access::Role;
+use crate::model::access::{Access, Role};
 use crate::model::harbor::Secret;
 
 /// A role in a project of Harbor's. Three of them are ours; the others are shown as what they are and never changed
@@ -189,6 +189,55 @@ pub fn rights(role: Role) -> BTreeSet<Right> {
         action: action.into(),
     };
     ALL.into_iter().filter(|(least, ..)| role >= *least).map(of).collect()
+}
+
+/// What was brought to a Harbor from our own list: what goes here goes there as well. All else there is left alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Brought {
+    /// Memberships.
+    pub members: BTreeSet<(ProjectName, UserName)>,
+    /// Robots that we have made there. Not those of others that are called the same.
+    pub robots: BTreeSet<(ProjectName, UserName)>,
+}
+
+impl Brought {
+    /// The same with all memberships that are wanted now.
+    #[must_use]
+    pub fn and(&self, wanted: &Access) -> Brought {
+        let mut next = self.clone();
+        next.members.extend(memberships(wanted));
+        next
+    }
+
+    /// Only what is wanted now.
+    #[must_use]
+    pub fn only(&self, wanted: &Access) -> Brought {
+        let members: BTreeSet<_> = memberships(wanted).collect();
+        let is_wanted = |(project, name): &&(ProjectName, UserName)| wanted.robot(project, name).is_some();
+        Brought {
+            members: self.members.intersection(&members).cloned().collect(),
+            robots: self.robots.iter().filter(is_wanted).cloned().collect(),
+        }
+    }
+
+    /// Whether a member of this name was brought there.
+    pub fn has_member(&self, project: &ProjectName, name: &str) -> bool {
+        self.members.iter().any(|(at, user)| at == project && user.as_str() == name)
+    }
+
+    /// Whether a robot of this name was made there by us.
+    pub fn has_robot(&self, project: &ProjectName, name: &str) -> bool {
+        self.robots.iter().any(|(at, robot)| at == project && robot.as_str() == name)
+    }
+}
+
+fn memberships(access: &Access) -> impl Iterator<Item = (ProjectName, UserName)> + '_ {
+    let of = |project: &crate::model::access::Project| {
+        let name = project.name.clone();
+        project.members.keys().map(move |user| (name.clone(), user.clone())).collect::<Vec<_>>()
+    };
+    access.projects.values().flat_map(of)
 }
 
 /// One change, made by one call to Harbor.

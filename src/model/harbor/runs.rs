@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::clock::Millis;
 use crate::base::text::Untrusted;
 use crate::model::harbor::{Wellness, show};
+use crate::model::replication::RunState;
 
 /// Another registry that Harbor copies to or from ("registry" in Harbor's words).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -222,6 +223,24 @@ impl Execution {
         }
     }
 
+    /// The same in the words of our own runs; none where Harbor uses a word that we do not know. Without tasks it is still
+    /// listing what there is.
+    pub fn run_state(&self) -> Option<RunState> {
+        let partly = self.tasks.done > 0;
+        Some(match self.progress() {
+            Progress::Waiting => RunState::Comparing,
+            Progress::Running if self.tasks.total == 0 => RunState::Comparing,
+            Progress::Running => RunState::Moving,
+            Progress::Done => RunState::Done,
+            Progress::Failed if partly => RunState::Incomplete,
+            Progress::Failed => RunState::Failed,
+            Progress::Stopped => RunState::Stopped,
+            // Harbor leaves the word out for one that has not begun.
+            Progress::Other(word) if word.raw().is_empty() => RunState::Comparing,
+            Progress::Other(_) => return None,
+        })
+    }
+
     /// True when what Harbor has written down cannot be so by its tasks: it says over while tasks run, or it says done
     /// while tasks have failed.
     pub fn disagrees(&self) -> bool {
@@ -300,6 +319,24 @@ mod tests {
         ] {
             let one = execution(said, tasks, ended);
             assert_eq!((one.progress(), one.disagrees()), (wanted, disagrees), "{said} {tasks:?}");
+        }
+    }
+
+    #[test]
+    fn runs_are_told_in_the_words_of_our_own() {
+        for (said, tasks, ended, wanted) in [
+            ("Pending", [0, 0, 0, 0, 0], false, Some(RunState::Comparing)),
+            ("", [0, 0, 0, 0, 0], false, Some(RunState::Comparing)),
+            ("InProgress", [0, 0, 0, 0, 0], false, Some(RunState::Comparing)),
+            ("InProgress", [3, 1, 1, 1, 0], false, Some(RunState::Moving)),
+            ("Succeed", [3, 0, 3, 0, 0], true, Some(RunState::Done)),
+            ("Succeed", [3, 0, 2, 1, 0], true, Some(RunState::Incomplete)),
+            ("Failed", [3, 0, 0, 3, 0], true, Some(RunState::Failed)),
+            ("Failed", [0, 0, 0, 0, 0], true, Some(RunState::Failed)),
+            ("Stopped", [3, 0, 2, 0, 1], true, Some(RunState::Stopped)),
+            ("Paused", [0, 0, 0, 0, 0], false, None),
+        ] {
+            assert_eq!(execution(said, tasks, ended).run_state(), wanted, "{said} {tasks:?}");
         }
     }
 

@@ -7,13 +7,16 @@ use proptest::prelude::*;
 use crate::base::clock::Millis;
 use crate::base::ids::{ProjectName, UserName};
 use crate::model::access::{Access, Project, Robot, Role, User};
-use crate::model::harbor::access::{AccessStep, Grant, HarborRobot, HarborRole, Member, MemberKind, rights};
+use crate::model::harbor::access::{
+    AccessStep, Brought, Grant, HarborRobot, HarborRole, Member, MemberKind, rights,
+};
+use crate::model::harbor::ask::AccessChoices;
 use crate::model::harbor::{HarborProject, Login};
-use crate::plan::harbor::{AccessPlan, Apart, Choices, SeenProject, access};
+use crate::plan::harbor::{AccessPlan, Apart, SeenProject, access};
 
 const NOW: Millis = Millis(1_800_000_000_000);
 const DAY: u64 = 86_400_000;
-const ALL: Choices = Choices { remove_extra: true, replace_unknown: true, close_public: true };
+const ALL: AccessChoices = AccessChoices { remove_extra: true, replace_unknown: true, close_public: true };
 
 fn user(name: &str) -> UserName {
     UserName::new(name).unwrap()
@@ -71,9 +74,44 @@ fn seen(members: Vec<Member>, robots: Vec<HarborRobot>) -> SeenProject {
     SeenProject { project, members: Some(members), robots: Some(robots) }
 }
 
-fn plan(wanted: &Access, seen: &[SeenProject], choices: Choices) -> AccessPlan {
+fn plan(wanted: &Access, seen: &[SeenProject], choices: AccessChoices) -> AccessPlan {
     let login = Login::User { name: "admin".into(), admin: true };
-    access(wanted, seen, &login, choices, NOW)
+    access(wanted, seen, &login, choices, &Brought::default(), NOW)
+}
+
+#[test]
+fn what_was_brought_goes_with_its_grant_and_what_others_gave_stays() {
+    let (first, next) = (
+        wanted(&[("anna", Role::Developer), ("bo", Role::Guest)], vec![]),
+        wanted(&[("bo", Role::Guest)], vec![]),
+    );
+    let login = Login::User { name: "admin".into(), admin: true };
+    let there = [seen(
+        vec![
+            member(1, "anna", HarborRole::Developer),
+            member(2, "bo", HarborRole::Guest),
+            member(3, "cy", HarborRole::Guest),
+        ],
+        vec![seen_robot(1, "ci", Role::Guest, None), seen_robot(2, "old", Role::Guest, None)],
+    )];
+    let mut brought = Brought::default().and(&first);
+    brought.robots.insert((project("feed"), user("ci")));
+    let plan = access(&next, &there, &login, AccessChoices::default(), &brought, NOW);
+    let (steps, apart) = words(&plan);
+    assert_eq!(steps, ["feed: anna is no longer developer", "feed: end robot robot$feed+ci"]);
+    assert_eq!(apart, ["feed: cy is guest only in Harbor", "feed: robot robot$feed+old is only in Harbor"]);
+    // The project is gone here: what was brought goes, what others gave and the project itself stay.
+    let none = Access::default();
+    let (steps, apart) = words(&access(&none, &there, &login, AccessChoices::default(), &brought, NOW));
+    let gone =
+        ["feed: anna is no longer developer", "feed: bo is no longer guest", "feed: end robot robot$feed+ci"];
+    assert_eq!((steps, apart), (gone.map(str::to_owned).to_vec(), vec![]));
+    let left = brought.only(&next);
+    assert_eq!(
+        (left.has_member(&project("feed"), "bo"), left.has_member(&project("feed"), "anna")),
+        (true, false)
+    );
+    assert!(left.robots.is_empty());
 }
 
 fn words(plan: &AccessPlan) -> (Vec<String>, Vec<String>) {
@@ -87,7 +125,7 @@ fn words(plan: &AccessPlan) -> (Vec<String>, Vec<String>) {
 fn a_new_site_gets_projects_before_members_before_robots() {
     let robots = vec![robot("ci", Role::Developer, Some(NOW + 10 * DAY + 5))];
     let wanted = wanted(&[("anna", Role::ProjectAdmin), ("bo", Role::Guest)], robots);
-    let (steps, apart) = words(&plan(&wanted, &[], Choices::default()));
+    let (steps, apart) = words(&plan(&wanted, &[], AccessChoices::default()));
     assert_eq!(
         steps,
         [
@@ -111,7 +149,7 @@ fn roles_without_a_word_of_ours_are_told_and_left_until_somebody_chooses() {
         member(5, "admin", HarborRole::ProjectAdmin),
         Member { kind: MemberKind::Group, ..member(6, "staff", HarborRole::Developer) },
     ];
-    let (steps, apart) = words(&plan(&wanted, &[seen(members.clone(), vec![])], Choices::default()));
+    let (steps, apart) = words(&plan(&wanted, &[seen(members.clone(), vec![])], AccessChoices::default()));
     assert_eq!(steps, ["feed: bo becomes developer, was guest"]);
     assert_eq!(
         apart,
@@ -153,7 +191,7 @@ fn who_cannot_log_in_here_has_no_role_there() {
         wanted.users.insert(user(name), one);
     }
     let members = vec![member(1, "anna", HarborRole::Developer)];
-    let (steps, apart) = words(&plan(&wanted, &[seen(members, vec![])], Choices::default()));
+    let (steps, apart) = words(&plan(&wanted, &[seen(members, vec![])], AccessChoices::default()));
     assert_eq!(steps, ["feed: bo becomes guest", "feed: anna is no longer developer"]);
     assert_eq!(apart, ["bo may do everything here; in Harbor that is set by hand"]);
 }
@@ -178,7 +216,7 @@ fn robots_end_no_later_than_they_should() {
         seen_robot(3, "more", Role::Guest, None),
         seen_robot(4, "alien", Role::Guest, None),
     ];
-    let (steps, apart) = words(&plan(&wanted, &[seen(vec![], there)], Choices::default()));
+    let (steps, apart) = words(&plan(&wanted, &[seen(vec![], there)], AccessChoices::default()));
     assert_eq!(
         steps,
         [
@@ -202,7 +240,7 @@ fn a_robot_with_rights_of_its_own_is_left() {
     let wanted = wanted(&[], vec![robot("ci", Role::Developer, None)]);
     let mut odd = seen_robot(1, "ci", Role::Guest, None);
     odd.grants[0].namespace = "*".into();
-    let left = plan(&wanted, &[seen(vec![], vec![odd.clone()])], Choices::default());
+    let left = plan(&wanted, &[seen(vec![], vec![odd.clone()])], AccessChoices::default());
     assert_eq!(left.steps, []);
     assert!(matches!(&left.apart[..], [Apart::UnknownRobot(.., Role::Developer)]), "{:?}", left.apart);
     let chosen = plan(&wanted, &[seen(vec![], vec![odd])], ALL);
@@ -223,7 +261,7 @@ fn a_public_project_is_told_and_closed_only_when_chosen() {
         let mut open = seen(vec![], vec![]);
         open.project.public = public;
         assert_eq!(
-            plan(&wanted, &[open.clone()], Choices::default()).apart,
+            plan(&wanted, &[open.clone()], AccessChoices::default()).apart,
             [Apart::Public(project("feed"))]
         );
         assert_eq!(plan(&wanted, &[open], ALL).steps, [AccessStep::ClosePublic(project("feed"))]);
@@ -304,7 +342,7 @@ proptest! {
             one.project.public = public;
             harbor.push(one);
         }
-        let choices = Choices { remove_extra: choices.0, replace_unknown: choices.1, close_public: choices.2 };
+        let choices = AccessChoices { remove_extra: choices.0, replace_unknown: choices.1, close_public: choices.2 };
         for step in plan(&wanted, &harbor, choices).steps {
             if let AccessStep::ChangeMember { member, .. } | AccessStep::RemoveMember { member, .. } = &step {
                 prop_assert!(choices.replace_unknown || member.role.ours().is_some(), "{}", step);

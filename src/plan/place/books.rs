@@ -149,6 +149,8 @@ pub(super) struct Books {
     pub untried: BTreeSet<HostId>,
     /// How many hosts have an image.
     pub images: HashMap<String, u32>,
+    /// Images that the rules for images do not let run, with the reason.
+    pub banned: BTreeMap<String, String>,
 }
 
 /// A number for a place in a list.

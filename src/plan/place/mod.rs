@@ -111,6 +111,16 @@ impl Room {
         }
     }
 
+    /// Images that may not run, each with the reason. True when they are others than before.
+    pub fn set_banned(&mut self, banned: BTreeMap<String, String>) -> bool {
+        let is_new = self.books.banned != banned;
+        if is_new {
+            self.books.banned = banned;
+            self.batch = None;
+        }
+        is_new
+    }
+
     /// Counts an instance where its record says, instead of where it was counted before. One that is finished takes nothing.
     pub fn put(&mut self, instance: &Instance, pool: &Pool) {
         let (ix, shape) = self.pool(pool);

@@ -37,6 +37,7 @@ pub(super) enum Why {
     Platform,
     /// The constraint's place in the list.
     Constraint(usize),
+    ImageBanned,
     ImageNotAllowed,
     ImageAbsent,
     /// The place in the list of what others must have made there.
@@ -74,7 +75,7 @@ fn of_class(books: &Books, terms: &Terms, host: &HostView, sink: Sink<'_>) -> Co
 /// A ready host that would perhaps take the pool, once it has been asked what others have made there: those that were asked
 /// first must not get everything.
 pub(super) fn to_be_asked(books: &Books, terms: &Terms) -> Option<u32> {
-    if terms.externals.is_empty() {
+    if terms.externals.is_empty() || books.banned.contains_key(&terms.image) {
         return None;
     }
     let mut ready = books.classes.iter().filter_map(|class| Some((class, class.ready.first()?.2)));
@@ -94,7 +95,8 @@ pub(super) fn to_be_asked(books: &Books, terms: &Terms) -> Option<u32> {
 
 /// The classes that have hosts and that nothing refuses which their hosts share.
 pub(super) fn open_classes(books: &Books, terms: &Terms) -> Vec<bool> {
-    let mut open: Vec<bool> = books.classes.iter().map(|class| class.hosts > 0).collect();
+    let is_banned = books.banned.contains_key(&terms.image);
+    let mut open: Vec<bool> = books.classes.iter().map(|class| class.hosts > 0 && !is_banned).collect();
     for test in terms.tests.iter().filter(|test| !test.is_of_one_host()) {
         let Some(column) = books.column(&test.constraint.attribute) else { continue };
         let verdicts = column.verdicts(test);
@@ -238,6 +240,9 @@ pub(super) fn reasons(books: &Books, terms: &Terms, ask: &Ask<'_>, ix: u32, firs
     };
     let mut all = || {
         of_ask(view, ask, &mut sink)?;
+        if books.banned.contains_key(&terms.image) {
+            sink(Why::ImageBanned)?;
+        }
         of_class(books, terms, view, &mut sink)?;
         of_host(books, terms, ix, &mut sink)?;
         match books.site_full(books.class(books.node(ix).class).site) {
@@ -282,7 +287,7 @@ impl Why {
             Why::Site => Filter::Site,
             Why::Platform => Filter::Platform,
             Why::Constraint(_) => Filter::Constraint,
-            Why::ImageNotAllowed | Why::ImageAbsent => Filter::Image,
+            Why::ImageBanned | Why::ImageNotAllowed | Why::ImageAbsent => Filter::Image,
             Why::Lacks(_) | Why::NotAsked(_) | Why::NotTold(_) => Filter::External,
             Why::Class => Filter::Class,
             Why::Cpu(_) => Filter::Cpu,
@@ -381,6 +386,10 @@ impl Why {
                     Some(have) => format!("{constraint} does not hold: it is {}", text::safe(&have)),
                     None => format!("{constraint} does not hold: it has none"),
                 }
+            }
+            Why::ImageBanned => {
+                let why = books.banned.get(&terms.image).map_or("", String::as_str);
+                format!("the rules for images do not let {} run: {why}", terms.image)
             }
             Why::ImageNotAllowed => format!(
                 "site {} does not allow the image {}",

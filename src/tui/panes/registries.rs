@@ -26,6 +26,11 @@ pub const PANE: Pane = Pane {
             "1 of 2 answer",
             "so many of its endpoints are well; the line beneath says what is wrong with the others",
         ),
+        (
+            "parts ill",
+            "it answers, and Harbor says that not all of its parts are well: the line beneath names them",
+        ),
+        ("partly read", "it answers, and not all that Harbor could tell was read: the line beneath says why"),
         ("lost", "none of its endpoints answers; the age says since when"),
         ("never seen", "has not answered, and the first try failed: the line beneath says why"),
         ("joining", "is being asked for the first time"),

@@ -8,6 +8,7 @@ use crate::base::stamp::rfc3339;
 use crate::model::host::Seen;
 use crate::model::registry::{EndpointView, RegistryView, RepositoryRow, TagRow};
 use crate::model::replication::{Cause, DiffRow, Difference, RuleView, RunView, TagRun, TagState, Transfer};
+use crate::view::json::harbor::HarborRecord;
 use crate::view::json::{seen_at, seen_word};
 use crate::view::registries;
 use crate::view::replication::{self, LineRow};
@@ -21,6 +22,7 @@ pub struct RegistryRecord {
     pub address: String,
     pub sites: Vec<String>,
     pub storage: Option<String>,
+    pub version: Option<String>,
     pub plain_http: bool,
     pub endpoints: Vec<EndpointRecord>,
     pub active: Option<String>,
@@ -28,6 +30,7 @@ pub struct RegistryRecord {
     pub tags: Option<u32>,
     pub counted: Option<String>,
     pub counted_ms: Option<i64>,
+    pub harbor: Option<HarborRecord>,
 }
 
 /// An endpoint of a registry.
@@ -73,7 +76,8 @@ impl RegistryRecord {
             kind: registries::kind(registry.kind),
             address: registry.address.clone(),
             sites: registry.sites.iter().map(ToString::to_string).collect(),
-            storage: registry.storage.clone(),
+            storage: registries::storage(view),
+            version: registries::version(view),
             plain_http: registry.plain_http,
             endpoints: view.endpoints.iter().map(EndpointRecord::of).collect(),
             active: view.active.and_then(|i| view.endpoints.get(i)).map(|e| e.address.clone()),
@@ -81,6 +85,7 @@ impl RegistryRecord {
             tags: view.counted.map(|c| c.tags),
             counted: view.counted.map(|c| rfc3339(c.at)),
             counted_ms: view.counted.map(|c| c.at.0),
+            harbor: view.harbor.as_deref().map(HarborRecord::of),
         }
     }
 }

@@ -1,0 +1,146 @@
+//! Our own list of projects, members and robots beside a Harbor's: compared, brought there, and followed from then on.
+
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+
+use crate::cli::site;
+use crate::server::{Reply, Request, Server, json as answer, reply};
+use crate::site::{Site, until};
+use crate::{BASIC, fixture};
+
+/// A Harbor with one project and its members, by number, name and role. It does not know `ghost`.
+#[derive(Clone, Default)]
+struct Feed(Arc<Mutex<Vec<(i64, String, i64)>>>);
+
+impl Feed {
+    fn names(&self) -> Vec<String> {
+        self.0.lock().unwrap().iter().map(|(_, name, role)| format!("{name} {role}")).collect()
+    }
+
+    fn answer(&self, request: &Request) -> Reply {
+        let (path, _) = request.target.split_once('?').unwrap_or((&request.target, ""));
+        let list = |rows: Vec<Value>| {
+            let total = rows.len().to_string();
+            reply(200, &[("X-Total-Count", &total)], &Value::from(rows).to_string())
+        };
+        if path.starts_with("/v2/") {
+            return reply(200, &[], "{}");
+        }
+        let is_known = request.headers.get("authorization").is_some_and(|login| login == BASIC);
+        let mut members = self.0.lock().unwrap();
+        match (request.method.as_str(), path.trim_start_matches("/api/v2.0/")) {
+            ("GET", "health") => answer(r#"{"status":"healthy","components":[]}"#),
+            _ if !is_known => reply(401, &[], fixture!("error-401.json")),
+            ("GET", "users/current") => answer(fixture!("user.json")),
+            ("GET", "systeminfo") => answer(fixture!("systeminfo.json")),
+            ("GET", "systeminfo/volumes") => answer(fixture!("volumes.json")),
+            ("GET", "projects") => list(vec![
+                json!({"project_id": 7, "name": "feed", "repo_count": 0, "metadata": {"public": "false"}}),
+            ]),
+            ("GET", "projects/7/members") => list(
+                members
+                    .iter()
+                    .map(|(id, name, role)| {
+                        json!({"id": id, "project_id": 7, "entity_name": name, "entity_type": "u", "role_id": role})
+                    })
+                    .collect(),
+            ),
+            ("POST", "projects/feed/members") => {
+                let body: Value = serde_json::from_str(&request.body).unwrap();
+                let name = body["member_user"]["username"].as_str().unwrap().to_owned();
+                if name == "ghost" {
+                    return reply(404, &[], r#"{"errors":[{"code":"NOT_FOUND","message":"User ghost not found"}]}"#);
+                }
+                let id = members.iter().map(|(id, ..)| *id).max().unwrap_or(0) + 1;
+                members.push((id, name, body["role_id"].as_i64().unwrap()));
+                reply(201, &[("Location", "/api/v2.0/projects/7/members/9")], "")
+            }
+            ("DELETE", path) if path.starts_with("projects/feed/members/") => {
+                let id: i64 = path.rsplit('/').next().unwrap().parse().unwrap();
+                members.retain(|(known, ..)| *known != id);
+                reply(200, &[], "")
+            }
+            ("POST", "robots") => reply(201, &[], fixture!("robot-made.json")),
+            ("GET", "robots" | "quotas" | "replication/policies") => list(vec![]),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn make_user(site: &Site, name: &str) {
+    let said = site.run_with(&["user", "add", name, "--password-stdin"], b"a-long-enough-password\n");
+    said.expect(0, &[]);
+}
+
+fn access(site: &Site) -> Value {
+    site.json_any(&["registry", "show", "hq"])["harbor"].clone()
+}
+
+#[test]
+fn grants_follow_to_a_harbor_once_somebody_has_asked_for_that() {
+    let feed = Feed::default();
+    feed.0.lock().unwrap().push((1, "cy".to_owned(), 4));
+    let harbor = feed.clone();
+    let server = Server::start(move |request| harbor.answer(request));
+    let (site, _engine) = site(&server.address, "");
+    for name in ["anna", "bo", "ghost"] {
+        make_user(&site, name);
+    }
+    site.run(&["project", "add", "feed"]).expect(0, &[]);
+    site.run(&["project", "grant", "feed", "anna", "developer"]).expect(0, &[]);
+    site.run(&["robot", "add", "feed/deploy", "--role", "guest", "--expires", "90d"]).expect(0, &[]);
+
+    // The dry run says what would be, and changes nothing; nothing follows by itself.
+    let plan = site.run(&["registry", "access-plan", "hq"]);
+    assert_eq!(plan.status, 1, "{plan:#?}");
+    for line in [
+        "would: feed: anna becomes developer",
+        "would: feed: make robot deploy as guest, for 89 days",
+        "stays apart: feed: cy is maintainer only in Harbor",
+        "grants do not follow to hq yet",
+    ] {
+        assert!(plan.out.contains(line) || plan.err.contains(line), "{line} is not in {plan:#?}");
+    }
+    assert_eq!((feed.names(), access(&site)["access"].as_str()), (vec!["cy 4".to_owned()], Some("apart")));
+
+    // Brought there by hand: the robot's secret is seen once, and is in no journal.
+    let done =
+        site.run(&["registry", "access-plan", "hq", "--yes"]).expect(0, &["feed: anna becomes developer"]);
+    assert!(done.out.contains("robot robot$feed+deploy: secret Th3-Secret-That-Is-Shown-Once"), "{done:#?}");
+    assert_eq!(feed.names(), ["cy 4", "anna 2"]);
+    let journal = site.journal().join("\n");
+    assert!(
+        journal.contains("Harbor hq: feed: anna becomes developer") && !journal.contains("Th3-Secret"),
+        "{journal}"
+    );
+
+    // From now on grants follow, and what is taken away here goes there; what others gave stays.
+    site.run(&["project", "grant", "feed", "bo", "guest"]).expect(0, &[]);
+    until("bo's grant has followed", || feed.names().contains(&"bo 3".to_owned()).then_some(()));
+    site.run(&["project", "revoke", "feed", "anna"]).expect(0, &[]);
+    until("anna is gone", || (feed.names() == ["cy 4", "bo 3"]).then_some(()));
+
+    // What Harbor refuses is told, shown and in the journal, and does not keep the rest from following.
+    site.run(&["project", "grant", "feed", "ghost", "guest"]).expect(0, &[]);
+    let behind = until("it is told that Harbor is behind", || {
+        let said = access(&site);
+        (said["access"] == "behind").then_some(said)
+    });
+    assert!(behind["access_why"].as_str().unwrap().contains("User ghost not found"), "{behind}");
+    let shown = site.run(&["registry", "show", "hq"]);
+    assert!(shown.out.contains("access: behind for"), "{shown:#?}");
+    let told = "Harbor hq: grants could not be brought there: feed: ghost becomes guest";
+    assert!(site.journal().join("\n").contains(told), "{:#?}", site.journal());
+    site.run(&["project", "revoke", "feed", "ghost"]).expect(0, &[]);
+    until("it is as here again", || (access(&site)["access"] != "behind").then_some(()));
+
+    // No more.
+    site.run(&["registry", "access-plan", "hq", "--off"]).expect(0, &["no more"]);
+    let requests = server.requests().iter().filter(|r| r.method != "GET").count();
+    site.run(&["project", "revoke", "feed", "bo"]).expect(0, &[]);
+    let plan = site.run(&["registry", "access-plan", "hq"]);
+    assert!(plan.err.contains("grants do not follow to hq yet"), "{plan:#?}");
+    assert_eq!(server.requests().iter().filter(|r| r.method != "GET").count(), requests);
+    assert_eq!(feed.names(), ["cy 4", "bo 3"], "what is there stays");
+}
