@@ -235,7 +235,14 @@ fn nothing_acknowledged_is_lost_when_a_site_is_lost() {
                 let dir = image(999);
                 let (from, to) =
                     (format!("dir:{}", dir.path().display()), format!("docker://{address}/feed/web:cut"));
-                skopeo(&["copy", "--preserve-digests", "--dest-tls-verify=false", "--dest-no-creds", &from, &to])
+                skopeo(&[
+                    "copy",
+                    "--preserve-digests",
+                    "--dest-tls-verify=false",
+                    "--dest-no-creds",
+                    &from,
+                    &to,
+                ])
             });
             std::thread::sleep(Duration::from_millis(30));
             pair.tc.kill();

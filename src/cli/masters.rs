@@ -95,7 +95,7 @@ pub async fn conflicts(cx: &mut Cx<'_>, rule: Option<&str>) -> Done {
 pub async fn resolve(cx: &mut Cx<'_>, args: ResolveArgs) -> Done {
     let rule = rule_name(&args.rule)?;
     let (repository, tag) = image(&args.image)?;
-    let choice = match (args.source, args.target) {
+    let choice = match (args.choice.source, args.choice.target) {
         (true, _) => Choice::SourceWins,
         (_, true) => Choice::TargetWins,
         _ => Choice::KeepBoth,

@@ -75,7 +75,6 @@ pub enum ReplicateVerb {
 
 /// A choice about a conflict.
 #[derive(Args, Clone, Debug)]
-#[group(id = "choice", required = true, multiple = false, args = ["source", "target", "both"])]
 pub struct ResolveArgs {
     /// The rule
     #[arg(value_name = "RULE")]
@@ -83,6 +82,15 @@ pub struct ResolveArgs {
     /// The tag, as the source calls it
     #[arg(value_name = "REPOSITORY:TAG")]
     pub image: String,
+    /// The choice
+    #[command(flatten)]
+    pub choice: ChoiceArgs,
+}
+
+/// One of the ways out of a conflict.
+#[derive(Args, Clone, Debug)]
+#[group(required = true, multiple = false)]
+pub struct ChoiceArgs {
     /// The source's counts: the target gets it too
     #[arg(long)]
     pub source: bool,
