@@ -178,16 +178,7 @@ impl Core {
                 self.eyes.look.send_replace(Look { until, pools });
                 let _ = reply.send(Reply::Nothing);
             }
-            Query::Pool { pool } => {
-                let answer = match self.desired.pools.get(&pool) {
-                    Some(pool) => Reply::Pool(Box::new(pool.clone())),
-                    None => Reply::Failed(
-                        Fault::new(Kind::NotFound, format!("there is no pool {pool}"))
-                            .hint("see `longshore pools`"),
-                    ),
-                };
-                let _ = reply.send(answer);
-            }
+            Query::Pool { pool } => drop(reply.send(self.whole_pool(&pool))),
             Query::Why { pool, slot, strategy } => {
                 let _ = reply.send(self.why(&pool, slot, strategy));
             }
@@ -242,6 +233,16 @@ impl Core {
                     let _ = reply.send(answer.map_or_else(Reply::Failed, Reply::Operations));
                 });
             }
+        }
+    }
+
+    /// The whole record of a pool.
+    fn whole_pool(&self, pool: &PoolId) -> Reply {
+        match self.desired.pools.get(pool) {
+            Some(pool) => Reply::Pool(Box::new(pool.clone())),
+            None => Reply::Failed(
+                Fault::new(Kind::NotFound, format!("there is no pool {pool}")).hint("see `longshore pools`"),
+            ),
         }
     }
 
