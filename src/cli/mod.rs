@@ -20,6 +20,7 @@ mod journal;
 mod list;
 mod login;
 mod logs;
+mod masters;
 mod policy;
 mod preview;
 mod prewarm;

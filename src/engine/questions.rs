@@ -184,16 +184,7 @@ impl Core {
                 self.eyes.look.send_replace(Look { until, pools });
                 let _ = reply.send(Reply::Nothing);
             }
-            Query::Pool { pool } => {
-                let answer = match self.desired.pools.get(&pool) {
-                    Some(pool) => Reply::Pool(Box::new(pool.clone())),
-                    None => Reply::Failed(
-                        Fault::new(Kind::NotFound, format!("there is no pool {pool}"))
-                            .hint("see `longshore pools`"),
-                    ),
-                };
-                let _ = reply.send(answer);
-            }
+            Query::Pool { pool } => drop(reply.send(self.whole_pool(&pool))),
             Query::Why { pool, slot, strategy } => {
                 let _ = reply.send(self.why(&pool, slot, strategy));
             }
@@ -208,6 +199,7 @@ impl Core {
             | Query::Diff { .. }
             | Query::Runs { .. }
             | Query::Conflicts { .. }
+            | Query::Verify { .. }
             | Query::Reviews { .. } => {
                 if let Some((_, reply)) = self.run_question(query, reply) {
                     let _ = reply.send(Reply::Refused(not_there_yet()));
@@ -250,6 +242,16 @@ impl Core {
                     let _ = reply.send(answer.map_or_else(Reply::Failed, Reply::Operations));
                 });
             }
+        }
+    }
+
+    /// The whole record of a pool.
+    fn whole_pool(&self, pool: &PoolId) -> Reply {
+        match self.desired.pools.get(pool) {
+            Some(pool) => Reply::Pool(Box::new(pool.clone())),
+            None => Reply::Failed(
+                Fault::new(Kind::NotFound, format!("there is no pool {pool}")).hint("see `longshore pools`"),
+            ),
         }
     }
 

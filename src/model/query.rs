@@ -20,7 +20,7 @@ use crate::model::preview::Preview;
 use crate::model::prewarm::{PrewarmAsk, PrewarmView};
 use crate::model::registry::{Page, RepositoryRow, TagRow};
 use crate::model::replication::known::Conflict;
-use crate::model::replication::review::Review;
+use crate::model::replication::review::{Report, Review};
 use crate::model::replication::{DiffRow, RunId, RunView, TagRun};
 
 /// A question.
@@ -151,6 +151,15 @@ pub enum Query {
         /// Which part.
         ask: PageAsk,
     },
+    /// Every tag, manifest and blob of a rule, looked for at both ends: nothing is moved. The report is kept.
+    Verify {
+        /// The rule.
+        rule: RuleName,
+        /// Nothing anew: the reports that are kept, newest first.
+        kept: bool,
+        /// Read every blob and hold it against its digest, too.
+        read: bool,
+    },
     /// Deletions that wait for a yes, and what stays although one side does not have it any more.
     Reviews {
         /// Only those of this rule.
@@ -227,6 +236,8 @@ pub enum Reply {
     Runs(Vec<RunView>),
     /// The answer to [`Query::Conflicts`].
     Conflicts(Page<Conflict>),
+    /// The answer to [`Query::Verify`].
+    Reports(Vec<Report>),
     /// The answer to [`Query::Reviews`].
     Reviews(Vec<Review>),
     /// The answer to [`Query::Harbor`].
