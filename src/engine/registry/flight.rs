@@ -45,7 +45,7 @@ async fn once(pool: &Arc<Pool>, flight: &Arc<Flight>) -> Outcome<()> {
         ends.notes.lazily(here()).await;
         return Ok(());
     }
-    if mounted(pool, flight, places).await? {
+    if mounted(pool, flight, &places).await? {
         flight.progress.found();
         pool.found(&flight.digest, &flight.to);
         ends.notes.lazily(here()).await;
@@ -77,7 +77,7 @@ async fn places(pool: &Arc<Pool>, flight: &Flight) -> Outcome<Vec<Repository>> {
 }
 
 /// Lets the target take the blob from another of its repositories.
-async fn mounted(pool: &Arc<Pool>, flight: &Flight, places: Vec<Repository>) -> Outcome<bool> {
+async fn mounted(pool: &Arc<Pool>, flight: &Flight, places: &[Repository]) -> Outcome<bool> {
     let ends = &pool.ends;
     if pool.vain_mounts.load(Ordering::Relaxed) >= VAIN_MOUNTS {
         return Ok(false);
