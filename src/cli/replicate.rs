@@ -6,12 +6,12 @@ mod show;
 
 use crate::base::fault::{Fault, Kind};
 use crate::base::ids::{RegistryName, RuleName};
-use crate::cli::act;
 use crate::cli::args::WaitArgs;
 use crate::cli::args::registry::YesNo;
 use crate::cli::args::replicate::{ReplicateVerb, RuleAdd, RuleVerb};
 use crate::cli::cx::{Cx, Done, Stop};
 use crate::cli::registry::kept_list;
+use crate::cli::{act, masters};
 use crate::model::command::Command;
 use crate::model::oci::Platform;
 use crate::model::replication::{Deletes, Filter, On, Pattern, Rule, RunId, Trigger};
