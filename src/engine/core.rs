@@ -13,9 +13,10 @@ use tokio::time::Instant;
 
 use crate::base::clock::{Millis, SharedClock};
 use crate::base::fault::{Fault, Kind, Outcome};
-use crate::base::ids::{ContainerId, HostId, OpId, PoolId, RegistryName, SiteName};
+use crate::base::ids::{ContainerId, HostId, OpId, PoolId, RegistryName, RuleName, SiteName};
 use crate::engine::access::service::{TokenService, Tokens};
 use crate::engine::bringing::Bringing;
+use crate::engine::coverage::Lately;
 use crate::engine::doubt::{Doubt, UnderWay};
 use crate::engine::execute::{Executor, Report};
 use crate::engine::handle::{CALLS_MAX, Call};
@@ -25,6 +26,7 @@ use crate::engine::losses::Told;
 use crate::engine::observe::{Eyes, Observer};
 use crate::engine::pace::Clocked;
 use crate::engine::policing::Policing;
+use crate::engine::prewarm::{Speeds, Warming};
 use crate::engine::pulling::Pulls;
 use crate::engine::registry::Replicator;
 use crate::engine::registry::browse::Browser;
@@ -33,6 +35,9 @@ use crate::engine::registry::counting::Counting;
 use crate::engine::registry::facts::Looker;
 use crate::engine::registry::harbor::Harbors;
 use crate::engine::registry::health::Health;
+use crate::engine::registry::hints::Hints;
+use crate::engine::registry::triggers::Triggers;
+use crate::engine::replication::Diffs;
 use crate::model::access::view::AccessView;
 use crate::model::desired::{Desired, Write};
 use crate::model::host::{HostConfig, HostView};
@@ -131,6 +136,8 @@ pub struct Running {
     pub world: watch::Receiver<Arc<World>>,
     /// Completes when the core has stopped by itself: the reason.
     pub stopped: oneshot::Receiver<Fault>,
+    /// Where whoever hears registries tells what they say.
+    pub hints: Hints,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -156,11 +163,12 @@ pub fn start_seeing(parts: Parts, eyes: Eyes) -> Running {
     core.policing.inbox = Some(calls.downgrade());
     core.note_registries();
     core.start_observers();
+    let hints = core.hints.clone();
     let task = tokio::spawn(async move {
         let fault = core.run(inbox, outcomes).await;
         let _ = stop.send(fault);
     });
-    Running { calls, world, stopped, task }
+    Running { calls, world, stopped, hints, task }
 }
 
 /// A step on a slot that is under way, or over and not yet seen.
@@ -214,6 +222,14 @@ pub(super) struct Core {
     pub(super) harbors: Harbors,
     /// How registries are reached.
     pub(super) clients: Arc<Clients>,
+    /// When rules run by themselves.
+    pub(super) triggers: Triggers,
+    /// Why a rule's last run failed, as the journal was told.
+    pub(super) failing: BTreeMap<RuleName, String>,
+    /// Comparisons that are being read part by part.
+    pub(super) diffs: Diffs,
+    /// What registries say has happened since the last turn.
+    pub(super) hints: Hints,
     /// What looks into them when somebody asks.
     pub(super) browser: Browser,
     /// How much they hold.
@@ -237,6 +253,12 @@ pub(super) struct Core {
     pub(super) losses: Losses,
     /// What the journal has been told about lost hosts.
     pub(super) told: Told,
+    /// Prewarms that are carried out.
+    pub(super) warming: BTreeMap<OpId, Warming>,
+    /// What registries have said of images lately.
+    pub(super) lately: Lately,
+    /// How quick pulls were.
+    pub(super) speeds: Speeds,
     /// When each operation's counters last moved.
     pub(super) moved: BTreeMap<OpId, (Progress, Millis)>,
     pub(super) begun: Instant,
@@ -271,7 +293,9 @@ impl Core {
         doubt.everything();
         let now = Instant::now();
         let clients = Arc::new(Clients::new(connector.clone()));
+        let speeds = Speeds::from_past(&desired);
         let health = Health::new(connector.clone(), clock.clone(), eyes.wakes.clone());
+        let hints = Hints::new(eyes.wakes.changed.clone());
         let policing = Policing::new(Looker::new(clients.clone(), store.clone(), eyes.wakes.clone()));
         let counting = Counting::new(clients.clone(), clock.clone(), eyes.wakes.clone());
         let harbors = Harbors::new(connector.clone(), clock.clone(), eyes.wakes.clone());
@@ -302,6 +326,10 @@ impl Core {
             specs: BTreeMap::new(),
             sites: Arc::default(),
             mass_loss: None,
+            triggers: Triggers::default(),
+            failing: BTreeMap::new(),
+            diffs: Diffs::default(),
+            hints,
             health,
             counting,
             policing,
@@ -317,6 +345,9 @@ impl Core {
             pulls: Pulls::default(),
             losses: Losses::default(),
             told: Told::default(),
+            warming: BTreeMap::new(),
+            lately: Lately::default(),
+            speeds,
             moved: BTreeMap::new(),
             begun: now,
             beginning: true,

@@ -42,6 +42,8 @@ pub enum When {
     EnterContainer,
     /// An operation that is still queued is under the cursor, and this console may change things.
     QueuedOp,
+    /// A prewarm that has failed is under the cursor, and this console may change things.
+    FailedPrewarm,
     /// A number is staged.
     Staged,
     /// A slot of a pool is under the cursor.
@@ -187,6 +189,12 @@ pub enum Act {
     Choose,
     /// Say yes to deletions.
     ConfirmDeletes,
+    /// Say what bringing a pool's image onto its hosts takes, and ask.
+    Prewarm,
+    /// Bring a pool's image first between registries.
+    ImageFirst,
+    /// Begin a failed prewarm once more where it failed.
+    RetryPrewarm,
     /// Stop the process (job control).
     Suspend,
     /// Draw the screen anew.
@@ -267,6 +275,13 @@ pub const GLOBAL: &[Verb] = &[
         "repositories and tags: choose a registry, Enter looks into it",
     ),
     verb(
+        "access",
+        &[],
+        When::Always,
+        Act::Goto(PaneId::Access),
+        "access: projects, their members, robots and when their time ends",
+    ),
+    verb(
         "replication",
         &[],
         When::Always,
@@ -322,5 +337,6 @@ pub const JUMPS: &[Verb] = &[
     verb("view advice", &["A"], When::Always, Act::Goto(PaneId::Advice), "advice view"),
     verb("view journal", &["6"], When::Always, Act::Goto(PaneId::Journal), "journal view"),
     verb("view registries", &["7"], When::Always, Act::Goto(PaneId::Registries), "registries view"),
+    verb("view access", &["9"], When::Always, Act::Goto(PaneId::Access), "access view"),
     verb("view replication", &["8"], When::Always, Act::Goto(PaneId::Replication), "replication view"),
 ];

@@ -88,6 +88,7 @@ impl App {
             | Act::Raise
             | Act::Choose
             | Act::ConfirmDeletes => return self.run_act(act),
+            Act::Prewarm | Act::ImageFirst | Act::RetryPrewarm => return self.prewarm_act(act),
             Act::Suspend => return vec![Effect::Suspend],
             Act::Redraw => return vec![Effect::Redraw],
         }
@@ -142,6 +143,7 @@ impl App {
             PaneId::Hosts => drop(self.hosts.step(by)),
             PaneId::OnHost => drop(self.fleet.on_host.step(by)),
             PaneId::Sites => drop(self.fleet.sites.step(by)),
+            PaneId::Access => drop(self.fleet.access.step(by)),
             PaneId::Advice => drop(self.fleet.advice.step(by)),
             PaneId::Heat => self.heat_move(by, 0),
             PaneId::Journal => drop(self.journal.step(by)),
@@ -197,6 +199,7 @@ impl App {
             PaneId::Hosts => self.views.push(View::Hosts),
             PaneId::Heat => self.views.extend([View::Hosts, View::Heat]),
             PaneId::Sites => self.views.push(View::Sites),
+            PaneId::Access => self.views.push(View::Access),
             PaneId::Advice => {
                 self.fleet.advised = None;
                 self.views.push(View::Advice);
@@ -332,6 +335,7 @@ impl App {
         match self.top() {
             PaneId::Pools | PaneId::Logs => self.pools.cursor.at.clone(),
             PaneId::Containers | PaneId::OnHost => self.at_hand().cursor.at.clone(),
+            PaneId::Access => self.fleet.access.cursor.at.clone(),
             PaneId::Advice => self.fleet.advice.cursor.at.clone(),
             PaneId::Operations | PaneId::AllOperations => self.operations.cursor.at.clone(),
             PaneId::Hosts | PaneId::Heat | PaneId::Sites => self.host_or_site(),
@@ -361,6 +365,7 @@ impl App {
             RowKey::Host(id) => id.to_string(),
             RowKey::Site(name) => format!("site {name}"),
             RowKey::Advice(_) => "Advice".to_owned(),
+            RowKey::Access(_) => "Access".to_owned(),
             RowKey::Op(id) => id.to_string(),
             RowKey::Entry(seq) => format!("line {seq} of the journal"),
             RowKey::Registry(name) => format!("registry {name}"),
@@ -393,6 +398,7 @@ impl App {
                 ],
                 None => vec!["this risk is gone".to_owned()],
             },
+            RowKey::Access(command) => vec![format!("command: {command}")],
             RowKey::Op(id) => describe::operation(world, *id, now),
             RowKey::Group(..) => match self.pools.current() {
                 Some(pools_pane::Item::Group(g)) => {
@@ -441,7 +447,12 @@ impl App {
     fn ask_cancel_op(&mut self) {
         let Some(op) = self.operations.current().cloned() else { return };
         let buttons = vec![(format!("Cancel {}", op.id), Then::CancelOp(op.id))];
-        let body = vec![format!("{} by {} has not begun; it will not run.", op.what, op.by)];
+        let then = if self.is_prewarm(op.id) {
+            "what is on its way breaks off, what has arrived stays"
+        } else {
+            "has not begun; it will not run"
+        };
+        let body = vec![format!("{} by {}: {then}.", op.what, op.by)];
         let mut dialog = Dialog::ask(format!("Cancel {}?", op.id), body, buttons, self.now);
         "Keep it".clone_into(&mut dialog.buttons[0].0);
         self.mode = Mode::Dialog(dialog);
@@ -503,6 +514,7 @@ impl App {
         match self.top() {
             PaneId::Hosts | PaneId::Heat | PaneId::Sites => "longshore hosts",
             PaneId::Advice => "longshore advice",
+            PaneId::Access => "longshore project",
             PaneId::Operations | PaneId::AllOperations => "longshore ops",
             PaneId::Journal => "longshore journal",
             PaneId::Registries | PaneId::Repositories | PaneId::Tags => "longshore registry ls",
@@ -529,6 +541,8 @@ impl App {
                 Some(a) => a.command.clone(),
                 None => "longshore advice".to_owned(),
             },
+            RowKey::Op(id) if self.is_prewarm(*id) => format!("longshore ops {id}"),
+            RowKey::Access(command) => command.clone(),
             RowKey::Op(id) => format!("longshore journal --op {}", id.0),
             RowKey::Entry(_) => "longshore journal".to_owned(),
             RowKey::Registry(_)

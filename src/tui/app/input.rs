@@ -57,11 +57,15 @@ impl App {
             When::HasContainer => there(),
             When::EnterContainer => change().or_else(there),
             When::QueuedOp => change().or_else(|| match self.operations.current() {
-                Some(op) if op.status == "queued" => None,
+                Some(op) if op.status == "queued" || (!op.over && self.is_prewarm(op.id)) => None,
                 _ => Some(
-                    "only a queued operation can be cancelled; scale the pool to change a running one"
+                    "only a queued operation or a prewarm can be cancelled; scale the pool to change a running one"
                         .to_owned(),
                 ),
+            }),
+            When::FailedPrewarm => change().or_else(|| match self.failed_prewarm() {
+                Some(_) => None,
+                None => Some("only a prewarm that has failed can be tried again".to_owned()),
             }),
             When::OnSlot => match self.at_hand().current().map(|i| &i.key) {
                 Some(crate::tui::panes::rows::RowKey::Slot(..)) => None,
@@ -206,6 +210,10 @@ impl App {
                 text.clone_into(&mut self.fleet.sites.filter);
                 self.fleet.sites.settle(now, &user);
             }
+            PaneId::Access => {
+                text.clone_into(&mut self.fleet.access.filter);
+                self.fleet.access.settle(now, &user);
+            }
             PaneId::Advice => {
                 text.clone_into(&mut self.fleet.advice.filter);
                 self.fleet.advice.settle(now, &user);
@@ -233,6 +241,7 @@ impl App {
             PaneId::Hosts => &self.hosts.filter,
             PaneId::OnHost => &self.fleet.on_host.filter,
             PaneId::Sites => &self.fleet.sites.filter,
+            PaneId::Access => &self.fleet.access.filter,
             PaneId::Advice => &self.fleet.advice.filter,
             PaneId::Journal => &self.journal.filter,
             PaneId::HomeReplication

@@ -7,6 +7,7 @@ pub mod help;
 pub mod images;
 pub mod input;
 pub mod palette;
+pub mod prewarm;
 pub mod replies;
 pub mod runs;
 pub mod sparks;
@@ -133,6 +134,8 @@ pub enum View {
     Repositories(RegistryName),
     /// The tags of a repository.
     Tags(RegistryName, Repository),
+    /// Projects, members and robots.
+    Access,
     /// Replication.
     Replication,
     /// One run of a rule.
@@ -146,6 +149,8 @@ pub enum View {
 /// What an open request was for.
 #[derive(Clone, Debug)]
 pub enum Pending {
+    /// How far a pool's image is, before it is asked whether to bring it.
+    Coverage(PoolId),
     /// A preview of what is staged.
     Preview,
     /// A scale.
@@ -433,6 +438,7 @@ impl App {
             Some(View::Registries) => PaneId::Registries,
             Some(View::Repositories(_)) => PaneId::Repositories,
             Some(View::Tags(..)) => PaneId::Tags,
+            Some(View::Access) => PaneId::Access,
             Some(View::Replication) => PaneId::Replication,
             Some(View::Run(_)) => PaneId::Run,
             Some(View::Logs(_)) => PaneId::FullLogs,

@@ -298,7 +298,7 @@ impl App {
             format!("{count} gone from {}: {run} found them still at {}.", rule.source, targets.join(", ")),
             "They are deleted there for good. A tag that another rule brings there is not among them."
                 .to_owned(),
-            format!("See them first: longshore replicate diff {}", rule.name),
+            format!("See them first, or keep some: longshore replicate deletes {}", rule.name),
             format!("Type {} to go on:", rule.name),
         ];
         let act = Then::Typed(
@@ -438,10 +438,12 @@ impl App {
             })
         };
         match key {
-            RowKey::Registry(name) => format!("longshore images {name}"),
-            RowKey::Repository(path) => format!("longshore images {} {path}", registry().unwrap_or_default()),
+            RowKey::Registry(name) => format!("longshore images ls {name}"),
+            RowKey::Repository(path) => {
+                format!("longshore images ls {} {path}", registry().unwrap_or_default())
+            }
             RowKey::Tag(_) => match self.views.iter().rev().find(|v| matches!(v, View::Tags(..))) {
-                Some(View::Tags(name, path)) => format!("longshore images {name} {path}"),
+                Some(View::Tags(name, path)) => format!("longshore images ls {name} {path}"),
                 _ => "longshore registry ls".to_owned(),
             },
             RowKey::Rule(name) => format!("longshore replicate run {name}"),

@@ -31,6 +31,20 @@ const VERBS: &[Verb] = &[
     verb("send", &[], When::Staged, Act::Send, "send the staged number now"),
     verb("undo", &["u"], When::ChangePool, Act::Undo, "take back the last scale of this pool"),
     verb(
+        "prewarm",
+        &["p"],
+        When::ChangePool,
+        Act::Prewarm,
+        "bring its image onto its hosts before it is needed: first says what that takes, and asks",
+    ),
+    verb(
+        "image first",
+        &["P"],
+        When::ChangePool,
+        Act::ImageFirst,
+        "replicate its image before all others, also while a number is staged",
+    ),
+    verb(
         "restart",
         &["R"],
         When::ChangePool,
