@@ -15,6 +15,9 @@ mod site;
 #[path = "support/mod.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod support;
+#[path = "support/terminal.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod terminal;
 
 use std::path::Path;
 use std::process::Command;
@@ -296,4 +299,30 @@ fn an_image_is_held_against_rules_without_an_engine() {
     site.run(&["image", "check", "hq/feed/web:root"]).expect(1, &["has no rules for images"]);
     let broken = site.file("bad.toml", "no_root = 1\n");
     site.run(&["policy", "set", &broken]).expect(1, &["bad.toml:1:11"]);
+}
+
+#[test]
+fn the_console_looks_into_a_real_registry() {
+    let Some(hq) = Registry::start() else { return };
+    let site = Site::without_engine();
+    site.ok(&["registry", "add", "hq", &hq.address()]);
+    push(&site, &hq, "feed/web:v1", 1, "app", 20_000);
+    push(&site, &hq, "feed/web:v2", 2, "app", 20_000);
+    push(&site, &hq, "feed/db:v1", 3, "", 5_000);
+    for at in [(120, 40), (80, 24)] {
+        let mut console = terminal::Terminal::open(&site, &[], at);
+        console.keys("7");
+        console.until_shows(&["Registries (1)", "hq", "ok"]);
+        console.keys("\r");
+        console.until_shows(&["Repositories of hq (2)", "feed/db", "feed/web"]);
+        console.keys("j\r");
+        console.until_shows(&["Tags of hq · feed/web (2)", "v1", "v2"]);
+        console.until("the details are there", |screen| screen.contains(&digest(&hq, "feed/web:v1")[7..19]));
+        console.keys("d");
+        console.until_shows(&["label: team=feed", "platforms: linux/amd64"]);
+        console.keys("\x1b/");
+        console.keys("v2\r");
+        console.until("only one is left", |screen| screen.contains("(1)") && screen.contains("only \"v2\""));
+        console.quit();
+    }
 }

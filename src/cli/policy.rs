@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::base::stamp::rfc3339;
-use crate::base::text::{safe, safe_lines};
+use crate::base::text::safe;
 use crate::cli::args::image::PolicyVerb;
 use crate::cli::cx::{Cx, Done, Engine, Stop};
 use crate::cli::image::read_policy;
@@ -48,7 +48,7 @@ async fn show(cx: &mut Cx<'_>) -> Done {
         }
         Some(stored) => {
             cx.print.note(&format!("set by {} on {}", safe(&stored.by), rfc3339(stored.at)));
-            cx.print.line(safe_lines(&stored.source).trim_end())?;
+            stored.source.lines().try_for_each(|line| cx.print.line(line))?;
         }
     }
     Ok(DONE)

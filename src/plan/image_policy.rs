@@ -297,7 +297,7 @@ mod tests {
                 "they are told in any case"
             );
         }
-        assert_eq!(super::rules(&strict()).len(), 8);
+        assert_eq!(crate::plan::image_policy::rules(&strict()).len(), 8);
     }
 
     #[test]

@@ -67,7 +67,7 @@ fn from_registries_to_tags_and_back() {
     let screen = console.screen();
     assert!(screen.contains("used-by: feed/web") && screen.contains("label: team=feed"), "{screen}");
     console.keys("Esc y");
-    assert!(console.take().contains(&Effect::Copy("longshore images hq line-01/app-01".into())));
+    assert!(console.take().contains(&Effect::Copy("longshore images ls hq line-01/app-01".into())));
     console.keys("Esc Esc Esc");
     assert_eq!(console.app.top(), PaneId::Registries);
 }

@@ -89,12 +89,16 @@ fn scan(path: &Path) -> Outcome<TarReader> {
         return Err(bad("it is compressed as a whole").hint(format!("unpack it first: {with} FILE")));
     }
     file.seek(SeekFrom::Start(0)).map_err(|why| io(&why))?;
-    let entries = entries(&mut file, length)?;
+    let Entries { files: entries, link } = entries(&mut file, length)?;
     if length % BLOCK != 0 {
         return Err(cut("its last block"));
     }
     let named = |name: &str| entries.get(name).copied();
     let Some(layout) = named("oci-layout") else { return Err(other_kind(&entries)) };
+    if let Some(name) = link {
+        return Err(bad(format!("its entry {} is a link; links are not followed", safe(&name)))
+            .hint("write it again with skopeo or longshore, which make plain files"));
+    }
     let layout: Layout = serde_json::from_slice(&small(&mut file, "oci-layout", layout)?)
         .map_err(|why| bad(why.to_string()).because("its file oci-layout makes no sense"))?;
     if layout.version != "1.0.0" {
@@ -126,9 +130,17 @@ fn other_kind(entries: &BTreeMap<String, Place>) -> Fault {
         .hint("archives are written by `longshore image export`, `skopeo copy … oci-archive:FILE` or `docker save` from version 25 on")
 }
 
+/// What is in a tar file.
+#[derive(Default)]
+struct Entries {
+    files: BTreeMap<String, Place>,
+    /// The first link in it: older archives of Docker have some, archives in the OCI layout must not.
+    link: Option<String>,
+}
+
 /// Every file in it by its name. Nothing but plain files and folders, no name twice, none that leads out of it.
-fn entries(file: &mut File, length: u64) -> Outcome<BTreeMap<String, Place>> {
-    let mut out = BTreeMap::new();
+fn entries(file: &mut File, length: u64) -> Outcome<Entries> {
+    let mut out = Entries::default();
     let mut archive = Archive::new(file);
     let no_tar = |why: std::io::Error| {
         bad(why.to_string())
@@ -149,8 +161,8 @@ fn entries(file: &mut File, length: u64) -> Outcome<BTreeMap<String, Place>> {
             EntryType::Regular | EntryType::Continuous => {}
             EntryType::Directory => continue,
             EntryType::Symlink | EntryType::Link => {
-                return Err(bad(format!("its entry {} is a link; links are not followed", safe(&name)))
-                    .hint("write it again with skopeo or longshore, which make plain files"));
+                out.link.get_or_insert(name);
+                continue;
             }
             other => {
                 let text = format!("its entry {} is no plain file ({other:?})", safe(&name));
@@ -161,10 +173,10 @@ fn entries(file: &mut File, length: u64) -> Outcome<BTreeMap<String, Place>> {
         if place.at.checked_add(place.size).is_none_or(|end| end > length) {
             return Err(cut(&name));
         }
-        if out.len() >= ENTRIES_MAX {
+        if out.files.len() >= ENTRIES_MAX {
             return Err(Fault::new(Kind::Exhausted, format!("it has more than {ENTRIES_MAX} entries")));
         }
-        if out.insert(name.clone(), place).is_some() {
+        if out.files.insert(name.clone(), place).is_some() {
             return Err(bad(format!("it has two entries called {}", safe(&name)))
                 .hint("which of them counts differs from reader to reader: write it again"));
         }

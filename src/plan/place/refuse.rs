@@ -387,27 +387,8 @@ impl Why {
                     None => format!("{constraint} does not hold: it has none"),
                 }
             }
-            Why::ImageBanned => {
-                let why = books.banned.get(&terms.image).map_or("", String::as_str);
-                format!("the rules for images do not let {} run: {why}", terms.image)
-            }
-            Why::ImageNotAllowed => format!(
-                "site {} does not allow the image {}",
-                record.site.as_ref().map_or("", |s| s.as_str()),
-                terms.image
-            ),
-            Why::ImageAbsent => format!("the image {} is not there and may not be pulled", terms.image),
-            Why::Lacks(at) => {
-                let external = &terms.externals[at];
-                let (sort, name) = (external.sort.word(), text::safe(&external.name));
-                format!("has no {sort} {name:?}, make it there: docker {sort} create {name}")
-            }
-            Why::NotAsked(_) => NOT_ASKED.into(),
-            Why::NotTold(at) => {
-                let external = &terms.externals[at];
-                let why = view.holdings.faults.get(&external.sort).map_or("no answer", String::as_str);
-                format!("does not say which {}s it has: {}", external.sort.word(), text::safe(why))
-            }
+            Why::ImageBanned | Why::ImageNotAllowed | Why::ImageAbsent => self.of_image(books, terms, view),
+            Why::Lacks(_) | Why::NotAsked(_) | Why::NotTold(_) => self.of_external(terms, view),
             Why::Class => format!("is not of class {}", terms.class.as_deref().unwrap_or_default()),
             Why::Cpu(left) => short(left, cores),
             Why::Memory(left) | Why::Disk(left) => short(left, text::bytes),
@@ -426,6 +407,39 @@ impl Why {
                 "site {} holds {limit} containers, its limit",
                 record.site.as_ref().map_or("", |s| s.as_str())
             ),
+        }
+    }
+
+    /// The reason that lies in the image.
+    fn of_image(self, books: &Books, terms: &Terms, view: &HostView) -> String {
+        match self {
+            Why::ImageBanned => {
+                let why = books.banned.get(&terms.image).map_or("", String::as_str);
+                format!("the rules for images do not let {} run: {why}", terms.image)
+            }
+            Why::ImageNotAllowed => format!(
+                "site {} does not allow the image {}",
+                view.record.site.as_ref().map_or("", |s| s.as_str()),
+                terms.image
+            ),
+            _ => format!("the image {} is not there and may not be pulled", terms.image),
+        }
+    }
+
+    /// The reason that lies in what others must have made there.
+    fn of_external(self, terms: &Terms, view: &HostView) -> String {
+        match self {
+            Why::Lacks(at) => {
+                let external = &terms.externals[at];
+                let (sort, name) = (external.sort.word(), text::safe(&external.name));
+                format!("has no {sort} {name:?}, make it there: docker {sort} create {name}")
+            }
+            Why::NotTold(at) => {
+                let external = &terms.externals[at];
+                let why = view.holdings.faults.get(&external.sort).map_or("no answer", String::as_str);
+                format!("does not say which {}s it has: {}", external.sort.word(), text::safe(why))
+            }
+            _ => NOT_ASKED.into(),
         }
     }
 

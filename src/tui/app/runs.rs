@@ -438,10 +438,12 @@ impl App {
             })
         };
         match key {
-            RowKey::Registry(name) => format!("longshore images {name}"),
-            RowKey::Repository(path) => format!("longshore images {} {path}", registry().unwrap_or_default()),
+            RowKey::Registry(name) => format!("longshore images ls {name}"),
+            RowKey::Repository(path) => {
+                format!("longshore images ls {} {path}", registry().unwrap_or_default())
+            }
             RowKey::Tag(_) => match self.views.iter().rev().find(|v| matches!(v, View::Tags(..))) {
-                Some(View::Tags(name, path)) => format!("longshore images {name} {path}"),
+                Some(View::Tags(name, path)) => format!("longshore images ls {name} {path}"),
                 _ => "longshore registry ls".to_owned(),
             },
             RowKey::Rule(name) => format!("longshore replicate run {name}"),
