@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::base::clock::{Millis, SharedClock};
 use crate::base::fault::{Fault, Kind, Outcome};
-use crate::base::ids::{ContainerId, HostId, OpId, PoolId, RegistryName, SiteName};
+use crate::base::ids::{ContainerId, HostId, OpId, PoolId, RegistryName, RuleName, SiteName};
 use crate::engine::access::service::{TokenService, Tokens};
 use crate::engine::bringing::Bringing;
 use crate::engine::coverage::Lately;
@@ -35,6 +35,9 @@ use crate::engine::registry::counting::Counting;
 use crate::engine::registry::facts::Looker;
 use crate::engine::registry::harbor::Harbors;
 use crate::engine::registry::health::Health;
+use crate::engine::registry::hints::Hints;
+use crate::engine::registry::triggers::Triggers;
+use crate::engine::replication::Diffs;
 use crate::model::access::view::AccessView;
 use crate::model::desired::{Desired, Write};
 use crate::model::host::{HostConfig, HostView};
@@ -133,6 +136,8 @@ pub struct Running {
     pub world: watch::Receiver<Arc<World>>,
     /// Completes when the core has stopped by itself: the reason.
     pub stopped: oneshot::Receiver<Fault>,
+    /// Where whoever hears registries tells what they say.
+    pub hints: Hints,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -158,11 +163,12 @@ pub fn start_seeing(parts: Parts, eyes: Eyes) -> Running {
     core.policing.inbox = Some(calls.downgrade());
     core.note_registries();
     core.start_observers();
+    let hints = core.hints.clone();
     let task = tokio::spawn(async move {
         let fault = core.run(inbox, outcomes).await;
         let _ = stop.send(fault);
     });
-    Running { calls, world, stopped, task }
+    Running { calls, world, stopped, hints, task }
 }
 
 /// A step on a slot that is under way, or over and not yet seen.
@@ -216,6 +222,14 @@ pub(super) struct Core {
     pub(super) harbors: Harbors,
     /// How registries are reached.
     pub(super) clients: Arc<Clients>,
+    /// When rules run by themselves.
+    pub(super) triggers: Triggers,
+    /// Why a rule's last run failed, as the journal was told.
+    pub(super) failing: BTreeMap<RuleName, String>,
+    /// Comparisons that are being read part by part.
+    pub(super) diffs: Diffs,
+    /// What registries say has happened since the last turn.
+    pub(super) hints: Hints,
     /// What looks into them when somebody asks.
     pub(super) browser: Browser,
     /// How much they hold.
@@ -281,6 +295,7 @@ impl Core {
         let clients = Arc::new(Clients::new(connector.clone()));
         let speeds = Speeds::from_past(&desired);
         let health = Health::new(connector.clone(), clock.clone(), eyes.wakes.clone());
+        let hints = Hints::new(eyes.wakes.changed.clone());
         let policing = Policing::new(Looker::new(clients.clone(), store.clone(), eyes.wakes.clone()));
         let counting = Counting::new(clients.clone(), clock.clone(), eyes.wakes.clone());
         let harbors = Harbors::new(connector.clone(), clock.clone(), eyes.wakes.clone());
@@ -311,6 +326,10 @@ impl Core {
             specs: BTreeMap::new(),
             sites: Arc::default(),
             mass_loss: None,
+            triggers: Triggers::default(),
+            failing: BTreeMap::new(),
+            diffs: Diffs::default(),
+            hints,
             health,
             counting,
             policing,

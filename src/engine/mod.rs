@@ -38,5 +38,6 @@ pub mod session;
 mod sight;
 mod standing;
 pub mod tails;
+mod timed;
 mod warm;
 mod weigh;
