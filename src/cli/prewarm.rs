@@ -9,7 +9,7 @@ use crate::cli::cx::{Cx, Done, Engine, Stop};
 use crate::cli::{DONE, Purpose, amount, list as lists};
 use crate::model::command::Command;
 use crate::model::coverage::{Coverage, Holds};
-use crate::model::operation::{OpKind, Operation};
+use crate::model::operation::{OpKind, OpStatus, Operation};
 use crate::model::prewarm::{PrewarmAsk, PrewarmView};
 use crate::model::query::{Query, Reply, Request};
 use crate::model::world::World;
@@ -134,7 +134,8 @@ fn tell(cx: &mut Cx<'_>, op: &Operation, view: Option<&PrewarmView>) -> Done {
     let row = crate::view::ops::row(op, now);
     let took = op.ended.map_or_else(String::new, |at| format!(", took {}", took(at.since(op.at))));
     cx.print.line(&format!("{}: {} by {}, {} ago{took}", op.id, row.what, row.by, age(now.since(op.at))))?;
-    cx.print.line(&format!("  {}: {}", row.status, row.line))?;
+    let running = op.status == OpStatus::Running;
+    cx.print.line(&format!("  {}{}", if running { "running: " } else { "" }, row.line))?;
     let Some(view) = view else { return Ok(DONE) };
     match (&view.digest, &view.unproved) {
         (Some(digest), _) => cx.print.line(&format!("  digest: {digest}"))?,

@@ -228,10 +228,8 @@ fn quicker_by_peers(size: u64, lacking: usize, pull: u64, give: u64) -> bool {
 
 /// Takes note of a failure on a host: it is tried again after a while, or it has failed.
 pub fn failed(host: &mut HostWarm, fault: &Fault, from: Option<&HostId>, now: Millis) {
-    let passing = matches!(
-        fault.kind,
-        Kind::Unreachable | Kind::Timeout | Kind::Exhausted | Kind::Conflict | Kind::Bug
-    );
+    // A registry that says no, or that the host does not reach, may do so only for now; an image that is not there stays away.
+    let passing = !matches!(fault.kind, Kind::NotFound | Kind::Invalid | Kind::Fenced);
     host.why = Some(fault.to_string());
     // The next attempt is another way: that is tried at once.
     let wait = if from.is_some() && host.tries == 0 {
