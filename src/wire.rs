@@ -4,6 +4,7 @@ mod config;
 mod connect;
 mod console;
 mod doctor;
+mod local;
 mod tokens;
 
 use std::collections::BTreeMap;
@@ -16,7 +17,7 @@ use futures_util::future::BoxFuture;
 use crate::adapters::archive::TarFiles;
 use crate::adapters::docker::contexts;
 use crate::adapters::sim::{Fleet, Scenario, demo};
-use crate::base::clock::{Clock, SharedClock, SystemClock};
+use crate::base::clock::{Clock, SharedClock};
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::{HostId, Seeded, SiteName};
 use crate::cli::io::Io;
@@ -40,7 +41,7 @@ pub struct Wire {
 impl Default for Wire {
     fn default() -> Wire {
         Wire {
-            clock: Arc::new(SystemClock),
+            clock: Arc::new(local::LocalClock::of_this_machine()),
             home: directories::BaseDirs::new().map(|dirs| dirs.home_dir().to_owned()),
         }
     }

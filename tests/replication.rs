@@ -68,7 +68,7 @@ impl Lab {
         let hq: Arc<dyn RegistryClient> = Arc::new(self.hq.clone());
         let branch: Arc<dyn RegistryClient> = Arc::new(self.branch.clone());
         let registries: Registries = BTreeMap::from([(name("hq"), hq), (name("branch"), branch)]);
-        self.replicator = Some(Replicator::begin(registries, store, clock, 0).await.unwrap());
+        self.replicator = Some(Replicator::begin(registries, store, clock).await.unwrap());
     }
 
     async fn crash(&mut self) {
@@ -389,7 +389,7 @@ async fn one_target_that_is_gone_does_not_hold_up_the_other() {
     for (at, registry) in [("hq", &lab.hq), ("branch", &lab.branch), ("gone", &gone)] {
         registries.insert(name(at), Arc::new(registry.clone()));
     }
-    lab.replicator = Some(Replicator::begin(registries, store, clock, 0).await.unwrap());
+    lab.replicator = Some(Replicator::begin(registries, store, clock).await.unwrap());
     let view = lab.run(rule(&["gone", "branch"])).await;
     assert_eq!((view.state, view.tags.done), (RunState::Incomplete, 3), "{view:?}");
     assert!(lab.is_equal());

@@ -130,7 +130,7 @@ async fn blobs_are_fetched_once_sent_in_two_calls_and_a_run_in_sync_looks_once_a
     let of =
         |at: &str, proxy: &Proxy| (name(at), Arc::new(client(at, &proxy.address)) as Arc<dyn RegistryClient>);
     let registries: Registries = [of("hq", &source), of("branch", &target)].into();
-    let replicator = Replicator::begin(registries, opened.store, clock, 0).await.unwrap();
+    let replicator = Replicator::begin(registries, opened.store, clock).await.unwrap();
 
     let tags = REPOSITORIES.len() * TAGS;
     let view = run(&replicator).await;

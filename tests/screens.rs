@@ -1,6 +1,8 @@
 //! The console, driven without a terminal: screens as snapshots, keys as effects, tables as rules, noise as properties.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
+#[path = "console/access.rs"]
+mod access;
 #[path = "console/big.rs"]
 mod big;
 #[path = "console/fleet.rs"]

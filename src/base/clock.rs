@@ -47,6 +47,11 @@ impl fmt::Display for Millis {
 pub trait Clock: Send + Sync {
     /// The present wall-clock time.
     fn now(&self) -> Millis;
+
+    /// How many minutes the clocks on the wall are ahead of UTC at a moment, summer time included. Without a zone: none.
+    fn offset_min(&self, _at: Millis) -> i32 {
+        0
+    }
 }
 
 /// A clock that can be shared by all parts of the program.
@@ -69,17 +74,28 @@ impl Clock for SystemClock {
 pub struct TokioClock {
     start: tokio::time::Instant,
     epoch: Millis,
+    zone: fn(Millis) -> i32,
 }
 
 impl TokioClock {
     /// A clock that reads `epoch` now and moves on with tokio's time. Call it inside a runtime.
     pub fn starting_at(epoch: Millis) -> TokioClock {
-        TokioClock { start: tokio::time::Instant::now(), epoch }
+        TokioClock { start: tokio::time::Instant::now(), epoch, zone: |_| 0 }
+    }
+
+    /// The same in a zone: minutes ahead of UTC at a moment.
+    #[must_use]
+    pub fn in_zone(self, zone: fn(Millis) -> i32) -> TokioClock {
+        TokioClock { zone, ..self }
     }
 }
 
 impl Clock for TokioClock {
     fn now(&self) -> Millis {
         self.epoch.plus(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn offset_min(&self, at: Millis) -> i32 {
+        (self.zone)(at)
     }
 }

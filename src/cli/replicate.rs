@@ -1,39 +1,47 @@
 //! `replicate`: rules, runs, how far each line is behind, and what differs.
 
+mod follow;
+mod limits;
+mod show;
+
 use crate::base::fault::{Fault, Kind};
 use crate::base::ids::{RegistryName, RuleName};
-use crate::base::text::bytes;
+use crate::cli::act;
+use crate::cli::args::WaitArgs;
 use crate::cli::args::registry::YesNo;
 use crate::cli::args::replicate::{ReplicateVerb, RuleAdd, RuleVerb};
-use crate::cli::cx::{Cx, Done, Stop, listing_status};
+use crate::cli::cx::{Cx, Done, Stop};
+use crate::cli::masters;
 use crate::cli::registry::kept_list;
-use crate::cli::{Purpose, act, list as lists, masters};
 use crate::model::command::Command;
 use crate::model::oci::Platform;
-use crate::model::query::{PageAsk, Query, Reply, Request};
-use crate::model::replication::{Deletes, DiffRow, Difference, Filter, On, Pattern, Rule, RunId, Trigger};
-use crate::view::table::{Side, Table};
-
-/// Rows of a comparison that are asked for at a time.
-const PAGE: u32 = 1_000;
+use crate::model::replication::{Deletes, Filter, On, Pattern, Rule, RunId, Trigger};
 
 /// `longshore replicate`
 pub async fn run(cx: &mut Cx<'_>, verb: ReplicateVerb) -> Done {
     let command = match verb {
-        ReplicateVerb::Status => return status(cx).await,
         ReplicateVerb::Conflicts { rule } => return masters::conflicts(cx, rule.as_deref()).await,
         ReplicateVerb::Resolve(args) => return masters::resolve(cx, args).await,
         ReplicateVerb::Deletes(args) => return masters::deletes(cx, args).await,
         ReplicateVerb::Verify(args) => return masters::verify(cx, args).await,
-        ReplicateVerb::Diff { rule, all } => return diff(cx, &rule, all).await,
-        ReplicateVerb::Rule { verb: RuleVerb::Ls } => return rules(cx).await,
+        ReplicateVerb::Status => return show::status(cx).await,
+        ReplicateVerb::Matrix => return show::matrix(cx).await,
+        ReplicateVerb::Runs { rule, limit } => return show::runs(cx, rule.as_deref(), limit).await,
+        ReplicateVerb::Tags(args) => return show::tags(cx, &args).await,
+        ReplicateVerb::Limits(args) => return limits::run(cx, args).await,
+        ReplicateVerb::Diff { rule, all } => return show::diff(cx, &rule, all).await,
+        ReplicateVerb::Rule { verb: RuleVerb::Ls } => return show::rules(cx).await,
         ReplicateVerb::Rule { verb: RuleVerb::Add(args) } => return add(cx, *args).await,
         ReplicateVerb::Rule { verb: RuleVerb::Rm { name } } => Command::RemoveRule(rule_name(&name)?),
-        ReplicateVerb::Run { rule } => Command::Replicate { rule: rule_name(&rule)? },
+        ReplicateVerb::Run { rule, wait } => {
+            let (rule, patience) = (rule_name(&rule)?, act::Patience::read(&wait)?);
+            return follow::begin(cx, Command::Replicate { rule: rule.clone() }, rule, patience).await;
+        }
+        ReplicateVerb::First { image } => Command::Prioritise { image, line: None },
         ReplicateVerb::Pause(one) => Command::PauseRun(run_id(&one.run)?),
         ReplicateVerb::Resume(one) => Command::ResumeRun(run_id(&one.run)?),
         ReplicateVerb::Stop(one) => Command::StopRun(run_id(&one.run)?),
-        ReplicateVerb::Retry(one) => Command::RetryRun(run_id(&one.run)?),
+        ReplicateVerb::Retry { run, wait } => return retry(cx, &run, &wait).await,
     };
     act::run(cx, vec![command], act::Patience::Default).await
 }
@@ -43,11 +51,18 @@ fn rule_name(text: &str) -> Result<RuleName, Stop> {
 }
 
 fn run_id(text: &str) -> Result<RunId, Stop> {
-    let number = text.strip_prefix("run-").unwrap_or(text).parse().ok();
-    number.map(RunId).ok_or_else(|| {
-        let fault = Fault::new(Kind::Invalid, format!("{text:?} is not a run"));
-        Stop::usage(&fault.hint("write it as run-12; see `longshore replicate status`"))
-    })
+    text.parse().map_err(|e| Stop::usage(&e))
+}
+
+async fn retry(cx: &mut Cx<'_>, run: &str, wait: &WaitArgs) -> Done {
+    let run = run_id(run)?;
+    let patience = act::Patience::read(wait)?;
+    let engine = act::connect(cx).await?;
+    let Some(rule) = cx.present(&engine).replication.run(run).map(|view| view.rule.clone()) else {
+        return Err(Stop::said(format!("there is no {run}, or its rule has run since"))
+            .hint("see `longshore replicate runs`; `longshore replicate run RULE` brings what is missing"));
+    };
+    follow::begin_on(cx, &engine, Command::RetryRun(run), rule, patience).await
 }
 
 /// A pattern: a glob, or what `regex:` and `semver:` say.
@@ -161,96 +176,4 @@ async fn add(cx: &mut Cx<'_>, args: RuleAdd) -> Done {
         name: before.name,
     };
     act::send(cx, &engine, vec![Command::PutRule(Box::new(rule))], act::Patience::Default).await
-}
-
-async fn rules(cx: &mut Cx<'_>) -> Done {
-    let engine = cx.open(Purpose::Look).await?;
-    let world = cx.settled(&engine).await?;
-    if cx.json {
-        cx.print.json(&world.replication.rules)?;
-        return Ok(listing_status(&world));
-    }
-    if world.replication.rules.is_empty() {
-        cx.print.note("there is no rule: `longshore replicate rule add NAME --from A --to B`");
-        return Ok(listing_status(&world));
-    }
-    use Side::{Cut, Left};
-    let mut table = Table::new(&[("RULE", Left), ("FROM", Left), ("TO", Cut), ("LAST RUN", Cut)]);
-    for view in &world.replication.rules {
-        let targets: Vec<&str> = view.rule.targets.iter().map(RegistryName::as_str).collect();
-        let to = format!("{}{}", if view.rule.two_way { "⇄ " } else { "" }, targets.join(", "));
-        let last =
-            view.run.as_ref().map_or_else(|| "-".to_owned(), |run| format!("{} {:?}", run.id, run.state));
-        table.row([view.rule.name.to_string(), view.rule.source.to_string(), to, last]);
-    }
-    lists::print_table(cx, &table)?;
-    Ok(listing_status(&world))
-}
-
-async fn status(cx: &mut Cx<'_>) -> Done {
-    let engine = cx.open(Purpose::Look).await?;
-    let world = cx.settled(&engine).await?;
-    let replication = &world.replication;
-    if cx.json {
-        cx.print.json(&**replication)?;
-        return Ok(listing_status(&world));
-    }
-    use Side::{Cut, Left, Right};
-    let heads = [
-        ("RUN", Left),
-        ("RULE", Left),
-        ("STATE", Left),
-        ("TAGS DONE", Right),
-        ("FAILED", Right),
-        ("BYTES", Right),
-        ("OF", Right),
-        ("REASON", Cut),
-    ];
-    let mut table = Table::new(&heads);
-    for run in replication.rules.iter().filter_map(|r| r.run.as_ref()) {
-        let state = serde_json::to_value(run.state).ok();
-        let state = state.as_ref().and_then(|s| s.as_str()).unwrap_or("-").to_owned();
-        table.row([
-            run.id.to_string(),
-            run.rule.to_string(),
-            state,
-            (run.tags.same + run.tags.done).to_string(),
-            run.tags.failed.to_string(),
-            bytes(run.moved),
-            bytes(run.bytes),
-            run.reason.as_ref().map_or_else(|| "-".to_owned(), |why| why.safe().into_owned()),
-        ]);
-    }
-    lists::print_table(cx, &table)?;
-    Ok(listing_status(&world))
-}
-
-async fn diff(cx: &mut Cx<'_>, rule: &str, all: bool) -> Done {
-    let rule = rule_name(rule)?;
-    let engine = act::connect(cx).await?;
-    let mut rows: Vec<DiffRow> = Vec::new();
-    let mut after = None;
-    loop {
-        let ask = PageAsk { filter: String::new(), after, limit: PAGE };
-        let request = Request::Query(Query::Diff { rule: rule.clone(), ask });
-        let Reply::Diff(page) = cx.ask(&engine, request).await? else { return Err(Stop::misfit()) };
-        rows.extend(page.items.into_iter().filter(|row| all || row.difference != Difference::Same));
-        after = page.next;
-        if after.is_none() {
-            break;
-        }
-    }
-    if cx.json {
-        cx.print.json(&rows)?;
-    } else {
-        let mut table = Table::new(&[("LINE", Side::Left), ("IMAGE", Side::Cut), ("DIFFERENCE", Side::Left)]);
-        for row in &rows {
-            let word = serde_json::to_value(&row.difference).ok();
-            let word = word.as_ref().and_then(|w| w.as_str()).unwrap_or("unknown").to_owned();
-            table.row([row.line.to_string(), format!("{}:{}", row.repository, row.tag), word]);
-        }
-        lists::print_table(cx, &table)?;
-    }
-    let differs = rows.iter().any(|row| row.difference != Difference::Same);
-    Ok(u8::from(differs))
 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::base::clock::{Millis, SharedClock};
 use crate::base::fault::{Fault, Kind, Outcome};
-use crate::base::ids::{ContainerId, HostId, OpId, PoolId, RegistryName, SiteName};
+use crate::base::ids::{ContainerId, HostId, OpId, PoolId, RegistryName, RuleName, SiteName};
 use crate::engine::access::service::{TokenService, Tokens};
 use crate::engine::bringing::Bringing;
 use crate::engine::doubt::{Doubt, UnderWay};
@@ -33,6 +33,9 @@ use crate::engine::registry::counting::Counting;
 use crate::engine::registry::facts::Looker;
 use crate::engine::registry::harbor::Harbors;
 use crate::engine::registry::health::Health;
+use crate::engine::registry::hints::Hints;
+use crate::engine::registry::triggers::Triggers;
+use crate::engine::replication::Diffs;
 use crate::model::access::view::AccessView;
 use crate::model::desired::{Desired, Write};
 use crate::model::host::{HostConfig, HostView};
@@ -131,6 +134,8 @@ pub struct Running {
     pub world: watch::Receiver<Arc<World>>,
     /// Completes when the core has stopped by itself: the reason.
     pub stopped: oneshot::Receiver<Fault>,
+    /// Where whoever hears registries tells what they say.
+    pub hints: Hints,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -156,11 +161,12 @@ pub fn start_seeing(parts: Parts, eyes: Eyes) -> Running {
     core.policing.inbox = Some(calls.downgrade());
     core.note_registries();
     core.start_observers();
+    let hints = core.hints.clone();
     let task = tokio::spawn(async move {
         let fault = core.run(inbox, outcomes).await;
         let _ = stop.send(fault);
     });
-    Running { calls, world, stopped, task }
+    Running { calls, world, stopped, hints, task }
 }
 
 /// A step on a slot that is under way, or over and not yet seen.
@@ -214,6 +220,14 @@ pub(super) struct Core {
     pub(super) harbors: Harbors,
     /// How registries are reached.
     pub(super) clients: Arc<Clients>,
+    /// When rules run by themselves.
+    pub(super) triggers: Triggers,
+    /// Why a rule's last run failed, as the journal was told.
+    pub(super) failing: BTreeMap<RuleName, String>,
+    /// Comparisons that are being read part by part.
+    pub(super) diffs: Diffs,
+    /// What registries say has happened since the last turn.
+    pub(super) hints: Hints,
     /// What looks into them when somebody asks.
     pub(super) browser: Browser,
     /// How much they hold.
@@ -272,6 +286,7 @@ impl Core {
         let now = Instant::now();
         let clients = Arc::new(Clients::new(connector.clone()));
         let health = Health::new(connector.clone(), clock.clone(), eyes.wakes.clone());
+        let hints = Hints::new(eyes.wakes.changed.clone());
         let policing = Policing::new(Looker::new(clients.clone(), store.clone(), eyes.wakes.clone()));
         let counting = Counting::new(clients.clone(), clock.clone(), eyes.wakes.clone());
         let harbors = Harbors::new(connector.clone(), clock.clone(), eyes.wakes.clone());
@@ -302,6 +317,10 @@ impl Core {
             specs: BTreeMap::new(),
             sites: Arc::default(),
             mass_loss: None,
+            triggers: Triggers::default(),
+            failing: BTreeMap::new(),
+            diffs: Diffs::default(),
+            hints,
             health,
             counting,
             policing,

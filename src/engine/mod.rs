@@ -36,3 +36,4 @@ pub mod session;
 mod sight;
 mod standing;
 pub mod tails;
+mod timed;

@@ -1,6 +1,7 @@
 //! The core's side of replication: it is begun with the core, told what people decided, asked for runs, and shown.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
@@ -16,7 +17,11 @@ use crate::model::oci::{Repository, Tag};
 use crate::model::query::{PageAsk, Query, Reply};
 use crate::model::registry::Page;
 use crate::model::replication::known::{Answered, Choice};
-use crate::model::replication::{Cause, Difference, Line, ReplicationView, Rule, RuleView, RunId};
+use crate::model::replication::{
+    Cause, DiffRow, Difference, Line, ReplicationView, Rule, RuleView, RunId, TagRun, TagState,
+};
+use crate::store::Store;
+use crate::store::replication::PAGE_MAX;
 
 /// So many rows of a list at a time, whatever is asked for.
 const ROWS_MAX: u32 = 1_000;
@@ -33,10 +38,11 @@ impl Core {
     pub(super) async fn begin_replication(&mut self) -> Outcome<()> {
         let Some(store) = self.store.clone().filter(|_| self.is_active()) else { return Ok(()) };
         let registries = self.clients.of(&self.desired.registries).await;
-        let replicator = Replicator::begin(registries, store, self.clock.clone(), 0).await?;
+        let replicator = Replicator::begin(registries, store, self.clock.clone()).await?;
         let handle = replicator.handle();
         self.desired.line_limits.values().for_each(|limits| handle.set_limits(limits.clone()));
         let rules: Vec<Rule> = self.desired.rules.values().cloned().collect();
+        self.recall_rules(&handle, &rules).await?;
         handle.resume_unfinished(&rules).await?;
         let (mut views, wakes) = (handle.views(), self.eyes.wakes.clone());
         tokio::spawn(async move {
@@ -51,6 +57,7 @@ impl Core {
     /// People have decided something else about registries or lines.
     pub(super) fn equip_replication(&self) {
         let Some(handle) = self.replication_handle() else { return };
+        handle.keep_rules(self.desired.rules.values());
         self.desired.line_limits.values().for_each(|limits| handle.set_limits(limits.clone()));
         let (clients, wanted) = (self.clients.clone(), self.desired.registries.clone());
         let rules: Vec<Rule> = self.desired.rules.values().cloned().collect();
@@ -79,7 +86,7 @@ impl Core {
         });
     }
 
-    fn replication_handle(&self) -> Option<Handle> {
+    pub(super) fn replication_handle(&self) -> Option<Handle> {
         self.replicator.as_ref().map(Replicator::handle)
     }
 
@@ -252,6 +259,7 @@ impl Core {
         let known = |rule: &RuleName| self.rule(rule).ok();
         match query {
             Query::Diff { rule, ask } => {
+                let kept = self.diffs.clone();
                 let found = self.replication_handle().ok_or_else(no_replication);
                 let rule = found.and_then(|handle| {
                     let missing = || Fault::new(Kind::NotFound, format!("there is no rule {rule}"));
@@ -259,7 +267,7 @@ impl Core {
                 });
                 tokio::spawn(async move {
                     let answer = match rule {
-                        Ok((handle, rule)) => diff(&handle, &rule, &ask).await,
+                        Ok((handle, rule)) => diff(&handle, &rule, &ask, &kept).await,
                         Err(fault) => Err(fault),
                     };
                     let _ = reply.send(answer.unwrap_or_else(Reply::Failed));
@@ -267,9 +275,9 @@ impl Core {
                 None
             }
             Query::RunTags { run, ask } => {
-                let handle = self.replication_handle();
+                let (handle, store) = (self.replication_handle(), self.store.clone());
                 tokio::spawn(async move {
-                    let answer = run_tags(handle, run, &ask).await;
+                    let answer = run_tags(handle, store, run, &ask).await;
                     let _ = reply.send(answer.map_or_else(Reply::Failed, Reply::RunTags));
                 });
                 None
@@ -277,9 +285,9 @@ impl Core {
             Query::Runs { rule, limit } => {
                 let rules: Vec<RuleName> =
                     rule.map_or_else(|| self.desired.rules.keys().cloned().collect(), |one| vec![one]);
-                let handle = self.replication_handle();
+                let (handle, store) = (self.replication_handle(), self.store.clone());
                 tokio::spawn(async move {
-                    let answer = runs(handle, &rules, limit.min(ROWS_MAX)).await;
+                    let answer = runs(handle, store, &rules, limit.min(ROWS_MAX)).await;
                     let _ = reply.send(answer.unwrap_or_else(Reply::Failed));
                 });
                 None
@@ -342,7 +350,22 @@ fn part<T>(all: Vec<T>, ask: &PageAsk, name: impl Fn(&T) -> String) -> Page<T> {
     Page { items, next }
 }
 
-async fn diff(handle: &Handle, rule: &Rule, ask: &PageAsk) -> Outcome<Reply> {
+/// Comparisons whose later parts may be asked for, by rule; the oldest is forgotten first.
+pub(super) type Diffs = Arc<Mutex<VecDeque<(RuleName, Arc<Vec<DiffRow>>)>>>;
+/// So many of them.
+pub const DIFFS_MAX: usize = 4;
+
+fn kept_rows(kept: &Diffs, rule: &RuleName) -> Option<Arc<Vec<DiffRow>>> {
+    let kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+    kept.iter().find(|(of, _)| of == rule).map(|(_, rows)| rows.clone())
+}
+
+async fn diff(handle: &Handle, rule: &Rule, ask: &PageAsk, kept: &Diffs) -> Outcome<Reply> {
+    let name = |row: &DiffRow| format!("{}:{}", row.repository, row.tag);
+    // The next part is one of the same comparison; a first part is always a new one.
+    if let Some(rows) = kept_rows(kept, &rule.name).filter(|_| ask.after.is_some()) {
+        return Ok(Reply::Diff(part(rows.to_vec(), ask, name)));
+    }
     let found = handle.diff(rule).await?;
     // What could not be compared is a failure, never an empty list of differences.
     if let Some(fault) = found.unknown.into_iter().next() {
@@ -350,24 +373,57 @@ async fn diff(handle: &Handle, rule: &Rule, ask: &PageAsk) -> Outcome<Reply> {
     }
     let mut rows = found.rows;
     rows.sort_by_key(|row| row.difference == Difference::Same);
-    Ok(Reply::Diff(part(rows, ask, |row| format!("{}:{}", row.repository, row.tag))))
+    let answer = part(rows.clone(), ask, name);
+    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+    kept.retain(|(of, _)| *of != rule.name);
+    if answer.next.is_some() {
+        kept.push_back((rule.name.clone(), Arc::new(rows)));
+        while kept.len() > DIFFS_MAX {
+            kept.pop_front();
+        }
+    }
+    Ok(Reply::Diff(answer))
+}
+
+/// All tags of a run that is over, as they were written down.
+async fn kept_tags(store: &Store, run: RunId) -> Outcome<Vec<TagRun>> {
+    let (mut all, mut from) = (Vec::new(), 0);
+    loop {
+        let tags = store.run_tags(run, from, PAGE_MAX).await?;
+        let Some((last, _)) = tags.last() else { return Ok(all) };
+        from = last + 1;
+        all.extend(tags.into_iter().map(|(_, tag)| tag));
+    }
 }
 
 async fn run_tags(
     handle: Option<Handle>,
+    store: Option<Store>,
     run: RunId,
     ask: &PageAsk,
-) -> Outcome<Page<crate::model::replication::TagRun>> {
-    let handle = handle.ok_or_else(no_replication)?;
-    let all = handle.tags(run, 0, u32::MAX).await?;
+) -> Outcome<Page<TagRun>> {
+    let mut all = match handle {
+        Some(handle) => handle.tags(run, 0, u32::MAX).await?,
+        // What was written down can be read without an engine.
+        None => kept_tags(&store.ok_or_else(no_replication)?, run).await?,
+    };
+    all.sort_by_key(|tag| !matches!(tag.state, TagState::Failed(_) | TagState::Conflict));
     Ok(part(all, ask, |tag| format!("{}:{}", tag.repository, tag.tag)))
 }
 
-async fn runs(handle: Option<Handle>, rules: &[RuleName], limit: u32) -> Outcome<Reply> {
-    let handle = handle.ok_or_else(no_replication)?;
+async fn runs(
+    handle: Option<Handle>,
+    store: Option<Store>,
+    rules: &[RuleName],
+    limit: u32,
+) -> Outcome<Reply> {
     let mut all = Vec::new();
     for rule in rules {
-        all.extend(handle.runs(rule, limit).await?);
+        all.extend(match (&handle, &store) {
+            (Some(handle), _) => handle.runs(rule, limit).await?,
+            (None, Some(store)) => store.runs_of(rule, limit).await?,
+            (None, None) => return Err(no_replication()),
+        });
     }
     all.sort_by_key(|run| std::cmp::Reverse(run.id));
     all.truncate(usize::try_from(limit).unwrap_or(usize::MAX));

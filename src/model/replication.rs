@@ -151,6 +151,19 @@ impl fmt::Display for Line {
     }
 }
 
+impl FromStr for Line {
+    type Err = Fault;
+    /// Reads `hq:tc`, and the line as it is shown: `hq → tc`.
+    fn from_str(text: &str) -> Outcome<Line> {
+        let ends = text.split_once('→').or_else(|| text.split_once("->")).or_else(|| text.split_once(':'));
+        let (from, to) = ends.ok_or_else(|| {
+            let hint = "write FROM:TO with the names of two registries, such as hq:tc";
+            Fault::new(Kind::Invalid, format!("{text:?} is not a line")).hint(hint)
+        })?;
+        Ok(Line { from: from.trim().parse()?, to: to.trim().parse()? })
+    }
+}
+
 /// How much a line may carry, durable. Everything that goes over it shares this.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LineLimits {
@@ -423,6 +436,9 @@ pub struct LineView {
     pub budget: Option<Budget>,
     /// One end does not answer, or a run has failed; in words.
     pub trouble: Option<Untrusted>,
+    /// What people decided about what it may carry; none is eight blobs at a time and no other limit.
+    #[serde(default)]
+    pub limits: Option<LineLimits>,
 }
 
 /// A rule as it stands.

@@ -223,23 +223,22 @@ fn sentences(app: &App, buf: &mut Buffer, area: Rect, lines: &[String]) {
     }
 }
 
-fn whole(app: &App, view: &View, buf: &mut Buffer, area: Rect) {
-    let columns = panes::pane(app.top()).columns;
-    let cx = app.cx();
+/// The title of a view on the whole screen: what it shows, how much of it, and by which filter.
+fn title(app: &App, view: &View, map: &Layout) -> String {
     let count = |title: &str, shown: usize, filter: &str| match filter {
         "" => format!("{title} ({shown})"),
         _ => format!("{title} ({shown}) · only {filter:?}"),
     };
-    let map = if matches!(view, View::Heat) { app.heat_layout() } else { Layout::default() };
     let fleet = &app.fleet;
-    let title = match view {
+    match view {
         View::Hosts => {
             let all = app.hosts.filter.is_empty();
             count("Hosts", if all { app.world.hosts.len() } else { app.hosts.count() }, &app.hosts.filter)
         }
         View::OnHost(id) => count(&app.on_host_title(id), fleet.on_host.count(), &fleet.on_host.filter),
-        View::Heat => heat::title(&fleet.heat, &map, fleet.metric),
+        View::Heat => heat::title(&fleet.heat, map, fleet.metric),
         View::Sites => count("Sites", fleet.sites.count(), &fleet.sites.filter),
+        View::Access => count("Access", fleet.access.count(), &fleet.access.filter),
         View::Advice => count("Advice", fleet.advice.count(), &fleet.advice.filter),
         View::Operations => count("Operations", app.operations.count(), &app.operations.filter),
         View::Journal => count("Journal", app.journal.count(), &app.journal.filter),
@@ -248,7 +247,15 @@ fn whole(app: &App, view: &View, buf: &mut Buffer, area: Rect) {
         }
         View::Logs(view) => view.title(),
         View::Text(view) => view.title.clone(),
-    };
+    }
+}
+
+fn whole(app: &App, view: &View, buf: &mut Buffer, area: Rect) {
+    let columns = panes::pane(app.top()).columns;
+    let cx = app.cx();
+    let map = if matches!(view, View::Heat) { app.heat_layout() } else { Layout::default() };
+    let fleet = &app.fleet;
+    let title = title(app, view, &map);
     let mut inner = paint::frame(buf, area, &title, true, &app.theme);
     if matches!(view, View::Hosts) {
         inner = hosts::head(&fleet.total, buf, inner, &app.theme);
@@ -271,6 +278,7 @@ fn whole(app: &App, view: &View, buf: &mut Buffer, area: Rect) {
             heat::draw((&fleet.heat, &map, at), &app.world, buf, inner, &app.theme);
         }
         View::Sites => fleet.sites.draw(buf, inner, columns, true, &cx),
+        View::Access => fleet.access.draw(buf, inner, columns, true, &cx),
         View::Advice => fleet.advice.draw(buf, inner, columns, true, &cx),
         View::Operations => app.operations.draw(buf, inner, columns, true, &cx),
         View::Journal => app.journal.draw(buf, inner, columns, true, &cx),
@@ -311,7 +319,7 @@ fn nothing_in(app: &App, view: &View) -> Option<Vec<String>> {
             _ => None,
         },
         View::Repositories(_) | View::Tags(..) | View::Run(_) => nothing_of_page(app),
-        View::Registries | View::Replication => first::empty(app, app.top()),
+        View::Registries | View::Replication | View::Access => first::empty(app, app.top()),
         View::Hosts | View::OnHost(_) | View::Heat | View::Sites | View::Advice | View::Operations => {
             first::empty(app, app.top())
         }

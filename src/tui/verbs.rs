@@ -267,6 +267,13 @@ pub const GLOBAL: &[Verb] = &[
         "repositories and tags: choose a registry, Enter looks into it",
     ),
     verb(
+        "access",
+        &[],
+        When::Always,
+        Act::Goto(PaneId::Access),
+        "access: projects, their members, robots and when their time ends",
+    ),
+    verb(
         "replication",
         &[],
         When::Always,
@@ -322,5 +329,6 @@ pub const JUMPS: &[Verb] = &[
     verb("view advice", &["A"], When::Always, Act::Goto(PaneId::Advice), "advice view"),
     verb("view journal", &["6"], When::Always, Act::Goto(PaneId::Journal), "journal view"),
     verb("view registries", &["7"], When::Always, Act::Goto(PaneId::Registries), "registries view"),
+    verb("view access", &["9"], When::Always, Act::Goto(PaneId::Access), "access view"),
     verb("view replication", &["8"], When::Always, Act::Goto(PaneId::Replication), "replication view"),
 ];

@@ -2,10 +2,11 @@
 
 use crate::base::clock::Millis;
 use crate::base::stamp::rfc3339;
-use crate::base::text::age;
+use crate::base::text::{age, count};
 use crate::model::access::view::{AccessView, RobotState, RobotView, UserView};
 use crate::model::access::{Project, Role};
 use crate::view::table::{Side, Table};
+use crate::view::units::Grade;
 
 /// How a user stands, in a word.
 pub fn standing(user: Option<&UserView>) -> &'static str {
@@ -104,6 +105,94 @@ pub fn until(robot: &RobotView, now: Millis) -> String {
     }
 }
 
+/// One row of the access view.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessRow {
+    /// `project`, `robot` or `user`.
+    pub sort: &'static str,
+    /// Its name.
+    pub name: String,
+    /// How it stands.
+    pub grade: Grade,
+    /// The same in words.
+    pub state: String,
+    /// A robot's role; empty for others.
+    pub role: String,
+    /// When a robot's time ends; empty for others.
+    pub until: String,
+    /// Sentences beneath it: who is a member.
+    pub notes: Vec<String>,
+    /// The command that changes it.
+    pub command: String,
+}
+
+/// What needs somebody, then projects with their members, robots, and users who are members of nothing.
+pub fn rows(access: &AccessView, now: Millis) -> Vec<AccessRow> {
+    let projects = access.projects.values().map(|project| project_row(access, project));
+    let robots = problems_first(access, now).into_iter().map(|robot| robot_row(robot, now));
+    let lonely =
+        access.users.iter().filter(|(name, user)| !user.admin && access.roles_of(name).next().is_none());
+    let users = lonely.map(|(name, user)| AccessRow {
+        sort: "user",
+        name: name.to_string(),
+        grade: if user.disabled { Grade::Off } else { Grade::Ok },
+        state: standing(Some(user)).to_owned(),
+        role: String::new(),
+        until: String::new(),
+        notes: vec!["a member of nothing".to_owned()],
+        command: format!("longshore project grant PROJECT {name} ROLE"),
+    });
+    let mut all: Vec<AccessRow> = projects.chain(robots).chain(users).collect();
+    all.sort_by_key(|row| std::cmp::Reverse(row.grade.is_problem()));
+    all
+}
+
+fn project_row(access: &AccessView, project: &Project) -> AccessRow {
+    let name = &project.name;
+    let of = |role: Role, noun: &str| {
+        let members = project.members.iter().filter(|(_, r)| **r == role);
+        let names: Vec<String> = members
+            .map(|(name, _)| match standing(access.users.get(name)) {
+                "active" => name.to_string(),
+                other => format!("{name} ({other})"),
+            })
+            .collect();
+        (!names.is_empty()).then(|| format!("{noun}: {}", names.join(", ")))
+    };
+    let notes = [(Role::ProjectAdmin, "admins"), (Role::Developer, "developers"), (Role::Guest, "guests")];
+    let members = project.members.len();
+    AccessRow {
+        sort: "project",
+        name: name.to_string(),
+        grade: if members == 0 { Grade::Warn } else { Grade::Ok },
+        state: if members == 0 { "no members".to_owned() } else { count(members as u64, "member") },
+        role: String::new(),
+        until: String::new(),
+        notes: notes.into_iter().filter_map(|(role, noun)| of(role, noun)).collect(),
+        command: format!("longshore project grant {name} USER ROLE"),
+    }
+}
+
+fn robot_row(robot: &RobotView, now: Millis) -> AccessRow {
+    let state = robot.state(now);
+    let (project, name) = (&robot.project, &robot.name);
+    AccessRow {
+        sort: "robot",
+        name: robot.subject().to_string(),
+        grade: match state {
+            RobotState::Expired => Grade::Bad,
+            RobotState::Expiring => Grade::Warn,
+            RobotState::Disabled => Grade::Off,
+            RobotState::Active => Grade::Ok,
+        },
+        state: state.word().to_owned(),
+        role: robot.role.word().to_owned(),
+        until: until(robot, now),
+        notes: Vec::new(),
+        command: format!("longshore robot renew {project}/{name}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,5 +256,28 @@ mod tests {
         );
         let lines = projects(&access).lines(None);
         assert!(lines[1].starts_with("feed     ada"), "{lines:#?}");
+    }
+    #[test]
+    fn the_view_begins_with_what_needs_somebody() {
+        let mut access = access();
+        let empty = Project { name: "ads".parse().unwrap(), members: Default::default() };
+        access.projects.insert(empty.name.clone(), empty);
+        access.users.insert("eve".parse().unwrap(), UserView { admin: false, disabled: false });
+        let rows = rows(&access, Millis(100 * DAY));
+        let shown: Vec<String> = rows.iter().map(|r| format!("{} {}", r.name, r.state)).collect();
+        assert_eq!(
+            shown,
+            [
+                "ads no members",
+                "robot$feed+d expired",
+                "robot$feed+c expires soon",
+                "robot$feed+b expires soon",
+                "feed 2 members",
+                "robot$feed+a active",
+                "eve active",
+            ]
+        );
+        assert_eq!(rows[4].notes, ["admins: ada", "guests: bob (disabled)"]);
+        assert_eq!(rows[1].command, "longshore robot renew feed/d");
     }
 }

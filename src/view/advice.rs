@@ -5,6 +5,7 @@
 mod fleet;
 mod of_hosts;
 mod of_pools;
+mod of_replication;
 #[cfg(test)]
 mod tests;
 
@@ -66,6 +67,7 @@ pub fn advise(world: &World, now: Millis) -> Vec<Advice> {
     let fleet = fleet::Fleet::new(world);
     let mut out = Vec::new();
     of_hosts::add(world, now, &mut out);
+    of_replication::add(world, now, &mut out);
     for view in world.pools.values().filter(|v| !v.pool.down && v.pool.want > 0) {
         of_pools::add(world, &fleet, view, now, &mut out);
     }

@@ -422,7 +422,7 @@ pub fn transfer(t: &Transfer, now: Millis) -> String {
 }
 
 /// A budget in a few words.
-fn budget(b: &Budget) -> String {
+pub fn budget(b: &Budget) -> String {
     let mut parts = Vec::new();
     parts.extend(b.bytes_per_s.map(|n| format!("{} at most", rate(n))));
     parts.extend(b.requests_per_hour.map(|n| format!("{n} requests an hour at most")));

@@ -73,6 +73,7 @@ pub fn line_view(from: &str, to: &str, tags: u32) -> LineView {
         rate: None,
         budget: None,
         trouble: None,
+        limits: None,
     }
 }
 

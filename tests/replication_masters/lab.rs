@@ -73,7 +73,7 @@ impl Lab {
         let registries: Registries =
             BTreeMap::from([(name("bj"), client(&self.bj)), (name("tc"), client(&self.tc))]);
         self.store = Some(store.clone());
-        self.replicator = Some(Replicator::begin(registries, store, self.clock.clone(), 0).await.unwrap());
+        self.replicator = Some(Replicator::begin(registries, store, self.clock.clone()).await.unwrap());
     }
 
     /// Ends the engine where it is, and begins another one on the same state.

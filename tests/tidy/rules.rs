@@ -94,6 +94,7 @@ pub const FOREIGN: &[(&str, &[&[&str]])] = &[
     ("httpdate", &[&["src/adapters/harbor/", "src/adapters/oci/"]]),
     ("hyper", &[&["src/adapters/docker/", "src/adapters/tokens/"]]),
     ("hyper_util", &[&["src/adapters/docker/", "src/adapters/tokens/"]]),
+    ("jiff", &[&["src/wire"]]),
     ("jsonwebtoken", &[&["src/adapters/tokens/"]]),
     ("nix", &[MACHINE, TERMINAL]),
     ("ratatui", &[&["src/tui/"]]),

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use crate::cli::args::WaitArgs;
 use crate::cli::args::registry::YesNo;
 
 /// What to do with replication.
@@ -21,10 +22,47 @@ pub enum ReplicateVerb {
         /// The rule
         #[arg(value_name = "RULE")]
         rule: String,
+        /// When to return
+        #[command(flatten)]
+        wait: WaitArgs,
     },
     /// How far each line is behind, and what is under way
     #[command(after_help = "Example: longshore replicate status --json")]
     Status,
+    /// How far each registry is behind each other one, in tags, bytes and time
+    #[command(after_help = "Example: longshore replicate matrix")]
+    Matrix,
+    /// The runs that are remembered, newest first
+    #[command(
+        after_help = "Examples:\n  longshore replicate runs\n  longshore replicate runs hq-to-tc --limit 5 --json"
+    )]
+    Runs {
+        /// Only those of this rule
+        #[arg(value_name = "RULE")]
+        rule: Option<String>,
+        /// At most so many
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        limit: u32,
+    },
+    /// The tags of a run that were not the same on both sides: bytes, state and reason of each
+    #[command(
+        after_help = "Examples:\n  longshore replicate tags run-12\n  longshore replicate tags run-12 --failed"
+    )]
+    Tags(TagsArgs),
+    /// Bring an image before all others, in every run that has it still to move
+    #[command(after_help = "Example: longshore replicate first feed/web:v12")]
+    First {
+        /// As a pool names it, or REPOSITORY[:TAG] as the source calls it
+        #[arg(value_name = "IMAGE")]
+        image: String,
+    },
+    /// What a line may carry: shown, or changed at once, also for what is under way
+    #[command(
+        after_help = "Examples:\n  longshore replicate limits hq:tc\n  longshore replicate limits hq:tc --parallel 4 \
+        --budget 9-18=10M/s --budget 18-9=80M/s,7200/h\n  longshore replicate limits hq:tc --budget ''\n\n\
+        A budget counts in these hours of local time; 22-6 reaches over midnight, all is the whole day. K, M and G are 1024-fold."
+    )]
+    Limits(LimitsArgs),
     /// What differs, tag by tag, and how many bytes that is: a dry run, and the proof of sync
     #[command(
         after_help = "Examples:\n  longshore replicate diff hq-to-tc\n  longshore replicate diff hq-to-tc --all --json\n\n\
@@ -45,7 +83,14 @@ pub enum ReplicateVerb {
     /// End a run, also inside a blob; what has arrived stays
     Stop(OneRun),
     /// Try again what failed in a run
-    Retry(OneRun),
+    Retry {
+        /// The run
+        #[arg(value_name = "run-N")]
+        run: String,
+        /// When to return
+        #[command(flatten)]
+        wait: WaitArgs,
+    },
     /// Tags that were changed on both sides of two masters: they wait until somebody chooses
     #[command(
         after_help = "Examples:\n  longshore replicate conflicts\n  longshore replicate conflicts masters --json"
@@ -128,6 +173,34 @@ pub struct VerifyArgs {
     /// Nothing anew: the last 20 reports
     #[arg(long)]
     pub kept: bool,
+}
+
+/// Which tags of which run.
+#[derive(Args, Clone, Debug)]
+pub struct TagsArgs {
+    /// The run
+    #[arg(value_name = "run-N")]
+    pub run: String,
+    /// Only what failed or is in conflict
+    #[arg(long)]
+    pub failed: bool,
+    /// Only images with this text in REPOSITORY:TAG; `!TEXT` for those without it
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Option<String>,
+}
+
+/// What a line may carry. What is not given stays as it was.
+#[derive(Args, Clone, Debug)]
+pub struct LimitsArgs {
+    /// The line
+    #[arg(value_name = "FROM:TO")]
+    pub line: String,
+    /// Blobs at a time
+    #[arg(long, value_name = "N")]
+    pub parallel: Option<u32>,
+    /// Bytes a second, requests an hour, or both, at these hours; give it once for each ('' takes all away)
+    #[arg(long = "budget", value_name = "HOURS=LIMIT")]
+    pub budgets: Option<Vec<String>>,
 }
 
 /// A run by its number.

@@ -134,8 +134,9 @@ impl Core {
         let Some(store) = self.store.clone().filter(|_| self.is_active()) else { return };
         let Some(service) = self.connector.tokens() else { return };
         let (clock, wakes) = (self.clock.clone(), self.eyes.wakes.clone());
-        // Rules run by their timers: what a report says is found by the next run.
-        let hints: HintSink = Arc::new(|_| true);
+        // What a report says is looked at by the rules that run on events.
+        let hints = self.hints.clone();
+        let hints: HintSink = Arc::new(move |hint| hints.hint(hint));
         self.tokens = Some(Tokens::begin(service, self.known(), store, clock, wakes, hints));
         self.note_access();
     }

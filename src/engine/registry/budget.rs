@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::base::clock::SharedClock;
 use crate::model::replication::{Budget, LineLimits};
+use crate::plan::replicate::schedule::budget_at;
 
 /// A waiting caller looks again after this long at the latest: another hour may have begun.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
@@ -49,16 +50,14 @@ pub struct Purse {
     state: Mutex<State>,
     changed: Notify,
     clock: SharedClock,
-    /// From UTC to local time, in minutes.
-    offset_min: i64,
 }
 
 impl Purse {
     /// A line without limits.
-    pub fn new(clock: SharedClock, offset_min: i64) -> Purse {
+    pub fn new(clock: SharedClock) -> Purse {
         let debt = || Debt { owed: 0, at: Instant::now() };
         let state = State { limits: None, bytes: debt(), requests: debt() };
-        Purse { state: Mutex::new(state), changed: Notify::new(), clock, offset_min }
+        Purse { state: Mutex::new(state), changed: Notify::new(), clock }
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
@@ -71,15 +70,16 @@ impl Purse {
         self.changed.notify_waiters();
     }
 
-    /// What counts at this hour.
+    /// What counts at this hour of local time.
     pub fn active(&self) -> Option<Budget> {
-        let minutes = self.clock.now().0.div_euclid(60_000) + self.offset_min;
-        let hour = minutes.div_euclid(60).rem_euclid(24);
-        let holds = |b: &&Budget| {
-            let (from, until) = (i64::from(b.from), i64::from(b.until));
-            if from < until { (from..until).contains(&hour) } else { hour >= from || hour < until }
-        };
-        self.with(|s| s.limits.as_ref()?.budgets.iter().find(holds).copied())
+        let now = self.clock.now();
+        let offset = self.clock.offset_min(now);
+        self.with(|s| budget_at(&s.limits.as_ref()?.budgets, now, offset))
+    }
+
+    /// What people decided, if anything.
+    pub fn limits(&self) -> Option<LineLimits> {
+        self.with(|s| s.limits.clone())
     }
 
     /// Waits until this many bytes may go.

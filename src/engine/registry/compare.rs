@@ -71,6 +71,7 @@ pub struct Comparison<'a> {
     pub pace: watch::Receiver<Pace>,
     /// Who is told.
     pub tell: &'a (dyn Fn(Found) + Send + Sync),
+    only: Option<&'a BTreeSet<Repository>>,
     way: Way,
     heads: Semaphore,
     failed: AtomicU32,
@@ -103,7 +104,14 @@ impl<'a> Comparison<'a> {
         tell: &'a (dyn Fn(Found) + Send + Sync),
     ) -> Comparison<'a> {
         let (heads, failed) = (Semaphore::new(HEADS), AtomicU32::new(0));
-        Comparison { rule, selector, lines, pace, tell, way: Way::of(rule), heads, failed }
+        let way = Way::of(rule);
+        Comparison { rule, selector, lines, pace, tell, only: None, way, heads, failed }
+    }
+
+    /// The same of these repositories only: none is listed then.
+    #[must_use]
+    pub fn only(self, only: Option<&'a BTreeSet<Repository>>) -> Comparison<'a> {
+        Comparison { only, ..self }
     }
 
     /// Compares everything that the rule wants.
@@ -112,7 +120,10 @@ impl<'a> Comparison<'a> {
     /// When it is not known what the source has.
     pub async fn all(&self) -> Outcome<()> {
         let Some((_, first)) = self.lines.first() else { return Ok(()) };
-        let repositories = self.repositories(first.ends.source.as_ref()).await?;
+        let repositories = match self.only {
+            Some(only) => only.iter().filter(|r| self.selector.wants_repository(r)).cloned().collect(),
+            None => self.repositories(first.ends.source.as_ref()).await?,
+        };
         stream::iter(repositories)
             .map(|repository| self.told(repository))
             .buffer_unordered(LISTS)

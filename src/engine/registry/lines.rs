@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use crate::base::clock::Millis;
 use crate::base::ids::RuleName;
+use crate::engine::registry::lag::Lags;
 use crate::engine::registry::matters::Matters;
 use crate::engine::registry::pool::Pool;
 use crate::engine::registry::progress::Meter;
@@ -30,7 +31,6 @@ impl Views {
 
 struct Memory {
     compared: Option<Millis>,
-    behind_since: Option<Millis>,
     meter: Meter,
 }
 
@@ -44,51 +44,57 @@ impl Lines {
         &mut self,
         pools: &[Arc<Pool>],
         runs: &[(Arc<Run>, RunView)],
-        matters: &Matters,
-        now: Millis,
+        (lags, matters): (&Lags, &Matters),
     ) -> Views {
-        let lines = pools.iter().map(|pool| self.line(pool, runs, matters, now)).collect();
+        let lines = pools.iter().map(|pool| self.line(pool, runs, lags, matters)).collect();
         Views { runs: runs.iter().map(|(_, view)| view.clone()).collect(), lines }
+    }
+
+    fn memory(&mut self, line: &Line) -> &mut Memory {
+        self.0.entry(line.clone()).or_insert_with(|| Memory { compared: None, meter: Meter::new() })
+    }
+
+    /// A comparison of everything on this line began then.
+    pub fn compared(&mut self, line: &Line, at: Millis) {
+        let memory = self.memory(line);
+        memory.compared = memory.compared.max(Some(at));
     }
 
     fn line(
         &mut self,
         pool: &Pool,
         runs: &[(Arc<Run>, RunView)],
+        lags: &Lags,
         matters: &Matters,
-        now: Millis,
     ) -> LineView {
         let line = &pool.ends.line;
-        let fresh = || Memory { compared: None, behind_since: None, meter: Meter::new() };
-        let memory = self.0.entry(line.clone()).or_insert_with(fresh);
+        let memory = self.memory(line);
         let carried = pool.carried.load(Ordering::Relaxed);
         memory.meter.sample(carried, carried);
-        let (mut tags_behind, mut bytes_behind, mut trouble) = (0, 0, None);
+        let (mut left, mut trouble) = (0, None);
         let (conflicts, reviews) = matters.counts(line);
         let is_on = |run: &Run| run.pools.iter().any(|p| p.ends.line == *line);
         for (run, view) in runs.iter().filter(|(run, _)| is_on(run)) {
-            let (tags, bytes, why) = run.with(|parts| parts.behind(line));
-            tags_behind += tags;
-            bytes_behind += bytes;
+            let why = run.with(|parts| parts.trouble(line));
+            left += run.with(|parts| parts.left(line));
             let is_bad = matches!(view.state, RunState::Failed | RunState::Incomplete);
             trouble = trouble.or(why).or_else(|| view.reason.clone().filter(|_| is_bad));
-            if !matches!(view.state, RunState::Comparing | RunState::Failed) && view.tags.unknown == 0 {
-                memory.compared = memory.compared.max(Some(view.began));
-            }
+            memory.compared = memory.compared.max(run.with(|parts| parts.whole_since()));
         }
-        memory.behind_since = (tags_behind > 0).then(|| memory.behind_since.unwrap_or(now));
+        let lag = lags.of(line);
         LineView {
             line: line.clone(),
             compared: memory.compared,
-            tags_behind,
-            bytes_behind,
-            behind_since: memory.behind_since,
+            tags_behind: lag.tags,
+            bytes_behind: lag.bytes + left,
+            behind_since: lag.since,
             conflicts,
             reviews,
             transfers: pool.transfers(),
             rate: memory.meter.rate(),
             budget: pool.ends.purse.active(),
-            trouble,
+            trouble: trouble.or(lag.why),
+            limits: pool.ends.purse.limits(),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! The parts of a run, from which its state is worked out: each tag with the blobs that count for it.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::base::clock::Millis;
 use crate::base::ids::RuleName;
 use crate::base::text::Untrusted;
+use crate::engine::registry::lag::Lags;
 use crate::engine::registry::pace::Pace;
 use crate::engine::registry::progress::{Meter, Progress};
 use crate::model::oci::{Digest, Repository, Tag};
@@ -73,6 +74,15 @@ pub struct Parts {
     pub joined: u32,
     meter: Meter,
     default_priority: i32,
+    /// Only these repositories are compared.
+    only: Option<BTreeSet<Repository>>,
+    /// Somebody wants more to be compared than this run began with.
+    wider: bool,
+    /// Tags that it dealt with before it was widened.
+    before: BTreeMap<(Line, Repository, Tag), usize>,
+    /// Everything was compared.
+    compared_all: bool,
+    lags: Arc<Lags>,
 }
 
 impl Parts {
@@ -96,12 +106,89 @@ impl Parts {
             joined: 0,
             meter: Meter::new(),
             default_priority: priority,
+            only: None,
+            wider: false,
+            before: BTreeMap::new(),
+            compared_all: false,
+            lags: Arc::default(),
+        }
+    }
+
+    /// The same for these repositories only, and with the place where it is kept what is behind.
+    #[must_use]
+    pub fn within(self, only: Option<BTreeSet<Repository>>, lags: Arc<Lags>) -> Parts {
+        Parts { only, lags, ..self }
+    }
+
+    /// The repositories that are compared; `None` is all of them.
+    pub fn only(&self) -> Option<BTreeSet<Repository>> {
+        self.only.clone()
+    }
+
+    /// When a comparison of everything began, if it could ask for all of it.
+    pub fn whole_since(&self) -> Option<Millis> {
+        self.compared_all.then_some(self.began)
+    }
+
+    /// Somebody else asks for these repositories, or for all. False when this run is over.
+    pub fn join(&mut self, only: Option<&BTreeSet<Repository>>) -> bool {
+        if self.phase == Phase::Over {
+            return false;
+        }
+        self.joined += 1;
+        if let Some(own) = &self.only {
+            self.wider |= only.is_none_or(|only| !only.is_subset(own));
+        }
+        true
+    }
+
+    /// It compares from now on.
+    pub fn begin(&mut self) {
+        self.lags.begin(&self.rule);
+    }
+
+    /// All that it knew of is done: it is over, or compares everything because somebody joined who wants that. True when it goes on.
+    pub fn widen(&mut self, now: Millis) -> bool {
+        if !std::mem::take(&mut self.wider) || self.is_failed {
+            self.enter(Phase::Over, now);
+            return false;
+        }
+        self.only = None;
+        self.phase = Phase::Comparing;
+        (self.same, self.extra, self.unknown, self.compared) = (0, 0, 0, 0);
+        let key = |p: &Part| (p.tag.line.clone(), p.tag.repository.clone(), p.tag.tag.clone());
+        self.before = self.parts.iter().enumerate().map(|(place, part)| (key(part), place)).collect();
+        true
+    }
+
+    /// A tag that was dealt with before is compared once more.
+    fn once_more(&mut self, place: usize, way: usize, row: DiffRow, known: Known) {
+        let Some(part) = self.parts.get_mut(place) else { return };
+        match row.difference {
+            Difference::Missing | Difference::Behind => {
+                (part.tag.state, part.tag.digest) = (TagState::Waiting, row.source);
+                (part.way, part.replaces, part.known) = (way, row.target, known);
+                self.waiting.insert((Reverse(part.priority), place));
+            }
+            Difference::Conflict => part.tag.state = TagState::Conflict,
+            Difference::Same | Difference::Extra => part.tag.state = TagState::Done,
+            Difference::Unknown(why) => {
+                self.unknown += 1;
+                self.explain(&why);
+            }
         }
     }
 
     /// Takes one row of the comparison in. A tag that waits gets a place.
     pub fn row(&mut self, way: usize, row: DiffRow, known: Known) {
         self.compared += 1;
+        self.lags.row(&self.rule, &row, self.began);
+        if !self.before.is_empty() {
+            let key = (row.line.clone(), row.repository.clone(), row.tag.clone());
+            if let Some(place) = self.before.get(&key).copied() {
+                return self.once_more(place, way, row, known);
+            }
+        }
         let state = match row.difference {
             Difference::Same => {
                 self.same += 1;
@@ -149,6 +236,10 @@ impl Parts {
 
     /// It compares, moves or is over from now on.
     pub fn enter(&mut self, phase: Phase, now: Millis) {
+        if (self.phase, phase) == (Phase::Comparing, Phase::Moving) && !self.is_failed && self.unknown == 0 {
+            self.compared_all = self.only.is_none();
+            self.lags.finish(&self.rule, self.only.as_ref());
+        }
         self.phase = phase;
         if phase == Phase::Over {
             self.ended = Some(now);
@@ -160,6 +251,7 @@ impl Parts {
         let (_, place) = self.waiting.pop_first()?;
         if let Some(part) = self.parts.get_mut(place) {
             part.tag.state = TagState::Moving;
+            self.lags.moving(&self.rule, &part.tag);
         }
         Some(place)
     }
@@ -195,6 +287,7 @@ impl Parts {
         if let Some(part) = self.parts.get_mut(place) {
             part.tag.state = state;
             part.tag.gaps = gaps;
+            self.lags.ended(&self.rule, &part.view());
         }
     }
 
@@ -206,6 +299,7 @@ impl Parts {
             self.parts.iter().enumerate().filter(|(_, p)| open(p)).map(|(n, _)| n).collect();
         for place in &places {
             self.parts[*place].tag.state = TagState::Stopped;
+            self.lags.ended(&self.rule, &self.parts[*place].view());
         }
         places
     }
@@ -243,23 +337,20 @@ impl Parts {
         !self.is_failed && self.unknown == 0
     }
 
-    /// How far one line is behind by what this run knows: tags, bytes, and a failure.
-    pub fn behind(&self, line: &Line) -> (u32, u64, Option<Untrusted>) {
-        let (mut tags, mut bytes, mut trouble) = (0, 0, None);
-        for part in self.parts.iter().filter(|p| p.tag.line == *line) {
-            let left = || part.claims.iter().map(|(_, p)| p.bytes().saturating_sub(p.moved())).sum::<u64>();
-            match &part.tag.state {
-                TagState::Done | TagState::Skipped(_) | TagState::Conflict => {}
-                state => {
-                    tags += 1;
-                    bytes += left();
-                    if let (TagState::Failed(why), None) = (state, &trouble) {
-                        trouble = Some(why.clone());
-                    }
-                }
-            }
-        }
-        (tags, bytes, trouble)
+    /// Why a tag of one line could not be brought.
+    pub fn trouble(&self, line: &Line) -> Option<Untrusted> {
+        let of = |p: &&Part| p.tag.line == *line;
+        self.parts.iter().filter(of).find_map(|part| match &part.tag.state {
+            TagState::Failed(why) => Some(why.clone()),
+            _ => None,
+        })
+    }
+
+    /// Bytes of a line that are on their way.
+    pub fn left(&self, line: &Line) -> u64 {
+        let moving = |p: &&Part| p.tag.state == TagState::Moving && p.tag.line == *line;
+        let claims = self.parts.iter().filter(moving).flat_map(|p| &p.claims);
+        claims.map(|(_, p)| p.bytes().saturating_sub(p.moved())).sum()
     }
 
     /// Tags by how they stand, counted.

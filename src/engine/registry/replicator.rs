@@ -1,6 +1,9 @@
 //! The public entry: owns the runs and the lines, joins what is asked for twice, and tells how everything stands.
 
-use std::collections::BTreeMap;
+mod diff;
+mod past;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +14,7 @@ use crate::base::clock::SharedClock;
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::{RegistryName, RuleName};
 use crate::engine::registry::budget::Purse;
-use crate::engine::registry::compare::{Comparison, Found};
+use crate::engine::registry::lag::Lags;
 use crate::engine::registry::lines::{Lines, Views};
 use crate::engine::registry::matters::Matters;
 use crate::engine::registry::notes::Notes;
@@ -23,17 +26,22 @@ use crate::engine::registry::tasks::Tasks;
 use crate::model::oci::{Repository, Tag};
 use crate::model::replication::known::Conflict;
 use crate::model::replication::review::Review;
-use crate::model::replication::{Cause, DiffRow, Line, LineLimits, Rule, RunId, RunState, RunView, TagRun};
+use crate::model::replication::{Cause, Line, LineLimits, Rule, RunId, RunState, RunView, TagRun};
 use crate::plan::replicate::filter::Selector;
 use crate::ports::registry::RegistryClient;
 use crate::store::Store;
-use crate::store::replication::Note;
+use crate::store::replication::{Note, PAGE_MAX};
+
+pub use diff::Diff;
+pub use past::Past;
 
 /// How to reach each registry.
 pub type Registries = BTreeMap<RegistryName, Arc<dyn RegistryClient>>;
 
 /// While something goes on, views are made so often.
 const TICK: Duration = Duration::from_millis(500);
+/// Runs that are over and that nobody has asked about yet; the oldest is forgotten beyond that.
+pub const ENDED_MAX: usize = 256;
 
 struct State {
     registries: Registries,
@@ -43,14 +51,16 @@ struct State {
     runs: BTreeMap<RuleName, Arc<Run>>,
     lines: Lines,
     next: u64,
+    /// Runs that are over since this was asked last.
+    ended: VecDeque<RunView>,
 }
 
 struct Inner {
     store: Store,
     clock: SharedClock,
-    offset_min: i64,
     notes: Notes,
     tasks: Tasks,
+    lags: Arc<Lags>,
     matters: Arc<Matters>,
     deleting: tokio::sync::Mutex<()>,
     state: Mutex<State>,
@@ -73,26 +83,12 @@ impl Drop for Replicator {
     }
 }
 
-/// A comparison that moved nothing.
-#[derive(Clone, Debug, Default)]
-pub struct Diff {
-    /// Every tag, in order of line, repository and tag.
-    pub rows: Vec<DiffRow>,
-    /// What could not be compared, in words. Rows may be missing then.
-    pub unknown: Vec<Fault>,
-}
-
 impl Replicator {
-    /// Begins with these registries. `offset_min` is the difference of local time from UTC in minutes, for budgets by hours.
+    /// Begins with these registries. The clock also says what local time is, for budgets by hours.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn begin(
-        registries: Registries,
-        store: Store,
-        clock: SharedClock,
-        offset_min: i64,
-    ) -> Outcome<Replicator> {
+    pub async fn begin(registries: Registries, store: Store, clock: SharedClock) -> Outcome<Replicator> {
         let matters = Arc::new(Matters::new(store.conflicts().await?, store.reviews().await?));
         let (notes, writer) = Notes::new(store.clone());
         let tasks = Tasks::new();
@@ -104,11 +100,11 @@ impl Replicator {
             runs: BTreeMap::new(),
             lines: Lines::default(),
             next: store.last_run().await?.0 + 1,
+            ended: VecDeque::new(),
         };
         let (views, changed) = (watch::Sender::new(Arc::default()), Notify::new());
-        let (state, deleting) = (Mutex::new(state), tokio::sync::Mutex::new(()));
-        let inner =
-            Inner { store, clock, offset_min, notes, tasks, matters, deleting, state, changed, views };
+        let (state, deleting, lags) = (Mutex::new(state), tokio::sync::Mutex::new(()), Arc::default());
+        let inner = Inner { store, clock, notes, tasks, lags, matters, deleting, state, changed, views };
         let handle = Handle(Arc::new(inner));
         let teller = handle.clone();
         handle.0.tasks.spawn(async move { teller.tell().await });
@@ -236,7 +232,7 @@ impl Handle {
             source: find(&line.from)?,
             target: find(&line.to)?,
             line: line.clone(),
-            purse: Arc::new(Purse::new(inner.clock.clone(), inner.offset_min)),
+            purse: Arc::new(Purse::new(inner.clock.clone())),
             notes: inner.notes.clone(),
             store: inner.store.clone(),
             clock: inner.clock.clone(),
@@ -255,22 +251,41 @@ impl Handle {
     /// # Errors
     /// When a registry is not known, a filter makes no sense, or the journal cannot be written.
     pub async fn start(&self, rule: Rule, cause: Cause) -> Outcome<RunId> {
-        self.start_at(rule, cause, Pace::Go).await
+        self.start_at(rule, cause, Pace::Go, None).await
     }
 
-    async fn start_at(&self, rule: Rule, cause: Cause, pace: Pace) -> Outcome<RunId> {
+    /// The same for some repositories only. A run that goes on and compares fewer is widened to all of them.
+    ///
+    /// # Errors
+    /// As [`Handle::start`].
+    pub async fn start_some(
+        &self,
+        rule: Rule,
+        cause: Cause,
+        only: Option<BTreeSet<Repository>>,
+    ) -> Outcome<RunId> {
+        self.start_at(rule, cause, Pace::Go, only).await
+    }
+
+    async fn start_at(
+        &self,
+        rule: Rule,
+        cause: Cause,
+        pace: Pace,
+        only: Option<BTreeSet<Repository>>,
+    ) -> Outcome<RunId> {
         Selector::of(&rule)?;
         let pools = self.pools(&rule)?;
         let name = rule.name.clone();
         let now = self.0.clock.now();
         let begun = self.with(|s| {
-            if let Some(run) = s.runs.get(&name).filter(|run| !run.view().state.is_over()) {
-                run.with(|parts| parts.joined += 1);
+            if let Some(run) = s.runs.get(&name).filter(|run| run.join(only.as_ref())) {
                 return Err(run.id);
             }
             let id = RunId(s.next);
             s.next += 1;
-            let parts = Parts::new(id, name.clone(), cause, now, rule.priority);
+            let lags = self.0.lags.clone();
+            let parts = Parts::new(id, name.clone(), cause, now, rule.priority).within(only, lags);
             let (matters, notes) = (self.0.matters.clone(), self.0.notes.clone());
             let run = Run::new(rule, parts, id, pools, matters, notes, self.0.clock.clone());
             let run = Arc::new(run);
@@ -292,6 +307,12 @@ impl Handle {
         let (id, handle) = (run.id, self.clone());
         self.0.tasks.spawn(async move {
             run.go().await;
+            handle.with(|s| {
+                if s.ended.len() >= ENDED_MAX {
+                    s.ended.pop_front();
+                }
+                s.ended.push_back(run.view());
+            });
             handle.0.changed.notify_one();
             handle.carry_on(&run.rule).await;
         });
@@ -318,7 +339,7 @@ impl Handle {
             }
             let pace = if old.state == RunState::Paused { Pace::Paused } else { Pace::Go };
             let next = match rules.iter().find(|r| r.name == old.rule) {
-                Some(rule) => Some(self.start_at(rule.clone(), Cause::Resume, pace).await?),
+                Some(rule) => Some(self.start_at(rule.clone(), Cause::Resume, pace, None).await?),
                 None => None,
             };
             let why = next.map_or("its rule is gone".to_owned(), |id| format!("{id} goes on with it"));
@@ -415,7 +436,15 @@ impl Handle {
             let (from, limit) = (usize::try_from(from), usize::try_from(limit));
             return Ok(run.with(|p| p.tags(from.unwrap_or(usize::MAX), limit.unwrap_or(0))));
         }
-        Ok(self.0.store.run_tags(id, from, limit).await?.into_iter().map(|(_, tag)| tag).collect())
+        let (mut all, mut from) = (Vec::new(), from);
+        while all.len() < usize::try_from(limit).unwrap_or(usize::MAX) {
+            let room = limit.saturating_sub(u32::try_from(all.len()).unwrap_or(u32::MAX));
+            let tags = self.0.store.run_tags(id, from, room.min(PAGE_MAX)).await?;
+            let Some((last, _)) = tags.last() else { break };
+            from = last + 1;
+            all.extend(tags.into_iter().map(|(_, tag)| tag));
+        }
+        Ok(all)
     }
 
     /// The runs of a rule that are remembered, newest first.
@@ -430,40 +459,16 @@ impl Handle {
         Ok(runs)
     }
 
-    /// Compares both ends of a rule and moves nothing.
-    ///
-    /// # Errors
-    /// When it is not known what the source has.
-    pub async fn diff(&self, rule: &Rule) -> Outcome<Diff> {
-        let selector = Selector::of(rule)?;
-        let lines: Vec<_> = self.pools(rule)?.into_iter().take(rule.targets.len()).enumerate().collect();
-        let found = Mutex::new(Diff::default());
-        let tell = |new: Found| {
-            let mut diff = found.lock().unwrap_or_else(PoisonError::into_inner);
-            match new {
-                Found::Tag(tag) => diff.rows.push(tag.row),
-                Found::Listed(..) => {}
-                Found::Unknown(fault) => diff.unknown.push(fault),
-            }
-        };
-        let pace = watch::Sender::new(Pace::Go);
-        Comparison::new(rule, &selector, &lines, pace.subscribe(), &tell).all().await?;
-        let mut diff = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-        diff.rows.sort_by(|a, b| (&a.line, &a.repository, &a.tag).cmp(&(&b.line, &b.repository, &b.tag)));
-        Ok(diff)
-    }
-
     /// Makes views as long as something goes on, and once when something has changed.
     async fn tell(&self) {
         loop {
             let (runs, pools) = self.with(|s| {
                 (s.runs.values().cloned().collect::<Vec<_>>(), s.pools.values().cloned().collect::<Vec<_>>())
             });
-            let now = self.0.clock.now();
             let of_runs: Vec<(Arc<Run>, RunView)> =
                 runs.into_iter().map(|run| (run.clone(), run.view())).collect();
             let goes_on = of_runs.iter().any(|(_, view)| !view.state.is_over());
-            let views = self.with(|s| s.lines.views(&pools, &of_runs, &self.0.matters, now));
+            let views = self.with(|s| s.lines.views(&pools, &of_runs, (&self.0.lags, &self.0.matters)));
             self.0.views.send_replace(Arc::new(views));
             tokio::select! {
                 () = self.0.changed.notified() => {}

@@ -1,6 +1,6 @@
 //! One run of a rule: compares, then brings tag after tag, and says at any time how it stands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::{BoxFuture, FutureExt};
@@ -109,8 +109,8 @@ impl Run {
         };
         if is_stopped {
             self.stopped().await;
+            self.with(|parts| parts.enter(Phase::Over, self.clock.now()));
         }
-        self.with(|parts| parts.enter(Phase::Over, self.clock.now()));
         // A record that cannot be written leaves the run open: it is found again, and compares anew.
         let _ = self.notes.now(vec![Note::Run(Box::new(self.view()))]).await;
     }
@@ -127,7 +127,23 @@ impl Run {
         Some(Note::Tag(self.id, u32::try_from(place).ok()?, Box::new(tag.clone())))
     }
 
+    /// Compares and moves, again while somebody joins who wants more of the rule than that.
     async fn work(&self) {
+        loop {
+            self.once().await;
+            if !self.with(|parts| parts.widen(self.clock.now())) {
+                return;
+            }
+        }
+    }
+
+    /// Somebody else asks for these repositories, or for all. False when this run is over.
+    pub fn join(&self, only: Option<&BTreeSet<Repository>>) -> bool {
+        self.with(|parts| parts.join(only))
+    }
+
+    async fn once(&self) {
+        self.with(Parts::begin);
         match self.compare().await {
             Err(fault) => self.with(|parts| parts.fail(&Untrusted::from(fault.to_string()))),
             Ok(()) => self.tell_matters().await,
@@ -174,7 +190,11 @@ impl Run {
                 self.with(|parts| parts.unknown(&Untrusted::from(fault.to_string())));
             }
         };
-        Comparison::new(&self.rule, &selector, &lines, self.pace.subscribe(), &tell).all().await
+        let only = self.with(|parts| parts.only());
+        Comparison::new(&self.rule, &selector, &lines, self.pace.subscribe(), &tell)
+            .only(only.as_ref())
+            .all()
+            .await
     }
 
     /// Takes one compared tag in.
@@ -218,9 +238,11 @@ impl Run {
     /// Keeps what the comparison has found for somebody to decide.
     async fn tell_matters(&self) {
         let Matter { conflicts, well, mut gone } = self.matter(std::mem::take);
-        let whole = self.with(|parts| parts.is_whole());
+        // One of a few repositories says nothing of conflicts and deletions in others.
+        let is_all = self.with(|parts| parts.only().is_none());
+        let whole = is_all && self.with(|parts| parts.is_whole());
         let mut notes = self.matters.compared(&self.rule.name, conflicts, &well, whole);
-        if let (Deletes::Review, Ok(selector)) = (self.rule.deletes, Selector::of(&self.rule)) {
+        if let (Deletes::Review, true, Ok(selector)) = (self.rule.deletes, is_all, Selector::of(&self.rule)) {
             for (line, pool) in self.pools.iter().take(self.rule.targets.len()).enumerate() {
                 let gone = gone.remove(&line).unwrap_or_default();
                 let review = propose(pool, (&self.rule, &selector), self.id, &gone, &self.matters).await;

@@ -1,7 +1,7 @@
 //! When a rule runs by itself, whether it has missed its time, and what a line may carry at an hour of the day.
 //!
-//! Local time is UTC and an offset in minutes that the caller gives for the moment in question. Nothing here knows of daylight
-//! saving: on the night of a change a time may come an hour early or late, and the next question gets the new offset.
+//! Local time is UTC and an offset in minutes that the caller's zone gives for each moment: a time behind a change to or from
+//! summer time is reckoned with the offset that counts there. In the hour of the change itself it may come an hour early or late.
 
 use std::cmp::Ordering;
 
@@ -35,11 +35,23 @@ pub fn check(trigger: &Trigger) -> Outcome<()> {
 ///
 /// # Errors
 /// As [`check`].
-pub fn next(trigger: &Trigger, after: Millis, offset_minutes: i32) -> Outcome<Option<Millis>> {
+pub fn next(trigger: &Trigger, after: Millis, zone: impl Fn(Millis) -> i32) -> Outcome<Option<Millis>> {
     check(trigger)?;
     let every = trigger.every_ms.map(|ms| after.plus(ms));
-    let cron = trigger.cron.as_deref().map(|line| cron_after(line, after, offset_minutes)).transpose()?;
+    let cron = trigger.cron.as_deref().map(|line| local_after(line, after, zone)).transpose()?;
     Ok(every.into_iter().chain(cron).min())
+}
+
+/// The next time of a cron line as the clocks on the wall will show it then, whatever they show now.
+fn local_after(line: &str, after: Millis, zone: impl Fn(Millis) -> i32) -> Outcome<Millis> {
+    let offset = zone(after);
+    let first = cron_after(line, after, offset)?;
+    let then = zone(first);
+    if then == offset {
+        return Ok(first);
+    }
+    let second = cron_after(line, after, then)?;
+    Ok(if zone(second) == then && second > after { second } else { first })
 }
 
 /// Since when a rule should have run: its time has passed by more than `patience_ms`, and it did not begin. (A run that goes
@@ -52,9 +64,9 @@ pub fn missed(
     last_began: Millis,
     now: Millis,
     patience_ms: u64,
-    offset_minutes: i32,
+    zone: impl Fn(Millis) -> i32,
 ) -> Outcome<Option<Millis>> {
-    let due = next(trigger, last_began, offset_minutes)?;
+    let due = next(trigger, last_began, zone)?;
     Ok(due.filter(|due| now.since(*due) > patience_ms))
 }
 
@@ -186,7 +198,7 @@ mod tests {
     }
 
     fn after(line: &str, from: &str, offset: i32) -> String {
-        rfc3339(next(&cron(line), at(from), offset).unwrap().unwrap())
+        rfc3339(next(&cron(line), at(from), |_| offset).unwrap().unwrap())
     }
 
     #[test]
@@ -200,13 +212,31 @@ mod tests {
         assert_eq!(after("*/15 9-17 * * mon-fri", "2026-11-20T17:50:00Z", 0), "2026-11-23T09:00:00.000Z");
     }
 
+    /// Berlin in 2026: summer time from 29 March 01:00 to 25 October 01:00 UTC.
+    fn berlin(moment: Millis) -> i32 {
+        let summer = at("2026-03-29T01:00:00Z")..at("2026-10-25T01:00:00Z");
+        if summer.contains(&moment) { 120 } else { 60 }
+    }
+
+    #[test]
+    fn a_time_behind_a_change_of_the_clocks_is_as_they_show_it_then() {
+        let after = |line: &str, from: &str| rfc3339(next(&cron(line), at(from), berlin).unwrap().unwrap());
+        assert_eq!(after("0 6 * * *", "2026-03-28T12:00:00Z"), "2026-03-29T04:00:00.000Z", "summer begins");
+        assert_eq!(after("0 6 * * *", "2026-10-24T12:00:00Z"), "2026-10-25T05:00:00.000Z", "it ends");
+        assert_eq!(after("0 0 * * 1", "2026-10-24T12:00:00Z"), "2026-10-25T23:00:00.000Z", "a Monday");
+        // 02:30 is not there in the one night, and twice in the other: it comes once, an hour off at most.
+        assert_eq!(after("30 2 * * *", "2026-03-28T12:00:00Z"), "2026-03-29T01:30:00.000Z");
+        assert_eq!(after("30 2 * * *", "2026-10-24T12:00:00Z"), "2026-10-25T00:30:00.000Z");
+        assert_eq!(after("30 2 * * *", "2026-10-25T02:00:00Z"), "2026-10-26T01:30:00.000Z");
+    }
+
     #[test]
     fn the_earlier_of_two_counts_and_none_is_none() {
         let both = Trigger { every_ms: Some(60_000), ..cron("0 * * * *") };
         let from = at("2026-11-20T10:59:30Z");
-        assert_eq!(next(&both, from, 0).unwrap(), Some(at("2026-11-20T11:00:00Z")));
-        assert_eq!(next(&both, at("2026-11-20T11:00:00Z"), 0).unwrap(), Some(at("2026-11-20T11:01:00Z")));
-        assert_eq!(next(&Trigger { event: true, ..Trigger::default() }, from, 0).unwrap(), None);
+        assert_eq!(next(&both, from, |_| 0).unwrap(), Some(at("2026-11-20T11:00:00Z")));
+        assert_eq!(next(&both, at("2026-11-20T11:00:00Z"), |_| 0).unwrap(), Some(at("2026-11-20T11:01:00Z")));
+        assert_eq!(next(&Trigger { event: true, ..Trigger::default() }, from, |_| 0).unwrap(), None);
     }
 
     #[test]
@@ -223,7 +253,7 @@ mod tests {
     #[test]
     fn a_time_that_passed_without_a_run_is_missed() {
         let (rule, last) = (cron("0 2 * * *"), at("2026-11-20T02:00:00Z"));
-        let ask = |now: &str| missed(&rule, last, at(now), 60_000, 0).unwrap();
+        let ask = |now: &str| missed(&rule, last, at(now), 60_000, |_| 0).unwrap();
         assert_eq!(ask("2026-11-21T02:00:59Z"), None);
         assert_eq!(ask("2026-11-21T02:01:01Z"), Some(at("2026-11-21T02:00:00Z")));
         assert_eq!(ask("2026-11-25T00:00:00Z"), Some(at("2026-11-21T02:00:00Z")), "since the first one");
@@ -261,7 +291,7 @@ mod tests {
 
         #[test]
         fn a_daily_time_is_within_a_day_at_its_hour(ms in 0..4_000_000_000_000i64, offset in -720..840i32, h in 0..24u8, m in 0..60u8) {
-            let next = next(&cron(&format!("{m} {h} * * *")), Millis(ms), offset).unwrap().unwrap();
+            let next = next(&cron(&format!("{m} {h} * * *")), Millis(ms), |_| offset).unwrap().unwrap();
             prop_assert!(next.0 > ms && next.0 - ms <= 86_400_000);
             prop_assert_eq!(hour_of(next, offset), h);
         }

@@ -142,6 +142,7 @@ impl App {
             PaneId::Hosts => drop(self.hosts.step(by)),
             PaneId::OnHost => drop(self.fleet.on_host.step(by)),
             PaneId::Sites => drop(self.fleet.sites.step(by)),
+            PaneId::Access => drop(self.fleet.access.step(by)),
             PaneId::Advice => drop(self.fleet.advice.step(by)),
             PaneId::Heat => self.heat_move(by, 0),
             PaneId::Journal => drop(self.journal.step(by)),
@@ -197,6 +198,7 @@ impl App {
             PaneId::Hosts => self.views.push(View::Hosts),
             PaneId::Heat => self.views.extend([View::Hosts, View::Heat]),
             PaneId::Sites => self.views.push(View::Sites),
+            PaneId::Access => self.views.push(View::Access),
             PaneId::Advice => {
                 self.fleet.advised = None;
                 self.views.push(View::Advice);
@@ -332,6 +334,7 @@ impl App {
         match self.top() {
             PaneId::Pools | PaneId::Logs => self.pools.cursor.at.clone(),
             PaneId::Containers | PaneId::OnHost => self.at_hand().cursor.at.clone(),
+            PaneId::Access => self.fleet.access.cursor.at.clone(),
             PaneId::Advice => self.fleet.advice.cursor.at.clone(),
             PaneId::Operations | PaneId::AllOperations => self.operations.cursor.at.clone(),
             PaneId::Hosts | PaneId::Heat | PaneId::Sites => self.host_or_site(),
@@ -361,6 +364,7 @@ impl App {
             RowKey::Host(id) => id.to_string(),
             RowKey::Site(name) => format!("site {name}"),
             RowKey::Advice(_) => "Advice".to_owned(),
+            RowKey::Access(_) => "Access".to_owned(),
             RowKey::Op(id) => id.to_string(),
             RowKey::Entry(seq) => format!("line {seq} of the journal"),
             RowKey::Registry(name) => format!("registry {name}"),
@@ -393,6 +397,7 @@ impl App {
                 ],
                 None => vec!["this risk is gone".to_owned()],
             },
+            RowKey::Access(command) => vec![format!("command: {command}")],
             RowKey::Op(id) => describe::operation(world, *id, now),
             RowKey::Group(..) => match self.pools.current() {
                 Some(pools_pane::Item::Group(g)) => {
@@ -503,6 +508,7 @@ impl App {
         match self.top() {
             PaneId::Hosts | PaneId::Heat | PaneId::Sites => "longshore hosts",
             PaneId::Advice => "longshore advice",
+            PaneId::Access => "longshore project",
             PaneId::Operations | PaneId::AllOperations => "longshore ops",
             PaneId::Journal => "longshore journal",
             PaneId::Registries | PaneId::Repositories | PaneId::Tags => "longshore registry ls",
@@ -529,6 +535,7 @@ impl App {
                 Some(a) => a.command.clone(),
                 None => "longshore advice".to_owned(),
             },
+            RowKey::Access(command) => command.clone(),
             RowKey::Op(id) => format!("longshore journal --op {}", id.0),
             RowKey::Entry(_) => "longshore journal".to_owned(),
             RowKey::Registry(_)

@@ -17,6 +17,7 @@ use crate::tui::effect::Effect;
 use crate::tui::panes::rows::{RowKey, Rows};
 use crate::tui::panes::{PaneId, containers, heat as heat_pane};
 use crate::tui::verbs::Act;
+use crate::view::access::{self, AccessRow};
 use crate::view::advice::{self, Advice};
 use crate::view::heat::{self, Cell, Group, Layout, Metric};
 use crate::view::hosts::{self, Held, Order, Total};
@@ -44,6 +45,8 @@ pub struct Fleet {
     pub on_host: Rows<containers::Item>,
     /// Rows of the sites view.
     pub sites: Rows<SiteRow>,
+    /// Rows of the access view.
+    pub access: Rows<AccessRow>,
     /// Rows of the advice view.
     pub advice: Rows<Advice>,
     /// When advice was worked out last.
@@ -89,6 +92,10 @@ impl App {
         }
         if open(|v| matches!(v, View::Sites)) {
             self.fleet.sites.set(sites::rows(&world, now), now, &user);
+        }
+        if open(|v| matches!(v, View::Access)) {
+            self.fleet.access.note_width = columns;
+            self.fleet.access.set(access::rows(&world.access, now), now, &user);
         }
         let due = self.fleet.advised.is_none_or(|at| now.since(at) >= ADVISE_MS);
         if open(|v| matches!(v, View::Advice)) && due {

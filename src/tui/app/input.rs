@@ -206,6 +206,10 @@ impl App {
                 text.clone_into(&mut self.fleet.sites.filter);
                 self.fleet.sites.settle(now, &user);
             }
+            PaneId::Access => {
+                text.clone_into(&mut self.fleet.access.filter);
+                self.fleet.access.settle(now, &user);
+            }
             PaneId::Advice => {
                 text.clone_into(&mut self.fleet.advice.filter);
                 self.fleet.advice.settle(now, &user);
@@ -233,6 +237,7 @@ impl App {
             PaneId::Hosts => &self.hosts.filter,
             PaneId::OnHost => &self.fleet.on_host.filter,
             PaneId::Sites => &self.fleet.sites.filter,
+            PaneId::Access => &self.fleet.access.filter,
             PaneId::Advice => &self.fleet.advice.filter,
             PaneId::Journal => &self.journal.filter,
             PaneId::HomeReplication

@@ -133,6 +133,8 @@ pub enum View {
     Repositories(RegistryName),
     /// The tags of a repository.
     Tags(RegistryName, Repository),
+    /// Projects, members and robots.
+    Access,
     /// Replication.
     Replication,
     /// One run of a rule.
@@ -433,6 +435,7 @@ impl App {
             Some(View::Registries) => PaneId::Registries,
             Some(View::Repositories(_)) => PaneId::Repositories,
             Some(View::Tags(..)) => PaneId::Tags,
+            Some(View::Access) => PaneId::Access,
             Some(View::Replication) => PaneId::Replication,
             Some(View::Run(_)) => PaneId::Run,
             Some(View::Logs(_)) => PaneId::FullLogs,

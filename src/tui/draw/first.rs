@@ -124,6 +124,12 @@ pub fn empty(app: &App, pane: PaneId) -> Option<Vec<String>> {
                         .to_owned(),
                 ])
             }),
+        PaneId::Access if app.fleet.access.count() == 0 => filtered(&app.fleet.access.filter).or_else(|| {
+            Some(vec![
+                "There are no users and no projects yet.".to_owned(),
+                "Make them: longshore user add NAME, longshore project add PROJECT".to_owned(),
+            ])
+        }),
         PaneId::HomeReplication if app.images.home.count() == 0 => {
             filtered(&app.images.home.filter).or_else(|| {
                 Some(vec!["Nothing is brought from one registry to another.".to_owned(), RULE.to_owned()])

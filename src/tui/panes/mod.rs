@@ -1,5 +1,6 @@
 //! The views of the console, one file each, and the table of them from which help, palette and tests are made.
 
+pub mod access;
 pub mod advice;
 pub mod containers;
 pub mod heat;
@@ -50,6 +51,8 @@ pub enum PaneId {
     Repositories,
     /// The tags of one repository.
     Tags,
+    /// Projects, members and robots.
+    Access,
     /// Lines, rules and runs.
     Replication,
     /// One run of a rule.
@@ -96,6 +99,7 @@ pub const ALL: &[Pane] = &[
     registries::PANE,
     registries::REPOSITORIES,
     registries::TAGS,
+    access::PANE,
     replication::PANE,
     replication::RUN,
     logs::PANE,

@@ -41,6 +41,8 @@ pub enum RowKey {
     Op(OpId),
     /// A line of the journal.
     Entry(u64),
+    /// A project, robot or user, by the command that changes it.
+    Access(String),
     /// A registry.
     Registry(RegistryName),
     /// A repository of the registry that is looked at.

@@ -7,7 +7,9 @@ use serde::Serialize;
 use crate::base::stamp::rfc3339;
 use crate::model::host::Seen;
 use crate::model::registry::{EndpointView, RegistryView, RepositoryRow, TagRow};
-use crate::model::replication::{Cause, DiffRow, Difference, RuleView, RunView, TagRun, TagState, Transfer};
+use crate::model::replication::{
+    Cause, DiffRow, Difference, Filter, On, Pattern, RuleView, RunView, TagRun, TagState, Transfer,
+};
 use crate::view::json::harbor::HarborRecord;
 use crate::view::json::{seen_at, seen_word};
 use crate::view::registries;
@@ -182,7 +184,36 @@ pub struct RuleRecord {
     pub next_ms: Option<i64>,
     pub missed: Option<String>,
     pub missed_ms: Option<i64>,
+    pub every_ms: Option<u64>,
+    pub cron: Option<String>,
+    pub on_event: bool,
+    pub filters: Vec<FilterRecord>,
+    pub platforms: Vec<String>,
+    pub deletes: crate::model::replication::Deletes,
+    pub prefix: Option<String>,
+    pub priority: i32,
     pub run: Option<RunRecord>,
+}
+
+/// A filter of a rule.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "docs/json.md says what each field means, in one place")]
+pub struct FilterRecord {
+    pub on: On,
+    pub kind: &'static str,
+    pub pattern: String,
+    pub exclude: bool,
+}
+
+impl FilterRecord {
+    fn of(filter: &Filter) -> FilterRecord {
+        let (kind, pattern) = match &filter.pattern {
+            Pattern::Glob(text) => ("glob", text),
+            Pattern::Regex(text) => ("regex", text),
+            Pattern::Semver(text) => ("semver", text),
+        };
+        FilterRecord { on: filter.on, kind, pattern: pattern.clone(), exclude: filter.exclude }
+    }
 }
 
 impl RuleRecord {
@@ -199,6 +230,14 @@ impl RuleRecord {
             next_ms: view.next.map(|at| at.0),
             missed: view.missed.map(rfc3339),
             missed_ms: view.missed.map(|at| at.0),
+            every_ms: rule.trigger.every_ms,
+            cron: rule.trigger.cron.clone(),
+            on_event: rule.trigger.event,
+            filters: rule.filters.iter().map(FilterRecord::of).collect(),
+            platforms: rule.platforms.iter().map(ToString::to_string).collect(),
+            deletes: rule.deletes,
+            prefix: rule.prefix.as_ref().map(ToString::to_string),
+            priority: rule.priority,
             run: view.run.as_ref().map(RunRecord::of),
         }
     }

@@ -20,6 +20,7 @@ fn line_view(from: &str, to: &str) -> LineView {
         rate: None,
         budget: None,
         trouble: None,
+        limits: None,
     }
 }
 
