@@ -115,7 +115,7 @@ fn skopeo(dir: &Path, shape: Shape, source: &str, target: &str) -> Command {
     fs::write(&file, text).expect("the list for skopeo");
     let mut command = Command::new("skopeo");
     command.args(["--insecure-policy", "sync", "--src", "yaml", "--dest", "docker"]);
-    command.args(["--dest-tls-verify=false", "--quiet"]).arg(&file).arg(target).stderr(Stdio::null());
+    command.args(["--dest-tls-verify=false"]).arg(&file).arg(target).stderr(Stdio::null());
     command
 }
 

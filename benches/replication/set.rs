@@ -141,7 +141,9 @@ async fn push_repository(client: &Client, shape: Shape, r: u64) -> u64 {
     let to: Repository = format!("set{r:02}").parse().expect("a repository");
     let mut chance = 77 + r;
     let mut layer = |n: u64| {
-        let size = (MIB + next(&mut chance) % (7 * MIB)) / shape.smaller;
+        // As many from 1 to 2 MiB as from 2 to 4 and from 4 to 8.
+        let least = MIB << (next(&mut chance) % 3);
+        let size = (least + next(&mut chance) % least) / shape.smaller;
         Layer::new(r * 1_000 + n, size)
     };
     let shared: Vec<Layer> = (0..shape.shared).map(&mut layer).collect();

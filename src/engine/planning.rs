@@ -41,6 +41,7 @@ impl Core {
         self.release_held().await?;
         self.bring_access().await?;
         self.see_replication();
+        self.see_prewarms().await?;
         self.begin_due_runs().await?;
         self.see_tokens();
         self.see_policy();

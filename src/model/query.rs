@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::base::fault::Fault;
 use crate::base::ids::{ContainerId, HostId, OpId, PoolId, RegistryName, RuleName, Slot};
 use crate::model::command::{Accepted, Change, Command, Refusal, Target};
+use crate::model::coverage::{Coverage, EstimateAsk};
+use crate::model::estimate::Answer;
 use crate::model::explain::Explanation;
 use crate::model::harbor::ask::{HarborAsk, HarborDone, HarborSaid};
 use crate::model::journal::Entry;
@@ -15,6 +17,7 @@ use crate::model::placement::Strategy;
 use crate::model::policy::{ImageVerdict, StoredPolicy};
 use crate::model::pool::Pool;
 use crate::model::preview::Preview;
+use crate::model::prewarm::{PrewarmAsk, PrewarmView};
 use crate::model::registry::{Page, RepositoryRow, TagRow};
 use crate::model::replication::known::Conflict;
 use crate::model::replication::review::{Report, Review};
@@ -24,6 +27,15 @@ use crate::model::replication::{DiffRow, RunId, RunView, TagRun};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Query {
+    /// How far an image is on the hosts that a prewarm would mean.
+    Coverage(Box<PrewarmAsk>),
+    /// How long it takes to bring an image to hosts, by all ways.
+    Estimate(Box<EstimateAsk>),
+    /// A prewarm, host by host.
+    Prewarm {
+        /// Its operation.
+        op: OpId,
+    },
     /// The engine's own JSON of a container, byte for byte.
     Inspect {
         /// Its host.
@@ -182,6 +194,12 @@ pub enum Request {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reply {
+    /// A prewarm.
+    Prewarm(Box<PrewarmView>),
+    /// How far an image is.
+    Coverage(Box<Coverage>),
+    /// How long it takes.
+    Estimate(Box<Answer>),
     /// A command was accepted and is durable.
     Accepted(Accepted),
     /// A command was refused; nothing was changed.
