@@ -149,8 +149,9 @@ impl Pair {
         until("the run is over", || {
             let all = self.site.json_any(&["replicate", "status"]);
             let rules = all["rules"].as_array().unwrap().clone();
-            let run = rules.into_iter().map(|r| r["run"].clone()).find(|r| r["id"] == id)?;
-            let is_over = !["comparing", "moving", "paused"].contains(&run["state"].as_str()?);
+            let run =
+                rules.into_iter().map(|r| r["run"].clone()).find(|r| r["run"] == format!("run-{id}"))?;
+            let is_over = !["comparing", "moving", "stalled", "paused"].contains(&run["state"].as_str()?);
             is_over.then_some(run)
         })
     }
