@@ -19,7 +19,7 @@ use longshore::adapters::docker::{DockerEngine, Options};
 use longshore::base::fault::{Fault, Kind};
 use longshore::base::ids::{ContainerId, HostId};
 use longshore::model::host::{HostConfig, HostSource};
-use longshore::ports::runtime::{Lifecycle, Observe, Peek};
+use longshore::ports::runtime::{Images, Lifecycle, Observe, Peek};
 use support::Lab;
 use tls::certificates;
 
@@ -216,7 +216,7 @@ async fn a_pull_tells_its_progress_and_its_end() {
         "not json\r\n",
         "{\"status\":\"Download complete\",\"id\":\"a\"}\r\n",
     );
-    puller(lines, false).pull("lab/a:1", &|done| told.lock().unwrap().push(done)).await.unwrap();
+    puller(lines, false).pull("lab/a:1", &|done| told.lock().unwrap().push(done.thousandths)).await.unwrap();
     assert_eq!(*told.lock().unwrap(), [250, 999, 1000]);
     let error = "{\"errorDetail\":{},\"error\":\"manifest for lab/a:1 not found: manifest unknown\"}\r\n";
     let fault = puller(error, false).pull("lab/a:1", &|_| ()).await.unwrap_err();

@@ -265,6 +265,7 @@ async fn what_a_rebalancing_cannot_end_can_be_cancelled() {
         on: vec![host("h1")],
         everywhere: false,
         healthcheck: false,
+        digest: None,
     });
     let flow = Flow::begin(scenario).await;
     flow.command("alice", Command::Cordon { hosts: vec![host("h2")] }).await.unwrap();

@@ -28,6 +28,7 @@ async fn flow_of(hosts: usize, images: &[&str], pulls: Option<u32>) -> Flow {
         on: vec![],
         everywhere: false,
         healthcheck: false,
+        digest: None,
     };
     scenario.images.extend(images.iter().map(image));
     let flow = Flow::begin(scenario).await;

@@ -283,6 +283,7 @@ async fn a_pool_that_goes_down_does_not_wait_for_its_pulls() {
         on: vec![],
         everywhere: false,
         healthcheck: false,
+        digest: None,
     });
     let flow = Flow::begin(scenario).await;
     flow.up(cluster("feed", &[("web", PoolSpec { image: "huge:1".into(), ..spec(12) })])).await;

@@ -69,7 +69,7 @@ fn view(i: usize, h: &H) -> Arc<HostView> {
         duty,
         ..HostRecord::default()
     });
-    let image = Image { id: "sha256:1".into(), created: Millis(0), size: 1 };
+    let image = Image { id: "sha256:1".into(), created: Millis(0), size: 1, digest: None };
     view.images = h.image.then(|| Arc::new([("app:1".to_owned(), image)].into()));
     if let Some(there) = h.front {
         let front = External { sort: Sort::Network, name: "front".into() };

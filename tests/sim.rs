@@ -418,7 +418,7 @@ async fn pulls_take_their_time_and_can_be_cut() {
     let (h1, runtime) = (host("h1"), fleet.runtime(&host("h1")).unwrap());
     let begin = Instant::now();
     let steps = std::sync::Mutex::new(Vec::new());
-    runtime.pull("big:latest", &|n| steps.lock().unwrap().push(n)).await.unwrap();
+    runtime.pull("big:latest", &|n| steps.lock().unwrap().push(n.thousandths)).await.unwrap();
     assert_eq!(begin.elapsed().as_secs(), 10);
     let steps = steps.into_inner().unwrap();
     assert!(steps.windows(2).all(|w| w[0] < w[1]) && steps.last() == Some(&1000), "{steps:?}");

@@ -144,6 +144,7 @@ fn works_on(command: &Command) -> bool {
             | Command::Undo { .. }
             | Command::Drain { .. }
             | Command::Rebalance { .. }
+            | Command::Prewarm(_)
     )
 }
 

@@ -5,6 +5,7 @@ pub mod harbor;
 pub mod hosts;
 pub mod image;
 pub mod place;
+pub mod prewarm;
 pub mod registry;
 pub mod replicate;
 
@@ -18,6 +19,7 @@ use crate::cli::args::harbor::HarborVerb;
 use crate::cli::args::hosts::{HostVerb, SiteVerb};
 use crate::cli::args::image::{ImageVerb, ImagesVerb, PolicyVerb};
 use crate::cli::args::place::{RebalanceArgs, SetArgs, WhyArgs};
+use crate::cli::args::prewarm::{EstimateArgs, PrewarmArgs};
 use crate::cli::args::registry::RegistryVerb;
 use crate::cli::args::replicate::ReplicateVerb;
 
@@ -115,7 +117,7 @@ pub enum Verb {
         #[command(flatten)]
         wait: WaitArgs,
     },
-    /// Take back an operation that is still queued
+    /// Take back an operation that is still queued; end a prewarm, what has arrived stays
     #[command(after_help = "Example: longshore cancel op-12")]
     Cancel {
         /// The operation, as `longshore ops` shows it
@@ -182,6 +184,23 @@ pub enum Verb {
         #[command(subcommand)]
         verb: Option<RegistryVerb>,
     },
+    /// Bring an image onto hosts before it is needed there, and prove it on each by its digest
+    #[command(
+        after_help = "Examples:\n  longshore prewarm feed/web                the pool's image, on its hosts that lack it\n  \
+        longshore prewarm hq.example:5000/feed/web:v2.32 --pool feed/web --wait\n  \
+        longshore prewarm feed/web --site tc --limit 2 --rate 20MB\n  \
+        longshore prewarm feed/web --plan         who has it, what it takes; change nothing\n\n\
+        `longshore ops OP` lists its hosts, `longshore cancel OP` ends it. The same again pulls only where it is missing."
+    )]
+    Prewarm(PrewarmArgs),
+    /// Work out how long it takes to bring an image to hosts, and what lines and registries carry: star, tree, peers
+    #[command(
+        after_help = "Examples:\n  longshore estimate --size 1.2GB --hosts tc=40 --line 100Mbit --uplink 1Gbit --card 1Gbit\n  \
+        longshore estimate hq.example:5000/feed/web:v2.32 --pool feed/web --line tc=100Mbit\n\n\
+        Sizes are asked from registries, cards from what is recorded of hosts, lines from their limits.\n\
+        What is not known is asked for by name."
+    )]
+    Estimate(EstimateArgs),
     /// List users of the registries, or make, change and remove them
     #[command(visible_alias = "users", after_help = "Examples:\n  longshore user\n  longshore user add ada")]
     User {
@@ -301,9 +320,12 @@ pub enum Verb {
         #[arg(long, value_name = "N", default_value_t = 50)]
         limit: u32,
     },
-    /// List operations, newest first
-    #[command(after_help = "Example: longshore ops --limit 5")]
+    /// List operations, newest first; or one of them, a prewarm with all of its hosts
+    #[command(after_help = "Examples:\n  longshore ops --limit 5\n  longshore ops op-12")]
     Ops {
+        /// Only this one, in full
+        #[arg(value_name = "OP")]
+        op: Option<String>,
         /// At most so many
         #[arg(long, value_name = "N", default_value_t = 20)]
         limit: u32,

@@ -99,6 +99,7 @@ fn what(op: &Operation) -> String {
         OpKind::Up | OpKind::Down | OpKind::Restart => op.kind.word().to_owned(),
         OpKind::Drain { hosts } => format!("{} {}", op.kind.word(), crate::view::ops::hosts(hosts)),
         OpKind::Rebalance { moves } => format!("{} {moves}", op.kind.word()),
+        OpKind::Prewarm(_) => crate::view::ops::what(op),
     }
 }
 

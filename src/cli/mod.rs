@@ -3,9 +3,11 @@
 mod access;
 mod act;
 mod advice;
+mod amount;
 mod args;
 mod check;
 mod cx;
+mod estimate;
 mod exec;
 mod harbor;
 mod harbor_access;
@@ -18,8 +20,10 @@ mod journal;
 mod list;
 mod login;
 mod logs;
+mod masters;
 mod policy;
 mod preview;
+mod prewarm;
 mod print;
 mod rawtty;
 mod rebalance;
@@ -290,6 +294,8 @@ async fn command(cx: &mut Cx<'_>, verb: Verb) -> Done {
         Verb::Policy { verb } => policy::run(cx, verb).await,
         Verb::Harbor { verb } => harbor::run(cx, verb).await,
         Verb::Sites { verb } => sites::run(cx, verb).await,
+        Verb::Prewarm(args) => prewarm::run(cx, &args).await,
+        Verb::Estimate(args) => estimate::run(cx, &args).await,
         Verb::Why(args) => why::run(cx, &args).await,
         Verb::Rebalance(args) => rebalance::run(cx, &args).await,
         Verb::Advice { target } => advice::run(cx, target.as_deref()).await,
@@ -300,7 +306,8 @@ async fn command(cx: &mut Cx<'_>, verb: Verb) -> Done {
         Verb::Journal { pool, op, limit } => {
             journal::journal(cx, pool.as_deref(), op.as_deref(), limit).await
         }
-        Verb::Ops { limit } => journal::ops(cx, limit).await,
+        Verb::Ops { op: Some(op), .. } => prewarm::operation(cx, &op).await,
+        Verb::Ops { op: None, limit } => journal::ops(cx, limit).await,
         Verb::Show { target } => show::run(cx, &target).await,
         Verb::Check { file, env_file } => check::file(cx, &file, env_file.as_deref()).await,
         Verb::Doctor => check::doctor(cx).await,

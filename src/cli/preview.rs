@@ -9,6 +9,7 @@ use crate::model::container::Health;
 use crate::model::placement::Strategy;
 use crate::model::preview::{Leaving, Preview};
 use crate::model::query::{Query, Reply, Request};
+use crate::view::coverage::sentences;
 use crate::view::json::{PreviewRecord, health_word};
 
 /// Asks for the preview and prints it. The status is 1 when the change would be refused.
@@ -60,6 +61,8 @@ fn words(preview: &Preview) -> Vec<String> {
     if preview.unplaced > 0 {
         lines.push(format!("  ! {} would find no host", count(preview.unplaced.into(), "container")));
     }
+    let image = preview.coverage.iter().flat_map(sentences);
+    lines.extend(image.map(|line| format!("  image: {line}")));
     lines.extend(preview.refused_hosts.iter().map(|(host, why)| format!("  not on {host}: {why}")));
     if let Some(ms) = preview.eta_ms {
         lines.push(format!("  should take {}", took(ms)));

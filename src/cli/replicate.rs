@@ -6,12 +6,12 @@ mod show;
 
 use crate::base::fault::{Fault, Kind};
 use crate::base::ids::{RegistryName, RuleName};
-use crate::cli::act;
 use crate::cli::args::WaitArgs;
 use crate::cli::args::registry::YesNo;
 use crate::cli::args::replicate::{ReplicateVerb, RuleAdd, RuleVerb};
 use crate::cli::cx::{Cx, Done, Stop};
 use crate::cli::registry::kept_list;
+use crate::cli::{act, masters};
 use crate::model::command::Command;
 use crate::model::oci::Platform;
 use crate::model::replication::{Deletes, Filter, On, Pattern, Rule, RunId, Trigger};
@@ -24,6 +24,10 @@ pub async fn run(cx: &mut Cx<'_>, verb: ReplicateVerb) -> Done {
         ReplicateVerb::Runs { rule, limit } => return show::runs(cx, rule.as_deref(), limit).await,
         ReplicateVerb::Tags(args) => return show::tags(cx, &args).await,
         ReplicateVerb::Limits(args) => return limits::run(cx, args).await,
+        ReplicateVerb::Conflicts { rule } => return masters::conflicts(cx, rule.as_deref()).await,
+        ReplicateVerb::Resolve(args) => return masters::resolve(cx, args).await,
+        ReplicateVerb::Deletes(args) => return masters::deletes(cx, args).await,
+        ReplicateVerb::Verify(args) => return masters::verify(cx, args).await,
         ReplicateVerb::Diff { rule, all } => return show::diff(cx, &rule, all).await,
         ReplicateVerb::Rule { verb: RuleVerb::Ls } => return show::rules(cx).await,
         ReplicateVerb::Rule { verb: RuleVerb::Add(args) } => return add(cx, *args).await,

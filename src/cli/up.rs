@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::base::ids::PoolId;
 use crate::cli::args::UpArgs;
-use crate::cli::cx::{Cx, Done, Stop};
+use crate::cli::cx::{Cx, Done, Engine, Stop};
 use crate::cli::{DONE, FAILED, Purpose, act, policy};
 use crate::model::command::Command;
 use crate::model::pool::{ClusterSpec, PoolSpec};
+use crate::model::prewarm::PrewarmAsk;
+use crate::model::query::{Query, Reply, Request};
 use crate::model::world::{PoolView, World};
+use crate::view::coverage::sentences;
 
 /// Reads a pool file: what it says, and warnings. The error is text of one or more lines, the first says what is wrong.
 pub fn read_pool_file(
@@ -79,7 +83,45 @@ async fn plan(cx: &mut Cx<'_>, specs: &[ClusterSpec], reset_scale: bool) -> Done
     for plan in &plans {
         cx.print.line(&plan.words())?;
     }
+    images(cx, &engine, specs, &world).await?;
     Ok(status)
+}
+
+/// For each pool whose image changes: how far the new one is on the hosts where the pool may be placed.
+async fn images(cx: &mut Cx<'_>, engine: &Engine, specs: &[ClusterSpec], world: &World) -> Result<(), Stop> {
+    for spec in specs {
+        for (name, wanted) in &spec.pools {
+            let id = PoolId { cluster: spec.name.clone(), pool: name.clone() };
+            let changes = |view: &PoolView| view.pool.spec.image != wanted.image;
+            if !world.pool(&id).is_some_and(|view| !view.pool.down && changes(view)) {
+                continue;
+            }
+            let ask = PrewarmAsk {
+                image: Some(wanted.image.clone()),
+                pool: Some(id.clone()),
+                ..PrewarmAsk::default()
+            };
+            match cx.ask(engine, Request::Query(Query::Coverage(Box::new(ask)))).await {
+                Ok(Reply::Coverage(found)) => {
+                    for line in sentences(&found) {
+                        cx.print.line(&format!("  image of {id}: {line}"))?;
+                    }
+                    if found.lack() > 0 {
+                        let image = &wanted.image;
+                        cx.print
+                            .note(&format!("`longshore prewarm {image} --pool {id}` brings it there before"));
+                    }
+                }
+                // The plan stands without it.
+                Ok(_) => {}
+                Err(Stop::Said { text, .. }) => {
+                    cx.print.note(&format!("how far the image of {id} is cannot be said: {text}"));
+                }
+                Err(stop) => return Err(stop),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What `up` would do to one pool.

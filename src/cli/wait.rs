@@ -117,6 +117,9 @@ impl Strip {
 /// Where an operation stands, without what changes by itself.
 fn progress(op: &Operation) -> String {
     let p = &op.progress;
+    if matches!(op.kind, OpKind::Prewarm(_)) {
+        return format!("{} {}: {}", op.id, op.kind.word(), crate::view::ops::line(op, op.at));
+    }
     let mut words = vec![
         format!("placed {}/{}", p.placed, p.target),
         format!("created {}", p.created),
@@ -145,7 +148,7 @@ fn tell_end(cx: &mut Cx<'_>, op: &Operation) -> Done {
     let what = match &op.kind {
         OpKind::Scale { from, to, .. } => format!("{} {from} -> {to}", pools.join(", ")),
         OpKind::Up | OpKind::Down | OpKind::Restart => format!("{} {}", op.kind.word(), pools.join(", ")),
-        OpKind::Drain { .. } | OpKind::Rebalance { .. } => crate::view::ops::what(op),
+        OpKind::Drain { .. } | OpKind::Rebalance { .. } | OpKind::Prewarm(_) => crate::view::ops::what(op),
     };
     match &op.status {
         OpStatus::Done => {
@@ -176,6 +179,9 @@ fn timed_out(
 /// What is not yet the case, and why.
 fn missing(op: &Operation, world: &World) -> String {
     let p = &op.progress;
+    if matches!(op.kind, OpKind::Prewarm(_)) {
+        return crate::view::ops::line(op, op.at);
+    }
     let mut parts = Vec::new();
     if p.healthy < p.target {
         parts.push(format!("{} of {} healthy", p.healthy, count(p.target.into(), "container")));

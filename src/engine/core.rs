@@ -16,6 +16,7 @@ use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::{ContainerId, HostId, OpId, PoolId, RegistryName, RuleName, SiteName};
 use crate::engine::access::service::{TokenService, Tokens};
 use crate::engine::bringing::Bringing;
+use crate::engine::coverage::Lately;
 use crate::engine::doubt::{Doubt, UnderWay};
 use crate::engine::execute::{Executor, Report};
 use crate::engine::handle::{CALLS_MAX, Call};
@@ -25,6 +26,7 @@ use crate::engine::losses::Told;
 use crate::engine::observe::{Eyes, Observer};
 use crate::engine::pace::Clocked;
 use crate::engine::policing::Policing;
+use crate::engine::prewarm::{Speeds, Warming};
 use crate::engine::pulling::Pulls;
 use crate::engine::registry::Replicator;
 use crate::engine::registry::browse::Browser;
@@ -251,6 +253,12 @@ pub(super) struct Core {
     pub(super) losses: Losses,
     /// What the journal has been told about lost hosts.
     pub(super) told: Told,
+    /// Prewarms that are carried out.
+    pub(super) warming: BTreeMap<OpId, Warming>,
+    /// What registries have said of images lately.
+    pub(super) lately: Lately,
+    /// How quick pulls were.
+    pub(super) speeds: Speeds,
     /// When each operation's counters last moved.
     pub(super) moved: BTreeMap<OpId, (Progress, Millis)>,
     pub(super) begun: Instant,
@@ -285,6 +293,7 @@ impl Core {
         doubt.everything();
         let now = Instant::now();
         let clients = Arc::new(Clients::new(connector.clone()));
+        let speeds = Speeds::from_past(&desired);
         let health = Health::new(connector.clone(), clock.clone(), eyes.wakes.clone());
         let hints = Hints::new(eyes.wakes.changed.clone());
         let policing = Policing::new(Looker::new(clients.clone(), store.clone(), eyes.wakes.clone()));
@@ -336,6 +345,9 @@ impl Core {
             pulls: Pulls::default(),
             losses: Losses::default(),
             told: Told::default(),
+            warming: BTreeMap::new(),
+            lately: Lately::default(),
+            speeds,
             moved: BTreeMap::new(),
             begun: now,
             beginning: true,

@@ -1,19 +1,20 @@
 //! The executor: does one step against one engine, under a per-host limit, and reports what became of it.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::base::fault::{Fault, Kind};
-use crate::base::ids::{ContainerId, HostId, InstallId, RegistryName, SiteName};
+use crate::base::fault::{Fault, Kind, Outcome};
+use crate::base::ids::{ContainerId, HostId, InstallId, OpId, RegistryName, SiteName};
 use crate::engine::bringing::Brought;
 use crate::model::container::Tag;
 use crate::model::instance::Instance;
 use crate::model::pool::PoolSpec;
+use crate::model::prewarm::{Proof, PullProgress, Weight};
 use crate::model::site::Site;
 use crate::plan::slot::Activity;
 use crate::plan::sources::Source;
@@ -52,8 +53,23 @@ pub enum Report {
     Cancelled(Instance),
     /// How a container ended, or why that cannot be told.
     Buried(Instance, Result<Ending, Fault>),
+    /// News of a prewarm on one host, or of its image.
+    Warm(OpId, WarmNews),
     /// A container was removed, in so many milliseconds without the time that it took to end, or not. No time when it was gone.
     Removed(Removal, Result<Option<u64>, Fault>),
+}
+
+/// What the tasks of a prewarm tell.
+#[derive(Debug)]
+pub enum WarmNews {
+    /// What the registries say of its image.
+    Weighed(Outcome<Weight>),
+    /// Whether a host had it before.
+    Looked(HostId, Outcome<Option<Proof>>),
+    /// How far it is on its way to a host.
+    Progress(HostId, PullProgress),
+    /// It has come to a host, from the other one if there was one, or not.
+    Came(HostId, Option<HostId>, Outcome<Proof>),
 }
 
 /// A place that an image could not be had from.
@@ -97,6 +113,8 @@ pub struct Took {
     pub create_ms: u64,
     /// Starting it.
     pub start_ms: u64,
+    /// Bytes that were pulled for it, and in how many milliseconds, turns that were waited for not counted.
+    pub pull: Option<(u64, u64)>,
 }
 
 /// The per-host limits and the way back to the core.
@@ -148,6 +166,11 @@ impl Executor {
         self.creates.insert(host.clone(), line.clone());
         self.spawn(line.clone().serve(self.install.clone(), self.reports.clone()));
         line
+    }
+
+    /// The turns that a pull on a host takes: those of the host and of its site, which it shares with creations.
+    pub fn pull_turns(&mut self, host: &HostId, site: Option<&Site>) -> PullTurns {
+        PullTurns { line: self.line(host), site: site.and_then(|site| self.turns_of_site(site)) }
     }
 
     /// The way back to the core.
@@ -204,6 +227,24 @@ impl Executor {
 
 fn turns(map: &mut BTreeMap<HostId, Arc<Semaphore>>, host: &HostId, at_once: usize) -> Arc<Semaphore> {
     map.entry(host.clone()).or_insert_with(|| Arc::new(Semaphore::new(at_once))).clone()
+}
+
+/// What a pull takes its turns of.
+pub struct PullTurns {
+    line: Arc<Line>,
+    site: Option<Arc<Semaphore>>,
+}
+
+impl PullTurns {
+    /// Waits for them; they are given back when what this gives is dropped.
+    pub async fn take(&self) -> impl Send + use<'_> {
+        let of_host = self.line.pulls.acquire().await.ok();
+        let of_site = match &self.site {
+            Some(site) => site.acquire().await.ok(),
+            None => None,
+        };
+        (of_host, of_site)
+    }
 }
 
 /// A creation that waits for its turn.
@@ -326,8 +367,11 @@ async fn make(
 ) -> Result<Option<Took>, Undone> {
     // Progress is only shown: when the core is busy, it may be dropped.
     let tell = |activity| drop(reports.try_send(Report::Progress(instance.clone(), activity)));
-    let shown = AtomicU16::new(0);
-    let pulled = |done: u16| {
+    let (shown, most) = (AtomicU16::new(0), AtomicU64::new(0));
+    let mut pull_took = None;
+    let pulled = |progress: PullProgress| {
+        let done = progress.thousandths;
+        most.fetch_max(progress.bytes, Ordering::Relaxed);
         if done.abs_diff(shown.load(Ordering::Relaxed)) >= PULL_STEP {
             shown.store(done, Ordering::Relaxed);
             tell(Activity::Pulling(Some(done)));
@@ -345,14 +389,18 @@ async fn make(
                     Some(site) => site.acquire().await.ok(),
                     None => None,
                 };
-                fetch(runtime, &spec.image, turns.sources, &pulled).await
+                let begun = Instant::now();
+                let done = fetch(runtime, &spec.image, turns.sources, &pulled).await;
+                done.map(|came| (came, millis_since(begun)))
             };
             let done = tokio::select! {
                 done = pull => done,
                 // A pull may take an hour: nobody waits for one that is not wanted any more.
                 () = taken_back(cancelled) => return Ok(None),
             };
-            if let Some(came) = done.map_err(Undone::NotPulled)? {
+            let (came, took) = done.map_err(Undone::NotPulled)?;
+            pull_took = Some((most.load(Ordering::Relaxed), took));
+            if let Some(came) = came {
                 // The core takes reports until it ends, and then nothing more is done.
                 let _ = reports.send(Report::Pulled(instance.clone(), came)).await;
             }
@@ -372,7 +420,9 @@ async fn make(
             let _ = runtime.remove(&id).await;
             Err(fault.into())
         }
-        other => Ok(other.map(|()| Some(Took { create_ms, start_ms: millis_since(begun) }))?),
+        other => {
+            Ok(other.map(|()| Some(Took { create_ms, start_ms: millis_since(begun), pull: pull_took }))?)
+        }
     }
 }
 
@@ -381,7 +431,7 @@ async fn fetch(
     runtime: &dyn Runtime,
     image: &str,
     sources: &[Source],
-    progress: &(dyn Fn(u16) + Send + Sync),
+    progress: &(dyn Fn(PullProgress) + Send + Sync),
 ) -> Result<Option<Came>, Vec<Missed>> {
     let mut missed: Vec<Missed> = Vec::new();
     for source in sources {

@@ -77,6 +77,7 @@ pub fn decide(
         | Command::Undrain { .. }
         | Command::GiveUp { .. }
         | Command::AcceptEngine { .. }
+        | Command::Prewarm(_)
         | Command::PutSite(_)
         | Command::RemoveSite(_) => {
             Err(Refusal::new(RefusalKind::Invalid, "hosts are not changed by this part of the engine"))
@@ -551,7 +552,8 @@ fn cancel(desired: &Desired, id: OpId, caller: &Caller, now: Millis) -> Decided 
             .hint("see `longshore ops`")
     })?;
     let moves = matches!(op.kind, OpKind::Rebalance { .. }) && !op.status.is_over();
-    if !moves && !matches!(op.status, OpStatus::Queued { .. }) {
+    let warms = matches!(op.kind, OpKind::Prewarm(_)) && !op.status.is_over();
+    if !moves && !warms && !matches!(op.status, OpStatus::Queued { .. }) {
         let hint = match &op.kind {
             OpKind::Drain { .. } => "a drain is taken back with `longshore hosts undrain`",
             _ => "a scale under way is taken back with `longshore undo`",
@@ -561,6 +563,8 @@ fn cancel(desired: &Desired, id: OpId, caller: &Caller, now: Millis) -> Decided 
     }
     let text = if moves {
         format!("cancelled {id}: moves that have begun come to their end")
+    } else if warms {
+        format!("cancelled {id}: what is on its way breaks off, what has arrived stays")
     } else {
         format!("cancelled {id}")
     };

@@ -43,6 +43,7 @@ impl Core {
                     writes.push(line(What::Outcome, &instance, "not wanted any more, not begun"));
                 }
                 Report::Buried(instance, ending) => self.buried(&instance, ending, &mut writes),
+                Report::Warm(op, news) => self.warmed(op, news, &mut writes),
                 Report::Removed(removal, result) => self.removed(&removal, &result, &mut writes),
             }
         }
@@ -84,6 +85,10 @@ impl Core {
         let clocked = self.clocked(&instance.host);
         clocked.create.note(took.create_ms);
         clocked.start.note(took.start_ms);
+        if let Some((bytes, ms)) = took.pull {
+            let site = self.desired.records.get(&instance.host).and_then(|r| r.site.clone());
+            self.speeds.note(site, false, bytes, ms);
+        }
         self.settle_later(instance, Activity::Settling);
         let record = Instance { phase: Phase::Started, since: self.clock.now(), ..instance.clone() };
         writes.push(line(What::Outcome, instance, "made and started"));
@@ -192,7 +197,10 @@ impl Core {
         Ok(())
     }
 
-    fn standing(&self, op: &Operation, writes: &mut Vec<Write>) -> (Progress, Standing) {
+    fn standing(&mut self, op: &Operation, writes: &mut Vec<Write>) -> (Progress, Standing) {
+        if matches!(op.kind, OpKind::Prewarm(_)) {
+            return self.warm_standing(op, writes);
+        }
         if matches!(op.kind, OpKind::Drain { .. } | OpKind::Rebalance { .. }) {
             return self.moving(op, writes);
         }

@@ -42,6 +42,7 @@ impl Core {
         self.bring_access().await?;
         self.see_replication();
         self.begin_due_runs().await?;
+        self.see_prewarms().await?;
         self.see_tokens();
         self.see_policy();
         let mut planned = false;

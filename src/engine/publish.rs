@@ -1,12 +1,15 @@
 //! Publishing: one immutable world after each turn in which something has changed, but not more of them than anybody can see.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::base::ids::OpId;
 use crate::engine::core::Core;
 use crate::engine::pace::Clocked;
+use crate::model::prewarm::PrewarmView;
 use crate::model::world::{EngineView, World};
 
 /// Worlds of a large fleet follow each other no closer than this: each costs its readers a look at everything.
@@ -46,6 +49,7 @@ impl Core {
             mass_loss: self.mass_loss.clone(),
             registries: self.registries.clone(),
             replication: self.replication.clone(),
+            prewarms: self.published_prewarms(&before),
             access: self.access.clone(),
         };
         // Only what differs is a new world: a relist that brings nothing new wakes nobody but through its time stamp.
@@ -55,6 +59,13 @@ impl Core {
         self.published = Some(Instant::now());
         self.revision += 1;
         self.publish.send_replace(Arc::new(World { at: self.clock.now(), revision: self.revision, ..next }));
+    }
+
+    /// Prewarms as they stand; shared with the world before when nothing of them has changed.
+    fn published_prewarms(&self, before: &World) -> Arc<BTreeMap<OpId, Arc<PrewarmView>>> {
+        let (old, new) = (&before.prewarms, &self.desired.prewarms);
+        let same = old.len() == new.len() && old.iter().zip(new).all(|(a, b)| Arc::ptr_eq(a.1, b.1));
+        if same { old.clone() } else { Arc::new(new.clone()) }
     }
 
     /// The core itself, with what hinders it or what belongs to it.
@@ -83,6 +94,7 @@ fn same_parts(a: &World, b: &World) -> bool {
         && Arc::ptr_eq(&a.sites, &b.sites)
         && Arc::ptr_eq(&a.registries, &b.registries)
         && Arc::ptr_eq(&a.replication, &b.replication)
+        && Arc::ptr_eq(&a.prewarms, &b.prewarms)
         && Arc::ptr_eq(&a.access, &b.access)
         && a.mass_loss == b.mass_loss
         && a.hosts.len() == b.hosts.len()

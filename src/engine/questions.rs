@@ -9,6 +9,7 @@ use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::{ContainerId, HostId, PoolId, Slot};
 use crate::engine::access;
 use crate::engine::core::{Core, Incoming};
+use crate::engine::coverage::{GLANCE, Looking};
 use crate::engine::handle::Call;
 use crate::engine::intake::{self, Caller};
 use crate::engine::inventory;
@@ -18,6 +19,7 @@ use crate::engine::registries;
 use crate::engine::tails;
 use crate::model::command::{Accepted, Change, Command, Refusal, RefusalKind, Target};
 use crate::model::container::Owner;
+use crate::model::coverage::Holds;
 use crate::model::desired::Write;
 use crate::model::exec::{ExecSession, ExecWanted};
 use crate::model::journal::{Draft, What};
@@ -89,6 +91,7 @@ impl Core {
                     | Command::Restart { .. }
                     | Command::Undo { .. }
                     | Command::Cancel { .. }
+                    | Command::Prewarm(_)
                     | Command::PutRegistry(_)
                     | Command::RemoveRegistry(_)
                     | Command::RenewLogin(_)
@@ -125,6 +128,9 @@ impl Core {
         }
         if let Command::AddHosts(new) = command {
             new.iter().try_for_each(|host| self.can_connect(&host.config))?;
+        }
+        if let Command::Prewarm(ask) = command {
+            return self.decide_prewarm(ask, caller);
         }
         if let Command::Up { spec, .. } = command {
             self.may_push(spec)?;
@@ -178,16 +184,7 @@ impl Core {
                 self.eyes.look.send_replace(Look { until, pools });
                 let _ = reply.send(Reply::Nothing);
             }
-            Query::Pool { pool } => {
-                let answer = match self.desired.pools.get(&pool) {
-                    Some(pool) => Reply::Pool(Box::new(pool.clone())),
-                    None => Reply::Failed(
-                        Fault::new(Kind::NotFound, format!("there is no pool {pool}"))
-                            .hint("see `longshore pools`"),
-                    ),
-                };
-                let _ = reply.send(answer);
-            }
+            Query::Pool { pool } => drop(reply.send(self.whole_pool(&pool))),
             Query::Why { pool, slot, strategy } => {
                 let _ = reply.send(self.why(&pool, slot, strategy));
             }
@@ -202,11 +199,15 @@ impl Core {
             | Query::Diff { .. }
             | Query::Runs { .. }
             | Query::Conflicts { .. }
+            | Query::Verify { .. }
             | Query::Reviews { .. } => {
                 if let Some((_, reply)) = self.run_question(query, reply) {
                     let _ = reply.send(Reply::Refused(not_there_yet()));
                 }
             }
+            Query::Coverage(ask) => self.cover(&ask, reply),
+            Query::Estimate(ask) => self.estimate(*ask, reply),
+            Query::Prewarm { op } => drop(reply.send(self.told_prewarm(op))),
             Query::CheckImages { images } => self.check_images(images, reply),
             Query::ImagePolicy => {
                 let found = self.desired.image_policy.clone().map(Box::new);
@@ -244,6 +245,16 @@ impl Core {
         }
     }
 
+    /// The whole record of a pool.
+    fn whole_pool(&self, pool: &PoolId) -> Reply {
+        match self.desired.pools.get(pool) {
+            Some(pool) => Reply::Pool(Box::new(pool.clone())),
+            None => Reply::Failed(
+                Fault::new(Kind::NotFound, format!("there is no pool {pool}")).hint("see `longshore pools`"),
+            ),
+        }
+    }
+
     /// What a scale would do.
     fn foresee(
         &mut self,
@@ -267,7 +278,9 @@ impl Core {
         let going = self.going(pool, to);
         let scale = Scale { pool, to, going, refusal, strategy };
         let worked_out = preview(&self.desired, &self.hosts, &mut self.room, scale, now);
-        self.add_images(worked_out, pool.spec.clone(), reply);
+        let places: Vec<HostId> = worked_out.places.iter().map(|p| p.host.clone()).collect();
+        let looking = self.looking(&pool.spec.image, &places);
+        self.add_images(worked_out, pool.spec.clone(), looking, reply);
     }
 
     /// Why a slot is where it is or nowhere, or where one more would go.
@@ -302,17 +315,33 @@ impl Core {
         Reply::Proposal(Box::new(proposal))
     }
 
-    fn add_images(&self, mut worked_out: Preview, spec: PoolSpec, reply: oneshot::Sender<Reply>) {
+    fn add_images(
+        &self,
+        mut worked_out: Preview,
+        spec: PoolSpec,
+        looking: Looking,
+        reply: oneshot::Sender<Reply>,
+    ) {
         let runtimes: Vec<_> = worked_out.places.iter().map(|p| self.runtime(&p.host).ok()).collect();
         tokio::spawn(async move {
             let asked = runtimes.iter().map(|runtime| async {
                 let runtime = runtime.as_ref()?;
                 timeout(IMAGE_DEADLINE, runtime.has_image(&spec.image)).await.ok()?.ok()
             });
-            let known = futures_util::future::join_all(asked).await;
+            let asked = futures_util::future::join_all(asked);
+            // Without a host that gets one, no registry is asked.
+            let coverage =
+                async { if worked_out.places.is_empty() { None } else { Some(looking.look(GLANCE).await) } };
+            let (known, coverage) = futures_util::future::join(asked, coverage).await;
             for (place, has_image) in worked_out.places.iter_mut().zip(known) {
                 place.has_image = has_image;
             }
+            // Another image under the same name is no image that is there.
+            for held in coverage.iter().flat_map(|c| &c.hosts).filter(|h| h.holds == Holds::Other) {
+                let place = worked_out.places.iter_mut().find(|p| p.host == held.host);
+                place.into_iter().for_each(|p| p.has_image = p.has_image.map(|_| false));
+            }
+            worked_out.coverage = coverage;
             let _ = reply.send(Reply::Preview(Box::new(worked_out)));
         });
     }

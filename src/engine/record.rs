@@ -67,7 +67,11 @@ impl Core {
             // Joined with the host's view by the next turn, which then doubts what is on it.
             Write::PutRecord(..) => self.stir(),
             Write::PutIdentity(..) => self.engines = None,
-            Write::PutRevision { .. } | Write::PutQueued(..) | Write::DropQueued(_) | Write::Journal(_) => {}
+            Write::PutRevision { .. }
+            | Write::PutPrewarm(_)
+            | Write::PutQueued(..)
+            | Write::DropQueued(_)
+            | Write::Journal(_) => {}
         }
         self.desired.apply(write);
     }

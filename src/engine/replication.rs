@@ -305,6 +305,20 @@ impl Core {
                 let _ = reply.send(all.map_or_else(Reply::Failed, Reply::Reviews));
                 None
             }
+            Query::Verify { rule, kept, read } => {
+                let found = self.replication_handle().ok_or_else(no_replication);
+                let missing = || Fault::new(Kind::NotFound, format!("there is no rule {rule}"));
+                let rule = found.and_then(|handle| Ok((handle, known(&rule).ok_or_else(missing)?)));
+                tokio::spawn(async move {
+                    let answer = match rule {
+                        Ok((handle, rule)) if kept => handle.reports(&rule.name).await,
+                        Ok((handle, rule)) => handle.verify(&rule, read).await.map(|report| vec![report]),
+                        Err(fault) => Err(fault),
+                    };
+                    let _ = reply.send(answer.map_or_else(Reply::Failed, Reply::Reports));
+                });
+                None
+            }
             other => Some((other, reply)),
         }
     }

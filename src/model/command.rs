@@ -17,6 +17,7 @@ use crate::model::oci::{Repository, Tag};
 use crate::model::placement::Strategy;
 use crate::model::policy::ImagePolicy;
 use crate::model::pool::ClusterSpec;
+use crate::model::prewarm::PrewarmAsk;
 use crate::model::registry::Registry;
 use crate::model::replication::known::Answer;
 use crate::model::replication::{Line, LineLimits, Rule, RunId};
@@ -176,6 +177,8 @@ pub enum Command {
         /// Over this line only; `None` means over all that need it.
         line: Option<Line>,
     },
+    /// Bring an image onto hosts before it is needed there.
+    Prewarm(Box<PrewarmAsk>),
     /// Choose the way out of a conflict: it is carried out at once, and again after a crash.
     ResolveConflict {
         /// Between which registries: from the rule's source to its target.

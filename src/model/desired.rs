@@ -16,6 +16,7 @@ use crate::model::journal::Draft;
 use crate::model::operation::Operation;
 use crate::model::policy::StoredPolicy;
 use crate::model::pool::Pool;
+use crate::model::prewarm::PrewarmView;
 use crate::model::registry::Registry;
 use crate::model::replication::{Line, LineLimits, Rule};
 use crate::model::site::Site;
@@ -55,6 +56,8 @@ pub struct Desired {
     pub operations: BTreeMap<OpId, Operation>,
     /// Commands that wait behind another operation, by their own.
     pub queued: BTreeMap<OpId, QueuedCommand>,
+    /// Prewarms that are carried out, and the last that were, host by host.
+    pub prewarms: BTreeMap<OpId, Arc<PrewarmView>>,
     /// The number that the next operation gets.
     pub next_op: u64,
 }
@@ -94,6 +97,8 @@ pub enum Write {
     DropInstance(PoolId, Slot),
     /// An operation as it is now.
     PutOperation(Operation),
+    /// What a prewarm that has ended has brought, host by host.
+    PutPrewarm(Arc<PrewarmView>),
     /// A command that waits.
     PutQueued(OpId, Box<QueuedCommand>),
     /// A command that waits no more.
@@ -139,6 +144,9 @@ pub enum Write {
 /// Ended operations that stay in memory, for the console's list and for estimates.
 const ENDED_KEPT: usize = 64;
 
+/// Ended prewarms that stay in memory with all of their hosts; the database and the journal keep all.
+const PREWARMS_KEPT: usize = 16;
+
 impl Desired {
     /// Makes one change in memory. The caller has made it durable before.
     pub fn apply(&mut self, write: &Write) {
@@ -162,6 +170,7 @@ impl Desired {
                 }
             }
             Write::PutOperation(op) => self.put_operation(op),
+            Write::PutPrewarm(view) => self.put_prewarm(view),
             Write::PutQueued(op, queued) => {
                 self.queued.insert(*op, (**queued).clone());
             }
@@ -234,6 +243,15 @@ impl Desired {
                 self.line_limits.remove(line);
             }
             _ => {}
+        }
+    }
+
+    fn put_prewarm(&mut self, view: &Arc<PrewarmView>) {
+        self.prewarms.insert(view.op, view.clone());
+        let is_open = |op: &OpId| self.operations.get(op).is_some_and(|o| !o.status.is_over());
+        let ended: Vec<OpId> = self.prewarms.keys().filter(|op| !is_open(op)).copied().collect();
+        for old in ended.iter().take(ended.len().saturating_sub(PREWARMS_KEPT)) {
+            self.prewarms.remove(old);
         }
     }
 

@@ -170,6 +170,9 @@ pub struct Image {
     pub created: Millis,
     /// Bytes on disk.
     pub size: u64,
+    /// The digest under which a registry gave it (the first, of several); none when it was built or loaded there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Untrusted>,
 }
 
 /// Where a host's entry came from.

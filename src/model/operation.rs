@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Millis;
 use crate::base::ids::{HostId, OpId, PoolId};
+use crate::model::prewarm::Prewarm;
 
 /// Something that was asked for and acknowledged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,6 +57,8 @@ pub enum OpKind {
         /// How many.
         moves: u32,
     },
+    /// Bring an image onto hosts before it is needed there.
+    Prewarm(Box<Prewarm>),
 }
 
 impl OpKind {
@@ -69,6 +72,7 @@ impl OpKind {
             OpKind::Restart => "restart",
             OpKind::Drain { .. } => "drain",
             OpKind::Rebalance { .. } => "rebalance",
+            OpKind::Prewarm(_) => "prewarm",
         }
     }
 }
@@ -131,6 +135,11 @@ impl OpStatus {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
 /// Counters that an operation's progress strip shows, derived from the world, never kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -155,6 +164,9 @@ pub struct Progress {
     pub reason: Option<String>,
     /// Milliseconds until it is done, from this pool's own past; `None` when there is none to judge by.
     pub eta_ms: Option<u64>,
+    /// Bytes of an image that have arrived on hosts where it is on its way; 0 for what brings no image.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub bytes: u64,
     /// It pauses between two batches; the next begins then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_batch: Option<Millis>,

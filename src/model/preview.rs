@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::ids::{HostId, PoolId, Slot};
 use crate::model::command::Refusal;
 use crate::model::container::{Health, State};
+use crate::model::coverage::Coverage;
 use crate::model::placement::Strategy;
 
 /// What a change of a pool's number would do. Bound to the version that it was made from.
@@ -31,6 +32,9 @@ pub struct Preview {
     pub unplaced: u32,
     /// Time that it should take, from this pool's own past.
     pub eta_ms: Option<u64>,
+    /// How far its image is on the hosts that get new containers.
+    #[serde(default)]
+    pub coverage: Option<Coverage>,
     /// Other things to know before confirming.
     pub notes: Vec<String>,
     /// Why it cannot be done, or what must be typed first.

@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::base::fault::Fault;
 use crate::base::ids::{ContainerId, HostId, OpId, PoolId, RegistryName, RuleName, Slot};
 use crate::model::command::{Accepted, Change, Command, Refusal, Target};
+use crate::model::coverage::{Coverage, EstimateAsk};
+use crate::model::estimate::Answer;
 use crate::model::explain::Explanation;
 use crate::model::harbor::ask::{HarborAsk, HarborDone, HarborSaid};
 use crate::model::journal::Entry;
@@ -15,15 +17,25 @@ use crate::model::placement::Strategy;
 use crate::model::policy::{ImageVerdict, StoredPolicy};
 use crate::model::pool::Pool;
 use crate::model::preview::Preview;
+use crate::model::prewarm::{PrewarmAsk, PrewarmView};
 use crate::model::registry::{Page, RepositoryRow, TagRow};
 use crate::model::replication::known::Conflict;
-use crate::model::replication::review::Review;
+use crate::model::replication::review::{Report, Review};
 use crate::model::replication::{DiffRow, RunId, RunView, TagRun};
 
 /// A question.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Query {
+    /// How far an image is on the hosts that a prewarm would mean.
+    Coverage(Box<PrewarmAsk>),
+    /// How long it takes to bring an image to hosts, by all ways.
+    Estimate(Box<EstimateAsk>),
+    /// A prewarm, host by host.
+    Prewarm {
+        /// Its operation.
+        op: OpId,
+    },
     /// The engine's own JSON of a container, byte for byte.
     Inspect {
         /// Its host.
@@ -139,6 +151,15 @@ pub enum Query {
         /// Which part.
         ask: PageAsk,
     },
+    /// Every tag, manifest and blob of a rule, looked for at both ends: nothing is moved. The report is kept.
+    Verify {
+        /// The rule.
+        rule: RuleName,
+        /// Nothing anew: the reports that are kept, newest first.
+        kept: bool,
+        /// Read every blob and hold it against its digest, too.
+        read: bool,
+    },
     /// Deletions that wait for a yes, and what stays although one side does not have it any more.
     Reviews {
         /// Only those of this rule.
@@ -173,6 +194,12 @@ pub enum Request {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reply {
+    /// A prewarm.
+    Prewarm(Box<PrewarmView>),
+    /// How far an image is.
+    Coverage(Box<Coverage>),
+    /// How long it takes.
+    Estimate(Box<Answer>),
     /// A command was accepted and is durable.
     Accepted(Accepted),
     /// A command was refused; nothing was changed.
@@ -209,6 +236,8 @@ pub enum Reply {
     Runs(Vec<RunView>),
     /// The answer to [`Query::Conflicts`].
     Conflicts(Page<Conflict>),
+    /// The answer to [`Query::Verify`].
+    Reports(Vec<Report>),
     /// The answer to [`Query::Reviews`].
     Reviews(Vec<Review>),
     /// The answer to [`Query::Harbor`].

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Millis;
-use crate::base::ids::{ContainerId, HostId, InstallId, PoolId, RegistryName, SiteName, Slot};
+use crate::base::ids::{ContainerId, HostId, InstallId, OpId, PoolId, RegistryName, SiteName, Slot};
 use crate::model::access::view::AccessView;
 use crate::model::container::Container;
 use crate::model::host::HostView;
 use crate::model::instance::{Instance, Phase};
 use crate::model::operation::Operation;
 use crate::model::pool::Pool;
+use crate::model::prewarm::PrewarmView;
 use crate::model::registry::RegistryView;
 use crate::model::replication::ReplicationView;
 use crate::model::site::{MassLoss, SiteView};
@@ -44,6 +45,9 @@ pub struct World {
     /// What is replicated between them, and how far it is.
     #[serde(default)]
     pub replication: Arc<ReplicationView>,
+    /// Prewarms that are carried out, and the last that were, host by host.
+    #[serde(default)]
+    pub prewarms: Arc<BTreeMap<OpId, Arc<PrewarmView>>>,
     /// Who may do what in the registries.
     #[serde(default)]
     pub access: Arc<AccessView>,

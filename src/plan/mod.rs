@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod batch;
+pub mod coverage;
 pub mod estimate;
 pub mod harbor;
 pub mod image_policy;
@@ -10,6 +11,7 @@ pub mod misplaced;
 pub mod moves;
 pub mod place;
 pub mod preview;
+pub mod prewarm;
 pub mod progress;
 pub mod rebalance;
 pub mod reconcile;

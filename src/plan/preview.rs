@@ -52,6 +52,7 @@ pub fn preview(
         refused_hosts: Vec::new(),
         unplaced: 0,
         eta_ms: desired.pace_ms(&pool.id).map(|pace| pace * u64::from(to.saturating_sub(pool.target()))),
+        coverage: None,
         notes: Vec::new(),
         refusal,
     };

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
@@ -17,23 +18,10 @@ use crate::model::exec::{ExecSession, ExecWanted};
 use crate::model::holdings::Sort;
 use crate::model::host::{HostFacts, Image};
 use crate::model::pool::PoolSpec;
+use crate::model::prewarm::{HeldImage, PullProgress};
 
 /// Making and unmaking containers. Every method is idempotent as stated.
 pub trait Lifecycle: Send + Sync {
-    /// Makes sure that the image is on the host, pulling it if it is not; reports thousandths done.
-    /// `NotFound` when no registry has it.
-    fn pull<'a>(
-        &'a self,
-        image: &'a str,
-        progress: &'a (dyn Fn(u16) + Send + Sync),
-    ) -> BoxFuture<'a, Outcome<()>>;
-
-    /// True when the image is on the host.
-    fn has_image<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Outcome<bool>>;
-
-    /// Gives an image that is on the host another name, too. `NotFound` when it is not there.
-    fn name_image<'a>(&'a self, image: &'a str, name: &'a str) -> BoxFuture<'a, Outcome<()>>;
-
     /// Makes a container, not started, with the tag's name and labels; also makes the networks it needs that are not
     /// external. If a container of that name with the same tag exists, that one is returned. `Conflict` when the name is
     /// taken by a stranger, `NotFound` when the image is not on the host, `Refused` when an external network or volume is not.
@@ -52,6 +40,34 @@ pub trait Lifecycle: Send + Sync {
     /// Removes a network that [`Lifecycle::create`] made for this install. Succeeds if it is not there; `Conflict` while it is
     /// in use, or when it is not this install's.
     fn remove_network<'a>(&'a self, name: &'a str, install: &'a InstallId) -> BoxFuture<'a, Outcome<()>>;
+}
+
+/// Images on a host: getting them there, saying what is there, and handing them on. Every method is idempotent.
+pub trait Images: Send + Sync {
+    /// Makes sure that the image is on the host, pulling it if it is not; reports how far it is.
+    /// `NotFound` when no registry has it.
+    fn pull<'a>(
+        &'a self,
+        image: &'a str,
+        progress: &'a (dyn Fn(PullProgress) + Send + Sync),
+    ) -> BoxFuture<'a, Outcome<()>>;
+
+    /// True when the image is on the host.
+    fn has_image<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Outcome<bool>>;
+
+    /// Gives an image that is on the host another name, too. `NotFound` when it is not there.
+    fn name_image<'a>(&'a self, image: &'a str, name: &'a str) -> BoxFuture<'a, Outcome<()>>;
+
+    /// What an image reference stands for on the host, with the digests that prove it; `None` when it is not there.
+    fn held<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Outcome<Option<HeldImage>>>;
+
+    /// The whole image as an archive, piece by piece. `NotFound` when it is not there. The stream fails when it is cut off.
+    fn export<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Outcome<BoxStream<'static, Outcome<Bytes>>>>;
+
+    /// Takes an image from such an archive, under the names that it has in it. The engine checks layers and configuration; an
+    /// archive that breaks off leaves nothing that has a name. **Digests of registries do not come along**: what arrives is
+    /// proved by the image's own id.
+    fn load<'a>(&'a self, archive: BoxStream<'static, Outcome<Bytes>>) -> BoxFuture<'a, Outcome<()>>;
 }
 
 /// Seeing what is on a host.
@@ -107,8 +123,8 @@ pub trait Peek: Send + Sync {
 }
 
 /// One engine, whole.
-pub trait Runtime: Lifecycle + Observe + Peek {}
-impl<T: Lifecycle + Observe + Peek> Runtime for T {}
+pub trait Runtime: Lifecycle + Images + Observe + Peek {}
+impl<T: Lifecycle + Images + Observe + Peek> Runtime for T {}
 
 /// A hint that something changed.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,6 +1,7 @@
 //! Rows to memory: everything that decisions need, read once when a core starts.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use rusqlite::Connection;
 use serde::de::DeserializeOwned;
@@ -15,6 +16,7 @@ use crate::model::instance::Instance;
 use crate::model::operation::Operation;
 use crate::model::policy::StoredPolicy;
 use crate::model::pool::Pool;
+use crate::model::prewarm::PrewarmView;
 use crate::model::registry::Registry;
 use crate::model::replication::{LineLimits, Rule};
 use crate::model::site::Site;
@@ -78,6 +80,10 @@ pub fn load(connection: &Connection) -> Outcome<Desired> {
                   SELECT id, record FROM (SELECT id, record FROM operations ORDER BY id DESC LIMIT 64)) ORDER BY id";
     for op in records::<Operation>(connection, "an operation", recent)? {
         desired.apply(&Write::PutOperation(op));
+    }
+    let last = "SELECT record FROM (SELECT op, record FROM prewarms ORDER BY op DESC LIMIT 16) ORDER BY op";
+    for view in records::<PrewarmView>(connection, "a prewarm", last)? {
+        desired.apply(&Write::PutPrewarm(Arc::new(view)));
     }
     for (op, record) in pairs(connection, "SELECT CAST(op AS TEXT), record FROM queued")? {
         let queued: QueuedCommand = decode("a queued command", &record)?;

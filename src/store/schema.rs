@@ -15,6 +15,7 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
     ("0006_access", include_str!("schema/0006_access.sql")),
     ("0007_image_policy", include_str!("schema/0007_image_policy.sql")),
     ("0008_brought", include_str!("schema/0008_brought.sql")),
+    ("0009_prewarms", include_str!("schema/0009_prewarms.sql")),
 ];
 
 /// Brings a database to the newest schema.

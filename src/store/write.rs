@@ -53,6 +53,10 @@ pub fn write(tx: &Transaction<'_>, at: Millis, write: &Write) -> Outcome<()> {
                 params![op.id.0, op.status.is_over(), record],
             )
         }
+        Write::PutPrewarm(view) => {
+            let sql = "INSERT OR REPLACE INTO prewarms (op, record) VALUES (?1, ?2)";
+            run(tx, sql, params![view.op.0, json("a prewarm", view)?])
+        }
         Write::PutQueued(op, queued) => {
             let record = json("a queued command", queued)?;
             run(tx, "INSERT OR REPLACE INTO queued (op, record) VALUES (?1, ?2)", params![op.0, record])

@@ -42,6 +42,8 @@ pub enum When {
     EnterContainer,
     /// An operation that is still queued is under the cursor, and this console may change things.
     QueuedOp,
+    /// A prewarm that has failed is under the cursor, and this console may change things.
+    FailedPrewarm,
     /// A number is staged.
     Staged,
     /// A slot of a pool is under the cursor.
@@ -187,6 +189,12 @@ pub enum Act {
     Choose,
     /// Say yes to deletions.
     ConfirmDeletes,
+    /// Say what bringing a pool's image onto its hosts takes, and ask.
+    Prewarm,
+    /// Bring a pool's image first between registries.
+    ImageFirst,
+    /// Begin a failed prewarm once more where it failed.
+    RetryPrewarm,
     /// Stop the process (job control).
     Suspend,
     /// Draw the screen anew.

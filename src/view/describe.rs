@@ -8,15 +8,15 @@ use crate::model::holdings::{External, Holdings};
 use crate::model::host::{Duty, HostView};
 use crate::model::pace::{LAST, Pace, Paces};
 use crate::model::world::World;
-use crate::view::{hosts, ops, pools, sites, units};
+use crate::view::{coverage, hosts, ops, pools, sites, units};
 
 /// A pool.
 pub fn pool(world: &World, id: &PoolId, now: Millis) -> Vec<String> {
     let Some(view) = world.pool(id) else { return vec![format!("{id} is gone")] };
     let (pool, c) = (&view.pool, view.counts);
-    let mut out = vec![
-        format!("pool: {id}"),
-        format!("image: {}", safe(&pool.spec.image)),
+    let mut out = vec![format!("pool: {id}"), format!("image: {}", safe(&pool.spec.image))];
+    out.extend(coverage::held_where(world, &pool.spec.image));
+    out.extend([
         format!("wanted: {}", pool.target()),
         format!(
             "running: {} ({} healthy, {} unhealthy, {} failing)",
@@ -25,7 +25,7 @@ pub fn pool(world: &World, id: &PoolId, now: Millis) -> Vec<String> {
         format!("lost: {}", c.lost),
         format!("leaving: {}", c.leaving),
         format!("revision: r{} ({} containers are older)", pool.revision, c.outdated),
-    ];
+    ]);
     let limits = &pool.spec.limits;
     for (name, limit) in [("fewest", limits.min), ("most", limits.max), ("largest-step", limits.step)] {
         out.extend(limit.map(|n| format!("{name}: {n}")));
@@ -233,7 +233,7 @@ pub fn operation(world: &World, id: OpId, now: Millis) -> Vec<String> {
     };
     let row = ops::row(op, now);
     let p = &op.progress;
-    vec![
+    let mut out = vec![
         format!("operation: {id}"),
         format!("what: {}", row.what),
         format!("by: {}", row.by),
@@ -241,6 +241,12 @@ pub fn operation(world: &World, id: OpId, now: Millis) -> Vec<String> {
         format!("status: {}", row.status),
         format!("stands: {}", row.line),
         String::new(),
+    ];
+    if let Some(view) = world.prewarms.get(&id) {
+        out.extend(coverage::described(view));
+        return out;
+    }
+    out.extend([
         format!("wanted: {}", p.target),
         format!("placed: {}", p.placed),
         format!("pulling: {}", p.pulling),
@@ -249,5 +255,6 @@ pub fn operation(world: &World, id: OpId, now: Millis) -> Vec<String> {
         format!("healthy: {}", p.healthy),
         format!("leaving: {}", p.leaving),
         format!("failed: {}", p.failed),
-    ]
+    ]);
+    out
 }

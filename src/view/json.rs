@@ -5,6 +5,7 @@
 pub mod access;
 pub mod fleet;
 pub mod harbor;
+pub mod prewarm;
 pub mod registries;
 
 use serde::Serialize;
@@ -254,9 +255,7 @@ impl OpRecord {
     pub fn of(op: &Operation) -> OpRecord {
         let (from, to, undoes) = match &op.kind {
             OpKind::Scale { from, to, undoes } => (Some(*from), Some(*to), *undoes),
-            OpKind::Up | OpKind::Down | OpKind::Restart | OpKind::Drain { .. } | OpKind::Rebalance { .. } => {
-                (None, None, None)
-            }
+            _ => (None, None, None),
         };
         let (why, other) = match &op.status {
             OpStatus::Failed { why } | OpStatus::Stalled { why } => (Some(why.clone()), None),
@@ -331,6 +330,7 @@ pub struct PreviewRecord {
     pub refused_hosts: Vec<RefusedHostRecord>,
     pub unplaced: u32,
     pub eta_ms: Option<u64>,
+    pub image: Option<prewarm::CoverageRecord>,
     pub notes: Vec<String>,
     pub refusal: Option<String>,
     pub hint: Option<String>,
@@ -392,6 +392,7 @@ impl PreviewRecord {
             refused_hosts: preview.refused_hosts.iter().map(refused).collect(),
             unplaced: preview.unplaced,
             eta_ms: preview.eta_ms,
+            image: preview.coverage.as_ref().map(prewarm::CoverageRecord::of),
             notes: preview.notes.clone(),
             refusal: preview.refusal.as_ref().map(|r| r.text.clone()),
             hint: preview.refusal.as_ref().and_then(|r| r.hint.clone()),

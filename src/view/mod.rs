@@ -3,6 +3,7 @@
 pub mod access;
 pub mod advice;
 pub mod containers;
+pub mod coverage;
 pub mod describe;
 pub mod harbor;
 pub mod heat;

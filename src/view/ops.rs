@@ -69,6 +69,10 @@ pub fn what(op: &Operation) -> String {
         OpKind::Rebalance { moves } => {
             format!("{} {}", op.kind.word(), text::count(u64::from(*moves), "container"))
         }
+        OpKind::Prewarm(wanted) => {
+            let hosts = text::count(wanted.hosts.len() as u64, "host");
+            format!("{} {} on {hosts}", op.kind.word(), text::safe(&wanted.image))
+        }
     }
 }
 
@@ -106,6 +110,9 @@ fn progress(op: &Operation) -> String {
     if matches!(op.kind, OpKind::Drain { .. } | OpKind::Rebalance { .. }) {
         return moved(p);
     }
+    if matches!(op.kind, OpKind::Prewarm(_)) {
+        return warmed(p);
+    }
     let mut parts = vec![format!("{} of {} healthy", p.healthy, p.target)];
     if p.placed < p.target {
         parts.push(format!("{} of {} placed", p.placed, p.target));
@@ -136,6 +143,22 @@ fn moved(p: &Progress) -> String {
         parts.push(format!("{} failed", p.failed));
     }
     parts.extend(p.reason.as_deref().map(|r| text::safe(r).into_owned()));
+    parts.extend(p.eta_ms.map(|eta| format!("~{} left", text::age(eta))));
+    parts.join(" · ")
+}
+
+/// How far a prewarm is: `12 of 40 hosts have it · 4 on their way, 310 MB · 1 failed: h7: …`.
+fn warmed(p: &Progress) -> String {
+    let mut parts = vec![format!("{} of {} hosts have it", p.healthy.min(p.target), p.target)];
+    if p.pulling > 0 {
+        let bytes =
+            if p.bytes > 0 { format!(", {} so far", units::transfer(p.bytes)) } else { String::new() };
+        parts.push(format!("{} on their way{bytes}", p.pulling));
+    }
+    if p.failed > 0 {
+        let reason = p.reason.as_deref().map(|r| format!(": {}", text::safe(r))).unwrap_or_default();
+        parts.push(format!("{} failed{reason}", p.failed));
+    }
     parts.extend(p.eta_ms.map(|eta| format!("~{} left", text::age(eta))));
     parts.join(" · ")
 }

@@ -57,6 +57,18 @@ pub fn size(bytes: u64) -> String {
     text::bytes(bytes)
 }
 
+/// Bytes that go over a network, which counts in powers of ten: `1.2 GB`, `300 MB`.
+pub fn transfer(bytes: u64) -> String {
+    const UNITS: [(&str, u64); 4] =
+        [("TB", 1_000_000_000_000), ("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000)];
+    let Some((unit, size)) = UNITS.iter().find(|(_, size)| bytes >= *size) else {
+        return format!("{bytes} B");
+    };
+    let tenths = (u128::from(bytes) * 10 + u128::from(size / 2)) / u128::from(*size);
+    let (whole, rest) = (tenths / 10, tenths % 10);
+    if rest == 0 || whole >= 100 { format!("{whole} {unit}") } else { format!("{whole}.{rest} {unit}") }
+}
+
 /// A share in whole per cent.
 pub fn percent(part: u64, whole: u64) -> String {
     if whole == 0 {
@@ -108,5 +120,9 @@ mod tests {
         assert_eq!(clock_millis(50_531_031), "14:02:11.031");
         assert_eq!(clock(-1), "23:59");
         assert_eq!(percent(61, 100), "61%");
+        assert_eq!(
+            [transfer(999), transfer(1_249_000_000), transfer(310_000_000)],
+            ["999 B", "1.2 GB", "310 MB"]
+        );
     }
 }

@@ -188,6 +188,7 @@ pub fn preview(refusal: Option<Refusal>) -> Preview {
         refused_hosts: vec![(host("lost-1"), format!("does not answer {EVIL}"))],
         unplaced: 1,
         eta_ms: Some(12_300),
+        coverage: Some(crate::prewarm::coverage()),
         notes: vec![format!("note {EVIL}")],
         refusal,
     }
@@ -216,6 +217,9 @@ pub fn answers(request: &Request) -> Reply {
         Query::Why { .. } => Reply::Why(Box::new(explanation(2))),
         Query::Rebalance { .. } => Reply::Proposal(Box::new(proposal())),
         Query::Pool { .. } => Reply::Pool(Box::new(world().pools[&pool_id()].pool.clone())),
+        Query::Operations { limit: u32::MAX } => Reply::Operations(vec![crate::prewarm::prewarm_op()]),
+        Query::Prewarm { .. } => Reply::Prewarm(Box::new(crate::prewarm::prewarm())),
+        Query::Coverage(_) => Reply::Coverage(Box::new(crate::prewarm::coverage())),
         Query::Operations { .. } => Reply::Operations(vec![
             operation(OpStatus::Stalled { why: EVIL.into() }),
             operation(OpStatus::Superseded { by: OpId(13) }),

@@ -10,6 +10,8 @@ mod fake;
 mod fleet;
 #[cfg(test)]
 mod images;
+#[cfg(test)]
+mod prewarm;
 
 use std::io;
 use std::sync::Arc;
@@ -520,6 +522,8 @@ async fn every_page_of_help_is_as_it_was_read_over() {
         "exec",
         "journal",
         "ops",
+        "prewarm",
+        "estimate",
         "check",
         "doctor",
         "completions",

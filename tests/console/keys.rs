@@ -48,6 +48,7 @@ fn answer_once(console: &mut Console, refusal: Option<&Refusal>) {
         refused_hosts: vec![("tc-01".parse().unwrap(), "does not answer".into())],
         unplaced: 0,
         eta_ms: Some(40_000),
+        coverage: None,
         notes: vec!["the host bj-03 must pull the image first".into()],
         refusal: refusal.cloned(),
     };

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use longshore::adapters::sim::Fleet;
@@ -15,7 +16,10 @@ use longshore::model::exec::{ExecSession, ExecWanted};
 use longshore::model::holdings::Sort;
 use longshore::model::host::{HostConfig, HostFacts, Image};
 use longshore::model::pool::PoolSpec;
-use longshore::ports::runtime::{Ending, EngineEvent, Lifecycle, LogWanted, Observe, Peek, RawLine, Runtime};
+use longshore::model::prewarm::{HeldImage, PullProgress};
+use longshore::ports::runtime::{
+    Ending, EngineEvent, Images, Lifecycle, LogWanted, Observe, Peek, RawLine, Runtime,
+};
 
 /// Every name leads to the same engine.
 pub struct Named(Arc<dyn Runtime>);
@@ -58,21 +62,6 @@ impl Switch {
 }
 
 impl Lifecycle for Switch {
-    fn pull<'a>(
-        &'a self,
-        image: &'a str,
-        progress: &'a (dyn Fn(u16) + Send + Sync),
-    ) -> BoxFuture<'a, Outcome<()>> {
-        self.now().pull(image, progress)
-    }
-    fn has_image<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Outcome<bool>> {
-        self.now().has_image(image)
-    }
-
-    fn name_image<'a>(&'a self, image: &'a str, name: &'a str) -> BoxFuture<'a, Outcome<()>> {
-        self.now().name_image(image, name)
-    }
-
     fn create<'a>(&'a self, tag: &'a Tag, spec: &'a PoolSpec) -> BoxFuture<'a, Outcome<ContainerId>> {
         self.now().create(tag, spec)
     }
@@ -87,6 +76,33 @@ impl Lifecycle for Switch {
     }
     fn remove_network<'a>(&'a self, name: &'a str, install: &'a InstallId) -> BoxFuture<'a, Outcome<()>> {
         self.now().remove_network(name, install)
+    }
+}
+
+impl Images for Switch {
+    fn pull<'a>(
+        &'a self,
+        image: &'a str,
+        progress: &'a (dyn Fn(PullProgress) + Send + Sync),
+    ) -> BoxFuture<'a, Outcome<()>> {
+        self.now().pull(image, progress)
+    }
+    fn has_image<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Outcome<bool>> {
+        self.now().has_image(image)
+    }
+
+    fn name_image<'a>(&'a self, image: &'a str, name: &'a str) -> BoxFuture<'a, Outcome<()>> {
+        self.now().name_image(image, name)
+    }
+
+    fn held<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Outcome<Option<HeldImage>>> {
+        self.now().held(image)
+    }
+    fn export<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Outcome<BoxStream<'static, Outcome<Bytes>>>> {
+        self.now().export(image)
+    }
+    fn load<'a>(&'a self, archive: BoxStream<'static, Outcome<Bytes>>) -> BoxFuture<'a, Outcome<()>> {
+        self.now().load(archive)
     }
 }
 

@@ -5,8 +5,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::client::legacy::Client as Http;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -23,9 +26,12 @@ const NEWEST: u32 = 53;
 /// An idle connection is given up after so long: longer than any interval between lists.
 const IDLE: Duration = Duration::from_secs(90);
 
+/// What a request carries: bytes that are there, or a stream of them.
+type Body = UnsyncBoxBody<Bytes, Fault>;
+
 /// HTTP to one engine.
 pub(super) struct Client {
-    http: Http<Dialer, Full<Bytes>>,
+    http: Http<Dialer, Body>,
     dialer: Dialer,
     /// The engine's newest minor version, read from the header of each answer; zero until the first. The first call
     /// goes without a version, so that nothing is asked beforehand.
@@ -117,6 +123,27 @@ impl Client {
         within(limits, self.exchange(&Method::POST, path, &body, headers, limits)).await
     }
 
+    /// `POST path` with a body that comes piece by piece, never whole in memory; gives the head of the answer. No deadline: the
+    /// caller watches that something moves.
+    pub(super) async fn post_body(
+        &self,
+        limits: Limits,
+        path: &str,
+        content: &str,
+        body: BoxStream<'static, Outcome<Bytes>>,
+    ) -> Outcome<Response<Incoming>> {
+        let spoken = self.minor.load(Ordering::Relaxed);
+        let mut request =
+            self.request(&Method::POST, path, &Bytes::new(), &[("Content-Type", content)], spoken)?;
+        *request.body_mut() = StreamBody::new(body.map(|piece| piece.map(Frame::data))).boxed_unsync();
+        let response = self.http.request(request).await.map_err(|why| self.lost(&why))?;
+        if response.status().as_u16() < 400 {
+            return Ok(response);
+        }
+        let status = response.status().as_u16();
+        Err(faults::from_answer(status, &self.read(response.into_body(), limits).await?))
+    }
+
     /// Sends one request and reads the head of its answer; a status of 400 or more becomes a fault.
     async fn exchange(
         &self,
@@ -169,7 +196,7 @@ impl Client {
         body: &Bytes,
         headers: &[(&str, &str)],
         spoken: u32,
-    ) -> Outcome<Request<Full<Bytes>>> {
+    ) -> Outcome<Request<Body>> {
         let uri = match spoken {
             0 => format!("http://engine{path}"),
             minor => format!("http://engine/v1.{}{path}", minor.min(NEWEST)),
@@ -181,7 +208,8 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        request.body(Full::new(body.clone())).map_err(|why| {
+        let body = Full::new(body.clone()).map_err(|never| match never {}).boxed_unsync();
+        request.body(body).map_err(|why| {
             Fault::new(Kind::Invalid, why.to_string()).because(format!("cannot ask for {path:?}"))
         })
     }

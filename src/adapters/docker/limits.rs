@@ -61,6 +61,13 @@ pub(super) const PULL: Limits = limits("pull an image", 60, MIB);
 /// A pull without a sign of progress for so long has died: the engine itself writes several lines a second.
 pub(super) const PULL_SILENCE: Duration = Duration::from_secs(60);
 
+/// An archive of an image: the first byte waits until the engine has put its layers together again.
+pub(super) const EXPORT: Limits = limits("give an image away", 60, MIB);
+/// An image that is taken in: see [`PULL_SILENCE`]; what it answers are a few lines.
+pub(super) const LOAD: Limits = limits("take an image in", 60, MIB);
+/// After its last byte an archive is unpacked in silence: gigabytes on a slow disk.
+pub(super) const UNPACK: Duration = Duration::from_secs(900);
+
 /// A machine that is up accepts a connection within milliseconds; a TLS handshake around the world takes below 2 s.
 pub(super) const DIAL: Duration = Duration::from_secs(5);
 /// An ssh login may ask slow name services and hardware keys.

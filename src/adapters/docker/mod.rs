@@ -1,6 +1,7 @@
 //! One Docker engine behind the runtime port: over a local socket, TCP with TLS, or ssh.
 
 mod address;
+mod archive;
 mod auth;
 mod body;
 mod cgroup;
@@ -29,6 +30,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
@@ -41,7 +43,8 @@ use crate::model::exec::{ExecSession, ExecWanted};
 use crate::model::holdings::Sort;
 use crate::model::host::{HostConfig, HostFacts, Image};
 use crate::model::pool::PoolSpec;
-use crate::ports::runtime::{Ending, EngineEvent, Lifecycle, LogWanted, Observe, Peek, RawLine};
+use crate::model::prewarm::{HeldImage, PullProgress};
+use crate::ports::runtime::{Ending, EngineEvent, Images, Lifecycle, LogWanted, Observe, Peek, RawLine};
 
 /// A list beyond this size is read on a thread of its own, so that nothing else waits for it.
 const READ_ASIDE: usize = 1024 * 1024;
@@ -122,22 +125,6 @@ fn encode(text: &str) -> String {
 }
 
 impl Lifecycle for DockerEngine {
-    fn pull<'a>(
-        &'a self,
-        image: &'a str,
-        progress: &'a (dyn Fn(u16) + Send + Sync),
-    ) -> BoxFuture<'a, Outcome<()>> {
-        pull::pull(&self.client, &self.credentials, image, progress).boxed()
-    }
-
-    fn has_image<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Outcome<bool>> {
-        lifecycle::has_image(&self.client, image).boxed()
-    }
-
-    fn name_image<'a>(&'a self, image: &'a str, name: &'a str) -> BoxFuture<'a, Outcome<()>> {
-        lifecycle::name_image(&self.client, image, name).boxed()
-    }
-
     fn create<'a>(&'a self, tag: &'a Tag, spec: &'a PoolSpec) -> BoxFuture<'a, Outcome<ContainerId>> {
         lifecycle::create(&self.client, tag, spec).boxed()
     }
@@ -156,6 +143,36 @@ impl Lifecycle for DockerEngine {
 
     fn remove_network<'a>(&'a self, name: &'a str, install: &'a InstallId) -> BoxFuture<'a, Outcome<()>> {
         lifecycle::remove_network(&self.client, name, install).boxed()
+    }
+}
+
+impl Images for DockerEngine {
+    fn pull<'a>(
+        &'a self,
+        image: &'a str,
+        progress: &'a (dyn Fn(PullProgress) + Send + Sync),
+    ) -> BoxFuture<'a, Outcome<()>> {
+        pull::pull(&self.client, &self.credentials, image, progress).boxed()
+    }
+
+    fn has_image<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Outcome<bool>> {
+        lifecycle::has_image(&self.client, image).boxed()
+    }
+
+    fn name_image<'a>(&'a self, image: &'a str, name: &'a str) -> BoxFuture<'a, Outcome<()>> {
+        lifecycle::name_image(&self.client, image, name).boxed()
+    }
+
+    fn held<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Outcome<Option<HeldImage>>> {
+        images::held(&self.client, image).boxed()
+    }
+
+    fn export<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Outcome<BoxStream<'static, Outcome<Bytes>>>> {
+        archive::export(&self.client, image).boxed()
+    }
+
+    fn load<'a>(&'a self, archive: BoxStream<'static, Outcome<Bytes>>) -> BoxFuture<'a, Outcome<()>> {
+        archive::load(&self.client, archive).boxed()
     }
 }
 

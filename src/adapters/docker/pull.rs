@@ -12,6 +12,7 @@ use crate::adapters::docker::limits::{Limits, PULL, PULL_SILENCE};
 use crate::adapters::docker::lines::Lines;
 use crate::adapters::docker::{encode, faults, lifecycle};
 use crate::base::fault::{Kind, Outcome};
+use crate::model::prewarm::PullProgress;
 
 /// Most layers that are followed: an image has at most 127, a hostile engine may name any number.
 const LAYERS_MAX: usize = 1024;
@@ -45,10 +46,10 @@ pub(super) async fn pull(
     client: &Client,
     credentials: &Keyring,
     image: &str,
-    progress: &(dyn Fn(u16) + Send + Sync),
+    progress: &(dyn Fn(PullProgress) + Send + Sync),
 ) -> Outcome<()> {
     if lifecycle::has_image(client, image).await? {
-        progress(1000);
+        progress(PullProgress { thousandths: 1000, ..PullProgress::default() });
         return Ok(());
     }
     let login = auth::header(credentials, registry(image)).await?;
@@ -73,7 +74,7 @@ pub(super) async fn pull(
             progress(done);
         }
     }
-    progress(1000);
+    progress(PullProgress { thousandths: 1000, ..layers.now() });
     Ok(())
 }
 
@@ -98,11 +99,23 @@ struct Detail {
 struct Layers {
     bytes: HashMap<String, (u64, u64)>,
     told: u16,
+    arrived: u32,
 }
 
 impl Layers {
-    /// Notes a line; gives the thousandths of the bytes known so far when they have grown. Unpacking is not counted.
-    fn note(&mut self, said: Said) -> Option<u16> {
+    /// Where it stands.
+    fn now(&self) -> PullProgress {
+        let (bytes, of) = self
+            .bytes
+            .values()
+            .fold((0u64, 0u64), |(have, all), (h, a)| (have.saturating_add(*h), all.saturating_add(*a)));
+        let of_layers =
+            u32::try_from(self.bytes.values().filter(|(_, all)| *all > 0).count()).unwrap_or(u32::MAX);
+        PullProgress { thousandths: self.told, bytes, of, layers: self.arrived, of_layers }
+    }
+
+    /// Notes a line; tells where it stands when the thousandths of the bytes known so far have grown. Unpacking is not counted.
+    fn note(&mut self, said: Said) -> Option<PullProgress> {
         let id = said.id?;
         if self.bytes.len() >= LAYERS_MAX && !self.bytes.contains_key(&id) {
             return None;
@@ -112,7 +125,10 @@ impl Layers {
             ("Downloading", Some(Detail { current: Some(current), total: Some(total) })) => {
                 *layer = (current.min(total), total);
             }
-            ("Download complete" | "Pull complete", _) => layer.0 = layer.1,
+            ("Download complete" | "Pull complete", _) => {
+                self.arrived += u32::from(layer.1 > 0 && said.status == "Download complete");
+                layer.0 = layer.1;
+            }
             _ => return None,
         }
         let (have, all) = self
@@ -125,7 +141,7 @@ impl Layers {
             return None;
         }
         self.told = done;
-        Some(done)
+        Some(self.now())
     }
 }
 
@@ -146,7 +162,7 @@ mod tests {
     #[test]
     fn progress_only_grows_and_leaves_the_end_open() {
         let mut layers = Layers::default();
-        let mut note = |json: &str| layers.note(serde_json::from_str(json).unwrap());
+        let mut note = |json: &str| layers.note(serde_json::from_str(json).unwrap()).map(|p| p.thousandths);
         let down = |id: &str, current: u64, total: u64| {
             format!(
                 r#"{{"status":"Downloading","id":"{id}","progressDetail":{{"current":{current},"total":{total}}}}}"#

@@ -18,12 +18,18 @@ pub const CALL_DEADLINE_MS: u64 = 10_000;
 /// The kinds of calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CallKind {
-    /// `Lifecycle::pull`
+    /// `Images::pull`
     Pull,
-    /// `Lifecycle::has_image`
+    /// `Images::has_image`
     HasImage,
-    /// `Lifecycle::name_image`
+    /// `Images::name_image`
     NameImage,
+    /// `Images::held`
+    Held,
+    /// `Images::export`
+    Export,
+    /// `Images::load`
+    Load,
     /// `Lifecycle::create`
     Create,
     /// `Lifecycle::start`

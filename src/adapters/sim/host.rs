@@ -9,6 +9,7 @@ use tokio::time::{Duration, Instant};
 use crate::adapters::sim::agenda::{Agenda, Due};
 use crate::adapters::sim::chance::{chance, hex, number_of};
 use crate::adapters::sim::gate::Calls;
+use crate::adapters::sim::images::SimImage;
 use crate::adapters::sim::scenario::{HostPlan, Scenario};
 use crate::adapters::sim::trouble::{Condition, Link, Trouble};
 use crate::adapters::sim::unit::{Bound, End, Run, Unit, scripted};
@@ -67,7 +68,7 @@ pub(super) struct HostState {
     pub names: BTreeMap<Arc<str>, ContainerId>,
     /// Who was last given a port of the host; it counts only while that container runs.
     pub ports: BTreeMap<(u16, String), Vec<(Option<String>, ContainerId)>>,
-    pub images: BTreeSet<String>,
+    pub images: BTreeMap<String, SimImage>,
     /// Networks by name, with the install whose creation made each; that of a stranger's has no name.
     pub networks: BTreeMap<String, InstallId>,
     /// Volumes that have a name.
@@ -107,7 +108,12 @@ impl SimHost {
             units: BTreeMap::new(),
             names: BTreeMap::new(),
             ports: BTreeMap::new(),
-            images: scenario.images.iter().filter(on_it).map(|i| with_tag(&i.name)).collect(),
+            images: scenario
+                .images
+                .iter()
+                .filter(on_it)
+                .map(|i| (with_tag(&i.name), SimImage::of(&with_tag(&i.name), Some(i))))
+                .collect(),
             networks: plan.networks.iter().map(|n| (n.clone(), InstallId::default())).collect(),
             volumes: plan.volumes.iter().cloned().collect(),
             condition: Condition::default(),

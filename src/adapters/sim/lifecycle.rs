@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 use crate::adapters::sim::chance::chance;
 use crate::adapters::sim::gate::{CALL_DEADLINE_MS, CallKind, Done};
 use crate::adapters::sim::host::{HostState, NewUnit, SimHost, with_tag};
+use crate::adapters::sim::images::no_space;
 use crate::adapters::sim::scenario::Scenario;
 use crate::adapters::sim::unit::{Bound, End, Unit};
 use crate::adapters::sim::{Behaviour, Ms, length, ms};
@@ -17,8 +18,6 @@ use crate::model::holdings::Sort;
 use crate::model::pool::{MountKind, PoolSpec, Port};
 use crate::ports::runtime::Lifecycle;
 
-/// How many times a pull reports its progress.
-const PULL_STEPS: u16 = 20;
 /// The first port that an engine chooses by itself (Linux `ip_local_port_range`).
 const FIRST_FREE_PORT: u16 = 32_768;
 
@@ -26,32 +25,6 @@ const FIRST_FREE_PORT: u16 = 32_768;
 static USUAL: LazyLock<Arc<Behaviour>> = LazyLock::new(Arc::default);
 
 impl Lifecycle for SimHost {
-    fn pull<'a>(
-        &'a self,
-        image: &'a str,
-        progress: &'a (dyn Fn(u16) + Send + Sync),
-    ) -> BoxFuture<'a, Outcome<()>> {
-        Box::pin(self.pulled(image, progress))
-    }
-
-    fn has_image<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Outcome<bool>> {
-        let image = with_tag(image);
-        Box::pin(self.call(CallKind::HasImage, CALL_DEADLINE_MS, move |state, _| {
-            Ok(Done::now(state.images.contains(&image)))
-        }))
-    }
-
-    fn name_image<'a>(&'a self, image: &'a str, name: &'a str) -> BoxFuture<'a, Outcome<()>> {
-        let (image, name) = (with_tag(image), with_tag(name));
-        Box::pin(self.call(CallKind::NameImage, CALL_DEADLINE_MS, move |state, _| {
-            if !state.images.contains(&image) {
-                return Err(Fault::new(Kind::NotFound, format!("no such image: {image}")));
-            }
-            state.images.insert(name);
-            Ok(Done::now(()))
-        }))
-    }
-
     fn create<'a>(&'a self, tag: &'a Tag, spec: &'a PoolSpec) -> BoxFuture<'a, Outcome<ContainerId>> {
         let (tag, spec) = (tag.clone(), self.0.specs.shared(&tag.pool, spec));
         let scenario = self.0.scenario.clone();
@@ -90,37 +63,6 @@ impl Lifecycle for SimHost {
     }
 }
 
-impl SimHost {
-    async fn pulled(&self, image: &str, progress: &(dyn Fn(u16) + Send + Sync)) -> Outcome<()> {
-        let full = with_tag(image);
-        let known = self.0.scenario.images.iter().find(|i| with_tag(&i.name) == full);
-        let (size, name) = (known.map(|i| i.size_mb), full.clone());
-        let has = self
-            .call(CallKind::Pull, CALL_DEADLINE_MS, move |state, _| {
-                if size.is_none() {
-                    return Err(Fault::new(Kind::NotFound, format!("manifest for {name} not found")));
-                }
-                no_space(state)?;
-                Ok(Done::now(state.images.contains(&name)))
-            })
-            .await?;
-        if !has {
-            let whole = ms(size.unwrap_or(0).saturating_mul(1000) / self.0.plan.pull_mb_per_s.max(1));
-            let begin = self.now();
-            for step in 1..=PULL_STEPS {
-                let until = begin + whole * Ms::from(step) / Ms::from(PULL_STEPS);
-                self.travel(until, until + ms(CALL_DEADLINE_MS)).await?;
-                progress(step * (1000 / PULL_STEPS) - 1);
-            }
-            let (mut state, _) = self.state();
-            no_space(&state)?;
-            state.images.insert(full);
-        }
-        progress(1000);
-        Ok(())
-    }
-}
-
 impl HostState {
     fn create(&mut self, tag: Tag, spec: Arc<PoolSpec>, scenario: &Scenario, at: Ms) -> Outcome<ContainerId> {
         let (name, install) = (tag.container_name(), tag.install.clone());
@@ -136,7 +78,7 @@ impl HostState {
             .hint("a container that longshore did not make has this name; rename or remove it by hand"));
         }
         let image = with_tag(&spec.image);
-        if !self.images.contains(&image) {
+        if self.image(&image).is_none() {
             return Err(Fault::new(Kind::NotFound, format!("no such image on {}: {image}", self.host)));
         }
         no_space(self)?;
@@ -313,12 +255,4 @@ fn reserved(unit: &Unit) -> u64 {
 fn no_program(unit: &Unit) -> Option<String> {
     let program = unit.spec.as_ref()?.command.as_ref()?.first()?;
     program.starts_with("no-such-").then(|| format!("exec: {program:?}: executable file not found in $PATH"))
-}
-
-fn no_space(state: &HostState) -> Outcome<()> {
-    if state.condition.disk_full {
-        return Err(Fault::new(Kind::Exhausted, format!("{}: no space left on device", state.host))
-            .hint("free some space on the host"));
-    }
-    Ok(())
 }

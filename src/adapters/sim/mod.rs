@@ -11,6 +11,7 @@ mod exec;
 mod fleet;
 mod gate;
 mod host;
+mod images;
 mod inspect;
 mod lifecycle;
 mod load;

@@ -10,7 +10,8 @@ use tokio::sync::broadcast::error::TryRecvError;
 use crate::adapters::sim::Ms;
 use crate::adapters::sim::chance::{chance, hex, number_of};
 use crate::adapters::sim::gate::{CALL_DEADLINE_MS, CallKind, Done};
-use crate::adapters::sim::host::{SimHost, with_tag};
+use crate::adapters::sim::host::SimHost;
+use crate::adapters::sim::images::SimImage;
 use crate::adapters::sim::load;
 use crate::adapters::sim::trouble::Link;
 use crate::base::clock::Millis;
@@ -33,17 +34,16 @@ impl Observe for SimHost {
     }
 
     fn images(&self) -> BoxFuture<'_, Outcome<BTreeMap<String, Image>>> {
-        let scenario = self.0.scenario.clone();
         Box::pin(self.call(CallKind::Images, CALL_DEADLINE_MS, move |state, _| {
-            let image = |name: &String| {
-                let plan = scenario.images.iter().find(|i| with_tag(&i.name) == *name);
-                let id = format!("sha256:{}", hex(&mut chance(&[number_of(name)]), 64));
-                // All were built a month before the fleet began.
-                let created = Millis(state.stamp(0).0 - 30 * 86_400_000);
-                let size = plan.map_or(0, |p| p.size_mb << 20);
-                (name.clone(), Image { id: id.into(), created, size })
+            // All were built a month before the fleet began.
+            let created = Millis(state.stamp(0).0 - 30 * 86_400_000);
+            let image = |(name, held): (&String, &SimImage)| {
+                let size = held.size_mb << 20;
+                let digest =
+                    held.from.first().and_then(|d| d.split_once('@')).map(|(_, digest)| digest.into());
+                (name.clone(), Image { id: held.id().into(), created, size, digest })
             };
-            Ok(Done::now(state.images.iter().map(image).collect()))
+            Ok(Done::now(state.images.iter().filter(|(name, _)| !name.contains('@')).map(image).collect()))
         }))
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::adapters::sim::chance::{chance, number_of};
 use crate::adapters::sim::host::{HostState, NewUnit, with_tag};
+use crate::adapters::sim::images::SimImage;
 use crate::adapters::sim::ms;
 use crate::adapters::sim::scenario::{Belongs, Existing, Scenario};
 use crate::adapters::sim::unit::{Bound, End, Run};
@@ -21,7 +22,9 @@ pub(super) fn populate(state: &mut HostState, scenario: &Scenario, slots: &mut S
         if !existing.hosts.is_empty() && !existing.hosts.contains(&host) {
             continue;
         }
-        state.images.insert(with_tag(&existing.image));
+        let name = with_tag(&existing.image);
+        let plan = scenario.images.iter().find(|i| with_tag(&i.name) == name);
+        state.images.entry(name.clone()).or_insert_with(|| SimImage::of(&name, plan));
         let checked =
             scenario.images.iter().any(|i| i.healthcheck && with_tag(&i.name) == with_tag(&existing.image));
         let mut behaviour = None;

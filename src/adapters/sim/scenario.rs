@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::adapters::sim::behaviour::Behaviour;
 use crate::adapters::sim::chance::Span;
+use crate::adapters::sim::images::made_digest;
 use crate::adapters::sim::trouble::Trouble;
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::{HostId, InstallId, PoolId};
@@ -67,6 +68,9 @@ pub struct HostPlan {
     /// Speed of pulls in MiB a second.
     #[serde(default = "HostPlan::pull_mb_per_s")]
     pub pull_mb_per_s: u64,
+    /// Speed at which it gives an image away, in MiB a second.
+    #[serde(default = "HostPlan::give_mb_per_s")]
+    pub give_mb_per_s: u64,
     /// Calls that its engine works on at a time; the others wait. 0 means no limit.
     #[serde(default)]
     pub slots: usize,
@@ -90,6 +94,7 @@ impl HostPlan {
             networks: Vec::new(),
             volumes: Vec::new(),
             pull_mb_per_s: HostPlan::pull_mb_per_s(),
+            give_mb_per_s: HostPlan::give_mb_per_s(),
             slots: 0,
             enforce_memory: false,
         }
@@ -118,6 +123,10 @@ impl HostPlan {
     fn pull_mb_per_s() -> u64 {
         80
     }
+
+    fn give_mb_per_s() -> u64 {
+        400
+    }
 }
 
 /// An image that registries have.
@@ -138,6 +147,16 @@ pub struct ImagePlan {
     /// It brings a health check of its own.
     #[serde(default)]
     pub healthcheck: bool,
+    /// What registries call it; made from its path and tag when absent.
+    #[serde(default)]
+    pub digest: Option<String>,
+}
+
+impl ImagePlan {
+    /// What registries call it.
+    pub fn digest(&self) -> String {
+        self.digest.clone().unwrap_or_else(|| made_digest(&self.name))
+    }
 }
 
 /// Containers that are there from the start.
@@ -275,6 +294,7 @@ impl Scenario {
             on: Vec::new(),
             everywhere: true,
             healthcheck: false,
+            digest: None,
         };
         Ok(Scenario {
             about: "equal hosts".into(),

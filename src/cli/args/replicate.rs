@@ -91,6 +91,31 @@ pub enum ReplicateVerb {
         #[command(flatten)]
         wait: WaitArgs,
     },
+    /// Tags that were changed on both sides of two masters: they wait until somebody chooses
+    #[command(
+        after_help = "Examples:\n  longshore replicate conflicts\n  longshore replicate conflicts masters --json"
+    )]
+    Conflicts {
+        /// Only those of this rule
+        #[arg(value_name = "RULE")]
+        rule: Option<String>,
+    },
+    /// Choose the way out of a conflict, and wait until it is carried out
+    #[command(after_help = "Examples:\n  longshore replicate resolve masters feed/web:v1 --source\n  \
+        longshore replicate resolve masters feed/web:v1 --both\n\n\
+        The answer is for what `conflicts` shows: if a side has changed since, it is refused and asked again.")]
+    Resolve(ResolveArgs),
+    /// Deletions that wait for a yes; with --yes they are done
+    #[command(after_help = "Examples:\n  longshore replicate deletes masters\n  \
+        longshore replicate deletes masters --keep feed/web:v1 --yes\n\n\
+        Both sides are asked once more before each one goes. Exit status 1: some of them stay.")]
+    Deletes(DeletesArgs),
+    /// Look for every tag, manifest and blob of a rule at both ends, and keep the report
+    #[command(
+        after_help = "Examples:\n  longshore replicate verify masters\n  longshore replicate verify masters --read --json\n  \
+        longshore replicate verify masters --kept\n\nExit status 0: all is whole. 1: something is not."
+    )]
+    Verify(VerifyArgs),
 }
 
 /// Which tags of which run.
@@ -119,6 +144,63 @@ pub struct LimitsArgs {
     /// Bytes a second, requests an hour, or both, at these hours; give it once for each ('' takes all away)
     #[arg(long = "budget", value_name = "HOURS=LIMIT")]
     pub budgets: Option<Vec<String>>,
+}
+
+/// A choice about a conflict.
+#[derive(Args, Clone, Debug)]
+pub struct ResolveArgs {
+    /// The rule
+    #[arg(value_name = "RULE")]
+    pub rule: String,
+    /// The tag, as the source calls it
+    #[arg(value_name = "REPOSITORY:TAG")]
+    pub image: String,
+    /// The choice
+    #[command(flatten)]
+    pub choice: ChoiceArgs,
+}
+
+/// One of the ways out of a conflict.
+#[derive(Args, Clone, Debug)]
+#[group(required = true, multiple = false)]
+pub struct ChoiceArgs {
+    /// The source's counts: the target gets it too
+    #[arg(long)]
+    pub source: bool,
+    /// The target's counts: the source gets it too
+    #[arg(long)]
+    pub target: bool,
+    /// The source's counts, and the target's stays on both sides under TAG-TARGET
+    #[arg(long)]
+    pub both: bool,
+}
+
+/// What to do about proposed deletions.
+#[derive(Args, Clone, Debug)]
+pub struct DeletesArgs {
+    /// The rule
+    #[arg(value_name = "RULE")]
+    pub rule: String,
+    /// Delete all that is proposed, but for --keep
+    #[arg(long)]
+    pub yes: bool,
+    /// Say no to this one: it stays, and between two masters comes back; give it once for each
+    #[arg(long, value_name = "REPOSITORY:TAG")]
+    pub keep: Vec<String>,
+}
+
+/// What to look at.
+#[derive(Args, Clone, Debug)]
+pub struct VerifyArgs {
+    /// The rule
+    #[arg(value_name = "RULE")]
+    pub rule: String,
+    /// Read every blob at both ends and hold it against its digest, too
+    #[arg(long, conflicts_with = "kept")]
+    pub read: bool,
+    /// Nothing anew: the last 20 reports
+    #[arg(long)]
+    pub kept: bool,
 }
 
 /// A run by its number.

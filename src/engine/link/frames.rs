@@ -9,12 +9,13 @@ use tokio_util::codec::LengthDelimitedCodec;
 
 use crate::base::clock::Millis;
 use crate::base::fault::{Fault, Kind, Outcome};
-use crate::base::ids::{ContainerId, HostId, PoolId, RegistryName, SiteName};
+use crate::base::ids::{ContainerId, HostId, OpId, PoolId, RegistryName, SiteName};
 use crate::model::access::view::AccessView;
 use crate::model::exec::{ExecInput, ExecOutput, ExecWanted};
 use crate::model::host::HostView;
 use crate::model::logs::{LogChunk, LogRequest};
 use crate::model::operation::Operation;
+use crate::model::prewarm::PrewarmView;
 use crate::model::query::{Reply, Request};
 use crate::model::registry::RegistryView;
 use crate::model::replication::ReplicationView;
@@ -90,6 +91,8 @@ pub struct Difference {
     mass_loss: Option<MassLoss>,
     registries: Option<Arc<BTreeMap<RegistryName, RegistryView>>>,
     replication: Option<Arc<ReplicationView>>,
+    #[serde(default)]
+    prewarms: Option<Arc<BTreeMap<OpId, Arc<PrewarmView>>>>,
     access: Option<Arc<AccessView>>,
     /// More parts of the same difference follow: the world is not whole before the last.
     more: bool,
@@ -137,6 +140,7 @@ impl Difference {
             mass_loss: new.mass_loss.clone(),
             registries: (!Arc::ptr_eq(&old.registries, &new.registries)).then(|| new.registries.clone()),
             replication: (!Arc::ptr_eq(&old.replication, &new.replication)).then(|| new.replication.clone()),
+            prewarms: (!Arc::ptr_eq(&old.prewarms, &new.prewarms)).then(|| new.prewarms.clone()),
             access: (!Arc::ptr_eq(&old.access, &new.access)).then(|| new.access.clone()),
             more: false,
         }
@@ -166,6 +170,7 @@ impl Difference {
                 mass_loss: self.mass_loss.take_if(|_| over),
                 registries: self.registries.take_if(|_| over),
                 replication: self.replication.take_if(|_| over),
+                prewarms: self.prewarms.take_if(|_| over),
                 access: self.access.take_if(|_| over),
                 more: !over,
             })
@@ -188,6 +193,9 @@ impl Difference {
         }
         if let Some(replication) = self.replication {
             world.replication = replication;
+        }
+        if let Some(prewarms) = self.prewarms {
+            world.prewarms = prewarms;
         }
         if let Some(access) = self.access {
             world.access = access;
@@ -258,6 +266,14 @@ mod tests {
         let rules = vec![RuleView { rule, run: None, next: Some(Millis(9)), missed: None }];
         let replication = Arc::new(ReplicationView { rules, lines: Vec::new() });
         let view = SiteView { site: bj, hosts: 1, silent: 1, lost: Some(Millis(5)) };
+        let warm = PrewarmView {
+            op: OpId(4),
+            image: "app:1".into(),
+            digest: None,
+            unproved: Some("nobody knows".into()),
+            size: Some(9),
+            hosts: BTreeMap::new(),
+        };
         let user = UserView { admin: true, disabled: false };
         let access = AccessView { users: [("ada".parse().unwrap(), user)].into(), ..AccessView::default() };
         // Every part is named here, so that a new one is not forgotten.
@@ -272,6 +288,7 @@ mod tests {
             mass_loss: Some(MassLoss { lost: 1, of: 1, sites: vec![site], containers: 2 }),
             registries,
             replication,
+            prewarms: Arc::new([(OpId(4), Arc::new(warm))].into()),
             access: Arc::new(access),
         };
         let mut there = World::default();

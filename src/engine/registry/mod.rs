@@ -35,6 +35,7 @@ mod tasks;
 mod trail;
 pub mod triggers;
 pub mod users;
+mod verify;
 mod weigh;
 
 pub use asked::is_asked;

@@ -156,6 +156,19 @@ impl Handle {
         &self.0.store
     }
 
+    /// The time.
+    pub(super) fn clock(&self) -> &SharedClock {
+        &self.0.clock
+    }
+
+    /// How to reach a registry.
+    pub(super) fn registry(&self, name: &RegistryName) -> Outcome<Arc<dyn RegistryClient>> {
+        self.with(|s| s.registries.get(name).cloned()).ok_or_else(|| {
+            Fault::new(Kind::NotFound, format!("there is no registry {name}"))
+                .hint("see `longshore registry ls`")
+        })
+    }
+
     /// Writes notes that survive a crash once this returns.
     pub(super) async fn note(&self, notes: Vec<Note>) -> Outcome<()> {
         if notes.is_empty() { Ok(()) } else { self.0.notes.now(notes).await }

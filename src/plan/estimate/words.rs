@@ -1,6 +1,6 @@
 //! Figures of an estimate in words, and the advice. Networks count in powers of ten, so all of this does.
 
-use crate::plan::estimate::{Estimate, Question, Way};
+use crate::model::estimate::{Estimate, Question, Way};
 
 /// `1.2 GB`, `300 MB`.
 pub fn gb(bytes: u64) -> String {

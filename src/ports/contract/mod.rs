@@ -5,6 +5,7 @@ mod registry_kit;
 mod registry_look;
 mod registry_move;
 pub mod runtime;
+mod runtime_images;
 mod runtime_kit;
 mod runtime_life;
 mod runtime_look;

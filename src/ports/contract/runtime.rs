@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use crate::base::ids::InstallId;
-use crate::ports::contract::{runtime_life as life, runtime_look as look};
+use crate::ports::contract::{runtime_images as images, runtime_life as life, runtime_look as look};
 use crate::ports::runtime::Runtime;
 
 /// Makes a container of that name that is not ours, behind the port's back.
@@ -50,6 +50,9 @@ pub const ALL: &[Promise] = promises![
     life::remove_is_idempotent,
     life::missing_image_is_not_found,
     life::an_image_can_have_two_names,
+    images::what_a_reference_stands_for_is_told,
+    images::an_archive_brings_the_same_image,
+    images::an_archive_that_breaks_off_brings_nothing,
     life::bad_command_is_refused_with_reason,
     life::port_conflict_is_conflict,
     life::labels_survive,

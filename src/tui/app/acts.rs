@@ -88,6 +88,7 @@ impl App {
             | Act::Raise
             | Act::Choose
             | Act::ConfirmDeletes => return self.run_act(act),
+            Act::Prewarm | Act::ImageFirst | Act::RetryPrewarm => return self.prewarm_act(act),
             Act::Suspend => return vec![Effect::Suspend],
             Act::Redraw => return vec![Effect::Redraw],
         }
@@ -446,7 +447,12 @@ impl App {
     fn ask_cancel_op(&mut self) {
         let Some(op) = self.operations.current().cloned() else { return };
         let buttons = vec![(format!("Cancel {}", op.id), Then::CancelOp(op.id))];
-        let body = vec![format!("{} by {} has not begun; it will not run.", op.what, op.by)];
+        let then = if self.is_prewarm(op.id) {
+            "what is on its way breaks off, what has arrived stays"
+        } else {
+            "has not begun; it will not run"
+        };
+        let body = vec![format!("{} by {}: {then}.", op.what, op.by)];
         let mut dialog = Dialog::ask(format!("Cancel {}?", op.id), body, buttons, self.now);
         "Keep it".clone_into(&mut dialog.buttons[0].0);
         self.mode = Mode::Dialog(dialog);
@@ -535,6 +541,7 @@ impl App {
                 Some(a) => a.command.clone(),
                 None => "longshore advice".to_owned(),
             },
+            RowKey::Op(id) if self.is_prewarm(*id) => format!("longshore ops {id}"),
             RowKey::Access(command) => command.clone(),
             RowKey::Op(id) => format!("longshore journal --op {}", id.0),
             RowKey::Entry(_) => "longshore journal".to_owned(),

@@ -57,11 +57,15 @@ impl App {
             When::HasContainer => there(),
             When::EnterContainer => change().or_else(there),
             When::QueuedOp => change().or_else(|| match self.operations.current() {
-                Some(op) if op.status == "queued" => None,
+                Some(op) if op.status == "queued" || (!op.over && self.is_prewarm(op.id)) => None,
                 _ => Some(
-                    "only a queued operation can be cancelled; scale the pool to change a running one"
+                    "only a queued operation or a prewarm can be cancelled; scale the pool to change a running one"
                         .to_owned(),
                 ),
+            }),
+            When::FailedPrewarm => change().or_else(|| match self.failed_prewarm() {
+                Some(_) => None,
+                None => Some("only a prewarm that has failed can be tried again".to_owned()),
             }),
             When::OnSlot => match self.at_hand().current().map(|i| &i.key) {
                 Some(crate::tui::panes::rows::RowKey::Slot(..)) => None,

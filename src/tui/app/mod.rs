@@ -7,6 +7,7 @@ pub mod help;
 pub mod images;
 pub mod input;
 pub mod palette;
+pub mod prewarm;
 pub mod replies;
 pub mod runs;
 pub mod sparks;
@@ -148,6 +149,8 @@ pub enum View {
 /// What an open request was for.
 #[derive(Clone, Debug)]
 pub enum Pending {
+    /// How far a pool's image is, before it is asked whether to bring it.
+    Coverage(PoolId),
     /// A preview of what is staged.
     Preview,
     /// A scale.

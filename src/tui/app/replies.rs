@@ -33,6 +33,13 @@ impl App {
                 }
                 _ => self.refused(&refusal),
             },
+            (Pending::Coverage(pool), Reply::Coverage(found)) => self.covered(&pool, &found),
+            (Pending::Coverage(pool), Reply::Refused(r)) => {
+                self.warn(format!("prewarm {pool}: {r}"), r.hint.clone());
+            }
+            (Pending::Coverage(pool), Reply::Failed(f)) => {
+                self.warn(format!("prewarm {pool}: {f}"), f.hint.clone());
+            }
             (Pending::Quiet, _) => {}
             (Pending::Page { of, first, turn }, reply) => self.paged(&of, first, turn, reply),
             (Pending::Side(registry), reply) => self.side_told(registry, reply),

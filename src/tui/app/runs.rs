@@ -298,7 +298,7 @@ impl App {
             format!("{count} gone from {}: {run} found them still at {}.", rule.source, targets.join(", ")),
             "They are deleted there for good. A tag that another rule brings there is not among them."
                 .to_owned(),
-            format!("See them first: longshore replicate diff {}", rule.name),
+            format!("See them first, or keep some: longshore replicate deletes {}", rule.name),
             format!("Type {} to go on:", rule.name),
         ];
         let act = Then::Typed(

@@ -11,7 +11,7 @@ use crate::tui::app::{App, Field, Mode};
 use crate::tui::kit::paint;
 use crate::tui::panes;
 use crate::tui::theme::Role;
-use crate::view::units;
+use crate::view::{coverage, units};
 
 /// Lines of the preview that are shown at most.
 const PREVIEW_LINES: usize = 5;
@@ -84,7 +84,9 @@ fn keys_of_staged(app: &App, staged: &Staged) -> String {
     } else {
         by
     };
-    let head = format!("{what}{} {}→{}{by}", staged.pool, staged.from, staged.to);
+    let lacks = staged.preview.as_ref().and_then(|p| p.coverage.as_ref()).is_some_and(|c| c.lack() > 0);
+    let first = if lacks && !app.world.registries.is_empty() { " (P: its image first)" } else { "" };
+    let head = format!("{what}{} {}→{}{by}{first}", staged.pool, staged.from, staged.to);
     if let Some(why) = app.stale(&staged.pool) {
         return format!("{head} · {why} · Enter sends it all the same · Esc drops it");
     }
@@ -120,6 +122,11 @@ fn preview_lines(p: &Preview) -> Vec<(String, Role)> {
         let eta = p.eta_ms.map(|ms| format!(" · about {}", text::age(ms.max(1000)))).unwrap_or_default();
         let places: Vec<String> = p.places.iter().map(place).collect();
         out.push((format!("new, by {}: {}{eta}", p.strategy, places.join(", ")), Role::Text));
+    }
+    if let Some(found) = p.coverage.as_ref().filter(|_| !p.places.is_empty()) {
+        let warning = found.warnings.first().map(|w| format!(" · {}", text::safe(w)));
+        let role = if warning.is_some() { Role::Warn } else { Role::Note };
+        out.push((format!("{}{}", coverage::short(found), warning.unwrap_or_default()), role));
     }
     if !p.removals.is_empty() {
         let leave = |l: &crate::model::preview::Leaving| {

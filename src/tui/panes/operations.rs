@@ -29,8 +29,20 @@ pub const PANE: Pane =
     Pane { id: PaneId::AllOperations, verbs: VERBS, columns: COLUMNS, home: false, ..HOME_PANE };
 
 const OPEN: Verb = verb("open", &["Enter", "d"], When::Always, Act::Describe, "all that is known of it");
-const CANCEL: Verb =
-    verb("cancel operation", &["c"], When::QueuedOp, Act::CancelOp, "cancel it while it is queued");
+const CANCEL: Verb = verb(
+    "cancel operation",
+    &["c"],
+    When::QueuedOp,
+    Act::CancelOp,
+    "cancel it while it is queued; end a prewarm",
+);
+const RETRY: Verb = verb(
+    "retry prewarm",
+    &["r"],
+    When::FailedPrewarm,
+    Act::RetryPrewarm,
+    "begin a failed prewarm once more on the hosts where it failed",
+);
 const YANK: Verb = verb(
     "copy command",
     &["y"],
@@ -42,20 +54,20 @@ const FILTER: Verb =
     verb("filter", &["/"], When::Always, Act::Filter, "only rows with this text; !text for those without");
 const ALL: Verb = verb("all", &["a"], When::Always, Act::All, "all operations, on the whole screen");
 
-const VERBS: &[Verb] = &[OPEN, CANCEL, YANK, FILTER, ALL];
-const HOME_VERBS: &[Verb] = &[OPEN, CANCEL, YANK, FILTER, ALL, replication::SWITCH];
+const VERBS: &[Verb] = &[OPEN, CANCEL, RETRY, YANK, FILTER, ALL];
+const HOME_VERBS: &[Verb] = &[OPEN, CANCEL, RETRY, YANK, FILTER, ALL, replication::SWITCH];
 
 /// The columns of the pane of the home screen.
 pub const HOME_COLUMNS: &[Column] = &[
     rest("OPERATION", 22, "what was asked"),
-    left("PROGRESS", 8, 1, "healthy of wanted"),
+    left("PROGRESS", 8, 1, "healthy of wanted; of a prewarm: hosts that have the image"),
     left("STATUS", 9, 0, "where it stands"),
 ];
 
 /// The columns of the view of all.
 pub const COLUMNS: &[Column] = &[
     rest("OPERATION", 22, "what was asked"),
-    left("PROGRESS", 8, 3, "healthy of wanted"),
+    left("PROGRESS", 8, 3, "healthy of wanted; of a prewarm: hosts that have the image"),
     left("STATUS", 10, 0, "where it stands"),
     left("NUMBER", 8, 4, "its number, for `longshore journal --op`"),
     left("BY", 10, 5, "who asked"),
@@ -67,6 +79,10 @@ const WORDS: &[(&str, &str)] = &[
     ("running", "under way"),
     ("stalled", "under way, but nothing has moved for 30 seconds; the line beneath says what it waits for"),
     ("done", "what it asked for is the case"),
+    (
+        "prewarm",
+        "brings an image onto hosts before it is needed; Enter lists them with their proof, or why one failed",
+    ),
     ("superseded", "a newer operation asked for something else"),
 ];
 

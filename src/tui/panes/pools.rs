@@ -50,6 +50,20 @@ const VERBS: &[Verb] = &[
     ),
     verb("filter", &["/"], When::Always, Act::Filter, "only rows with this text; !text for those without"),
     verb("order", &["o"], When::Always, Act::Order, "by name, problems first, or most CPU first"),
+    verb(
+        "prewarm",
+        &["p"],
+        When::ChangePool,
+        Act::Prewarm,
+        "bring its image onto its hosts before it is needed: first says what that takes, and asks",
+    ),
+    verb(
+        "image first",
+        &["P"],
+        When::ChangePool,
+        Act::ImageFirst,
+        "replicate its image before all others, also while a number is staged",
+    ),
     verb("reload", &["Ctrl-R"], When::Always, Act::Reload, "measure again"),
 ];
 

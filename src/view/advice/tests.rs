@@ -251,7 +251,7 @@ fn no_health_check() {
 fn old_and_moving_images() {
     let mut world = two_hosts();
     let images = |days| {
-        let image = Image { id: "sha256:1".into(), created: ago(days), size: 1 };
+        let image = Image { id: "sha256:1".into(), created: ago(days), size: 1, digest: None };
         Some(Arc::new([("shop/app:1".to_owned(), image)].into()))
     };
     host(&mut world, "h2", |h| h.images = images(200));
