@@ -145,7 +145,11 @@ async fn blobs_are_fetched_once_sent_in_two_calls_and_a_run_in_sync_looks_once_a
     assert_eq!((sent["POST upload"], sent["PUT upload"]), (BLOBS, BLOBS), "{sent:?}");
     // The layer of both repositories is mounted in the second, and not sent.
     assert_eq!((sent["POST mount"], sent["PUT manifest"]), (1, tags), "{sent:?}");
-    assert_eq!(sent["HEAD blob"], BLOBS + 1, "{sent:?}");
+    // In a repository that was not there only blobs are looked for that another tag has brought meanwhile: at most the two
+    // layers that a tag shares. And nothing is asked about tags that are not listed.
+    let shared = 2 * REPOSITORIES.len() * (TAGS - 1);
+    assert!(sent.get("HEAD blob").is_none_or(|n| *n <= shared), "{sent:?}");
+    assert!(!sent.contains_key("HEAD manifest"), "{sent:?}");
     let others = ["PATCH upload", "GET upload", "DELETE upload", "GET blob", "GET manifest"];
     assert!(others.iter().all(|kind| !sent.contains_key(*kind)), "{sent:?}");
 

@@ -92,6 +92,8 @@ struct Place<'a> {
     known: Vec<BTreeMap<Tag, Known>>,
     /// What each line shows of what is remembered.
     tally: Tally,
+    /// What each target lists.
+    listed: &'a [Listed],
 }
 
 impl<'a> Comparison<'a> {
@@ -247,7 +249,10 @@ impl<'a> Comparison<'a> {
             }
         }
         let tally = Tally::new(self.lines.len());
-        let place = Place { from: repository, to: &target, known, tally };
+        for ((_, pool), list) in self.lines.iter().zip(&listed) {
+            pool.tell_absent(&target, list.as_ref().is_ok_and(BTreeSet::is_empty));
+        }
+        let place = Place { from: repository, to: &target, known, tally, listed: &listed };
         self.whole(&place, &tags, &listed).await;
         if self.way.deletes == Deletes::Review {
             for (n, (line, _)) in self.lines.iter().enumerate() {
@@ -350,8 +355,15 @@ impl<'a> Comparison<'a> {
     async fn heads_of(&self, place: &Place<'_>, tag: &Tag) -> (Head, Vec<Head>) {
         let reference = Reference::Tag(tag.clone());
         let Some((_, first)) = self.lines.first() else { return (Ok(None), Vec::new()) };
-        let targets: Vec<BoxFuture<'_, Head>> =
-            self.lines.iter().map(|(_, pool)| head_at_target(pool, place.to, &reference)).collect();
+        let at_target = |(n, (_, pool)): (usize, &'a (usize, Arc<Pool>))| {
+            // Where nothing is remembered a list is as good as a look: at worst what is there is found there.
+            let list = place.listed.get(n).filter(|_| !self.remembers()).and_then(|l| l.as_ref().ok());
+            if list.is_some_and(|tags| !tags.contains(tag)) {
+                return ready(Ok(None)).boxed();
+            }
+            head_at_target(pool, place.to, &reference)
+        };
+        let targets: Vec<BoxFuture<'_, Head>> = self.lines.iter().enumerate().map(at_target).collect();
         let source = head(first.ends.source.as_ref(), place.from, &reference);
         let (source, targets) = tokio::join!(source, join_all(targets));
         let is_known = source.is_ok() && targets.iter().any(Result::is_ok);

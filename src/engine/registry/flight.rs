@@ -13,7 +13,7 @@ use crate::model::oci::Repository;
 use crate::store::replication::Note;
 
 /// Repositories from which a mount is tried, at most.
-const MOUNTS_TRIED: u32 = 3;
+const MOUNTS_TRIED: usize = 3;
 /// After so many mounts in vain, of blobs that were there, the registry is taken for one that does not mount.
 const VAIN_MOUNTS: u64 = 3;
 
@@ -36,14 +36,16 @@ pub(super) async fn fly(pool: &Arc<Pool>, flight: &Arc<Flight>) -> Outcome<()> {
 async fn once(pool: &Arc<Pool>, flight: &Arc<Flight>) -> Outcome<()> {
     let ends = &pool.ends;
     let here = || vec![Note::Placed(ends.line.to.clone(), flight.digest.clone(), flight.to.clone())];
-    ends.purse.request().await;
-    if ends.target.has_blob(&flight.to, &flight.digest).await?.is_some() {
+    let places = places(pool, flight).await?;
+    let may_be_there =
+        !pool.is_absent(&flight.to) || places.contains(&flight.to) || places.len() > MOUNTS_TRIED;
+    if may_be_there && is_there(pool, flight).await? {
         flight.progress.found();
         pool.found(&flight.digest, &flight.to);
         ends.notes.lazily(here()).await;
         return Ok(());
     }
-    if mounted(pool, flight).await? {
+    if mounted(pool, flight, &places).await? {
         flight.progress.found();
         pool.found(&flight.digest, &flight.to);
         ends.notes.lazily(here()).await;
@@ -59,17 +61,28 @@ async fn once(pool: &Arc<Pool>, flight: &Arc<Flight>) -> Outcome<()> {
     Ok(())
 }
 
+async fn is_there(pool: &Arc<Pool>, flight: &Flight) -> Outcome<bool> {
+    pool.ends.purse.request().await;
+    Ok(pool.ends.target.has_blob(&flight.to, &flight.digest).await?.is_some())
+}
+
+/// Repositories of the target that may have the blob, the latest first: all of them, or more than a mount is tried from.
+async fn places(pool: &Arc<Pool>, flight: &Flight) -> Outcome<Vec<Repository>> {
+    let ends = &pool.ends;
+    let limit = u32::try_from(MOUNTS_TRIED + 1).unwrap_or(u32::MAX);
+    let known = ends.store.placed(&ends.line.to, &flight.digest, limit).await?;
+    let recent = pool.recent(&flight.digest);
+    let older = known.into_iter().filter(|r| Some(r) != recent.as_ref());
+    Ok(recent.iter().cloned().chain(older).collect())
+}
+
 /// Lets the target take the blob from another of its repositories.
-async fn mounted(pool: &Arc<Pool>, flight: &Flight) -> Outcome<bool> {
+async fn mounted(pool: &Arc<Pool>, flight: &Flight, places: &[Repository]) -> Outcome<bool> {
     let ends = &pool.ends;
     if pool.vain_mounts.load(Ordering::Relaxed) >= VAIN_MOUNTS {
         return Ok(false);
     }
-    let known = ends.store.placed(&ends.line.to, &flight.digest, MOUNTS_TRIED + 1).await?;
-    let recent = pool.recent(&flight.digest);
-    let older = known.into_iter().filter(|r| Some(r) != recent.as_ref());
-    let others: Vec<Repository> = recent.iter().cloned().chain(older).collect();
-    for from in others.iter().filter(|r| **r != flight.to) {
+    for from in places.iter().filter(|r| **r != flight.to) {
         ends.purse.request().await;
         if ends.target.mount(&flight.to, &flight.digest, from).await? {
             pool.vain_mounts.store(0, Ordering::Relaxed);

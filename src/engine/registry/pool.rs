@@ -94,6 +94,8 @@ struct State {
     next: u64,
     /// Where blobs were found lately: known before the journal has it.
     recent: HashMap<Digest, Repository>,
+    /// Repositories of which the target listed nothing when it was asked last.
+    absent: HashSet<Repository>,
 }
 
 /// Blobs of which it is remembered where they were found lately.
@@ -246,6 +248,23 @@ impl Pool {
         if is_last {
             self.look_again();
         }
+    }
+
+    /// Whether the target lists nothing of a repository. In such a one only blobs are looked for that the journal places there:
+    /// all others are new to it, or at worst are sent once more.
+    pub(super) fn tell_absent(&self, repository: &Repository, is_absent: bool) {
+        self.with(|s| {
+            if is_absent {
+                s.absent.insert(repository.clone());
+            } else {
+                s.absent.remove(repository);
+            }
+        });
+    }
+
+    /// True when the target lists nothing of a repository.
+    pub(super) fn is_absent(&self, repository: &Repository) -> bool {
+        self.with(|s| s.absent.contains(repository))
     }
 
     /// A blob was found, or put, in a repository of the target.
