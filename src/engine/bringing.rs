@@ -60,10 +60,10 @@ impl Core {
         let now = self.clock.now();
         let names: Vec<RegistryName> = self.desired.brought.keys().cloned().collect();
         for name in names {
-            if self.bringing.under_way.contains_key(&name) {
+            if self.layer.bringing.under_way.contains_key(&name) {
                 continue;
             }
-            if let Some((access, at, well)) = self.bringing.last.get(&name)
+            if let Some((access, at, well)) = self.layer.bringing.last.get(&name)
                 && Arc::ptr_eq(access, &self.desired.access)
             {
                 let pause = if *well { EVERY_MS } else { AGAIN_MS };
@@ -99,11 +99,11 @@ impl Core {
                 return if self.fenced.is_some() { Err(fault) } else { Ok(()) };
             }
         }
-        *self.bringing.under_way.entry(name.clone()).or_default() += 1;
-        let gate = self.bringing.gates.entry(name.clone()).or_default().clone();
+        *self.layer.bringing.under_way.entry(name.clone()).or_default() += 1;
+        let gate = self.layer.bringing.gates.entry(name.clone()).or_default().clone();
         let wanted = Wanted { access: access.clone(), brought, choices, by_hand: reply.is_some() };
         let (connector, now, reports) = (self.connector.clone(), self.clock.now(), self.executor.reports());
-        let look = self.harbors.alarm(&name);
+        let look = self.layer.harbors.alarm(&name);
         tokio::spawn(async move {
             let _turn = gate.lock().await;
             let outcome = bring(&*connector, &registry, wanted, now).await;
@@ -123,10 +123,10 @@ impl Core {
 
     /// Takes over what became of it: what was done is in the journal, what could not be done is told once and shown until it is.
     pub(super) fn brought(&mut self, name: &RegistryName, done: Brought, writes: &mut Vec<Write>) {
-        if let Some(count) = self.bringing.under_way.get_mut(name) {
+        if let Some(count) = self.layer.bringing.under_way.get_mut(name) {
             *count -= 1;
             if *count == 0 {
-                self.bringing.under_way.remove(name);
+                self.layer.bringing.under_way.remove(name);
             }
         }
         let now = self.clock.now();
@@ -143,11 +143,11 @@ impl Core {
             }
             Err(fault) => (Some(fault.to_string()), Vec::new()),
         };
-        self.bringing.last.insert(name.clone(), (done.access, now, why.is_none()));
+        self.layer.bringing.last.insert(name.clone(), (done.access, now, why.is_none()));
         let view = match why {
             None => AccessView::Brought { at: now, waiting },
             Some(why) => {
-                let (since, told) = match self.bringing.view(name) {
+                let (since, told) = match self.layer.bringing.view(name) {
                     AccessView::Behind { since, why: before } => (since, before.raw() == why),
                     _ => (now, false),
                 };
@@ -163,13 +163,13 @@ impl Core {
     /// Grants follow to it no more.
     pub(super) fn show_access(&mut self, name: &RegistryName, view: Option<AccessView>) {
         match view {
-            Some(view) => drop(self.bringing.views.insert(name.clone(), view)),
+            Some(view) => drop(self.layer.bringing.views.insert(name.clone(), view)),
             None => {
-                self.bringing.views.remove(name);
-                self.bringing.last.remove(name);
+                self.layer.bringing.views.remove(name);
+                self.layer.bringing.last.remove(name);
             }
         }
-        let view = self.bringing.view(name);
+        let view = self.layer.bringing.view(name);
         let registries = Arc::make_mut(&mut self.registries);
         if let Some(harbor) = registries.get_mut(name).and_then(|known| known.harbor.as_mut()) {
             harbor.access = view;

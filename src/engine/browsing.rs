@@ -25,8 +25,8 @@ impl Core {
             return drop(reply.send(Reply::Failed(fault.hint("see `longshore registry ls`"))));
         };
         let (browser, clients, world) =
-            (self.browser.clone(), self.clients.clone(), self.world().borrow().clone());
-        let counts = self.counting.counts().get(name).cloned().unwrap_or_else(Arc::default);
+            (self.layer.browser.clone(), self.clients.clone(), self.world().borrow().clone());
+        let counts = self.layer.counting.counts().get(name).cloned().unwrap_or_else(Arc::default);
         tokio::spawn(async move {
             let answer = match clients.one(&registry).await {
                 Ok(client) => browser.answer(Look { registry, client, world, counts, repository, ask }).await,

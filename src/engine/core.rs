@@ -13,31 +13,23 @@ use tokio::time::Instant;
 
 use crate::base::clock::{Millis, SharedClock};
 use crate::base::fault::{Fault, Kind, Outcome};
-use crate::base::ids::{ContainerId, HostId, OpId, PoolId, RegistryName, RuleName, SiteName};
+use crate::base::ids::{ContainerId, HostId, OpId, PoolId, RegistryName, SiteName};
 use crate::engine::access::service::{TokenService, Tokens};
-use crate::engine::bringing::Bringing;
 use crate::engine::coverage::Lately;
 use crate::engine::doubt::{Doubt, UnderWay};
 use crate::engine::execute::{Executor, Report};
 use crate::engine::handle::{CALLS_MAX, Call};
 use crate::engine::identity::Engines;
 use crate::engine::intake::Caller;
+use crate::engine::layer::RegistryLayer;
 use crate::engine::losses::Told;
 use crate::engine::observe::{Eyes, Observer};
 use crate::engine::pace::Clocked;
-use crate::engine::policing::Policing;
 use crate::engine::prewarm::{Speeds, Warming};
-use crate::engine::pulling::Pulls;
 use crate::engine::registry::Replicator;
-use crate::engine::registry::browse::Browser;
 use crate::engine::registry::clients::Clients;
-use crate::engine::registry::counting::Counting;
-use crate::engine::registry::facts::Looker;
-use crate::engine::registry::harbor::Harbors;
 use crate::engine::registry::health::Health;
 use crate::engine::registry::hints::Hints;
-use crate::engine::registry::triggers::Triggers;
-use crate::engine::replication::Diffs;
 use crate::model::access::view::AccessView;
 use crate::model::desired::{Desired, Write};
 use crate::model::host::{HostConfig, HostView};
@@ -160,7 +152,7 @@ pub fn start_seeing(parts: Parts, eyes: Eyes) -> Running {
         watch::channel(Arc::new(World { engine: parts.engine.clone(), ..World::default() }));
     let (stop, stopped) = oneshot::channel();
     let mut core = Core::new(parts, eyes, publish, reports);
-    core.policing.inbox = Some(calls.downgrade());
+    core.layer.policing.inbox = Some(calls.downgrade());
     core.note_registries();
     core.start_observers();
     let hints = core.hints.clone();
@@ -218,38 +210,22 @@ pub(super) struct Core {
     pub(super) mass_loss: Option<MassLoss>,
     /// Whether registries answer.
     pub(super) health: Health,
-    /// What only Harbor tells.
-    pub(super) harbors: Harbors,
     /// How registries are reached.
     pub(super) clients: Arc<Clients>,
-    /// When rules run by themselves.
-    pub(super) triggers: Triggers,
-    /// Why a rule's last run failed, as the journal was told.
-    pub(super) failing: BTreeMap<RuleName, String>,
-    /// Comparisons that are being read part by part.
-    pub(super) diffs: Diffs,
     /// What registries say has happened since the last turn.
     pub(super) hints: Hints,
-    /// What looks into them when somebody asks.
-    pub(super) browser: Browser,
-    /// How much they hold.
-    pub(super) counting: Counting,
-    /// The rules for images.
-    pub(super) policing: Policing,
     /// What moves images between them; only in a core that may write.
     pub(super) replicator: Option<Replicator>,
     /// Image registries as they stand.
     pub(super) registries: Arc<BTreeMap<RegistryName, RegistryView>>,
     /// Replication as it stands.
     pub(super) replication: Arc<ReplicationView>,
-    /// Grants that are on their way to Harbors.
-    pub(super) bringing: Bringing,
     /// Who may do what in the registries, as it is shown.
     pub(super) access: Arc<AccessView>,
     /// What gives out tokens by it; only in a core that may write.
     pub(super) tokens: Option<Tokens>,
-    /// What is remembered of pulls.
-    pub(super) pulls: Pulls,
+    /// What looks at registries, and what is remembered of them.
+    pub(super) layer: RegistryLayer,
     pub(super) losses: Losses,
     /// What the journal has been told about lost hosts.
     pub(super) told: Told,
@@ -296,9 +272,7 @@ impl Core {
         let speeds = Speeds::from_past(&desired);
         let health = Health::new(connector.clone(), clock.clone(), eyes.wakes.clone());
         let hints = Hints::new(eyes.wakes.changed.clone());
-        let policing = Policing::new(Looker::new(clients.clone(), store.clone(), eyes.wakes.clone()));
-        let counting = Counting::new(clients.clone(), clock.clone(), eyes.wakes.clone());
-        let harbors = Harbors::new(connector.clone(), clock.clone(), eyes.wakes.clone());
+        let layer = RegistryLayer::new(&connector, &clients, store.clone(), &clock, &eyes.wakes);
         Core {
             index: Index::new(&desired.install),
             room: Room::new(&desired, &BTreeMap::new()),
@@ -326,23 +300,15 @@ impl Core {
             specs: BTreeMap::new(),
             sites: Arc::default(),
             mass_loss: None,
-            triggers: Triggers::default(),
-            failing: BTreeMap::new(),
-            diffs: Diffs::default(),
             hints,
             health,
-            counting,
-            policing,
-            browser: Browser::default(),
-            harbors,
+            layer,
             clients,
             replicator: None,
             registries: Arc::default(),
             replication: Arc::default(),
-            bringing: Bringing::default(),
             access: Arc::default(),
             tokens: None,
-            pulls: Pulls::default(),
             losses: Losses::default(),
             told: Told::default(),
             warming: BTreeMap::new(),

@@ -99,7 +99,7 @@ impl Core {
             // A core that was replaced is told so at its next turn.
             return drop(self.begin_bringing(registry, choices, Some(reply)).await);
         }
-        let (connector, look) = (self.connector.clone(), self.harbors.alarm(name));
+        let (connector, look) = (self.connector.clone(), self.layer.harbors.alarm(name));
         tokio::spawn(async move {
             let done = carry_out(&*connector, &registry, deed).await;
             tell(&store, &registry.name, &done).await;

@@ -16,6 +16,7 @@ mod identity;
 pub mod intake;
 pub mod intents;
 pub mod inventory;
+mod layer;
 pub mod link;
 pub mod lock;
 mod losses;

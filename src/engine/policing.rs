@@ -205,14 +205,14 @@ impl Core {
 
     /// Judges the images of all pools by what is known, and lets placement know.
     pub(super) fn see_policy(&mut self) {
-        if !self.policing.is_due() {
+        if !self.layer.policing.is_due() {
             return;
         }
         let mut banned = BTreeMap::new();
         if let Some(policy) = self.image_rules() {
             let images: BTreeSet<String> =
                 self.desired.pools.values().map(|p| p.spec.image.clone()).collect();
-            let (known, now) = (self.policing.looker.known(), self.clock.now());
+            let (known, now) = (self.layer.policing.looker.known(), self.clock.now());
             for image in &images {
                 let verdict = judged(policy, &known, image, now);
                 if !verdict.passes {
@@ -221,7 +221,7 @@ impl Core {
             }
             if policy.needs_facts() && self.is_active() {
                 let registries = self.desired.registries.clone();
-                self.policing.keep((images, registries));
+                self.layer.policing.keep((images, registries));
             }
         }
         if self.room.set_banned(banned) {
@@ -236,12 +236,14 @@ impl Core {
         };
         let images: BTreeSet<String> = spec.pools.iter().map(|(_, pool)| pool.image.clone()).collect();
         let asks = self.image_rules().is_some_and(ImagePolicy::needs_facts) && self.is_active();
-        if !asks || incoming.caller.read_only || self.policing.looker.knows(images.iter().map(String::as_str))
+        if !asks
+            || incoming.caller.read_only
+            || self.layer.policing.looker.knows(images.iter().map(String::as_str))
         {
             return Some(incoming);
         }
-        let Some(inbox) = self.policing.inbox.clone() else { return Some(incoming) };
-        let (looker, registries) = (self.policing.looker.clone(), self.desired.registries.clone());
+        let Some(inbox) = self.layer.policing.inbox.clone() else { return Some(incoming) };
+        let (looker, registries) = (self.layer.policing.looker.clone(), self.desired.registries.clone());
         tokio::spawn(async move {
             // What is not known by then is judged as such.
             let _ = timeout(LOOK_DEADLINE, looker.look(&images, &registries)).await;
@@ -257,7 +259,7 @@ impl Core {
     /// Whether the images of a pool file may run: what people are warned of, or why not.
     pub(super) fn may_push(&self, spec: &ClusterSpec) -> Result<Vec<String>, Refusal> {
         let Some(policy) = self.image_rules() else { return Ok(Vec::new()) };
-        let (known, now) = (self.policing.looker.known(), self.clock.now());
+        let (known, now) = (self.layer.policing.looker.known(), self.clock.now());
         let (mut warnings, mut refused) = (Vec::new(), Vec::new());
         for (name, pool) in &spec.pools {
             let verdict = judged(policy, &known, &pool.image, now);
@@ -281,7 +283,7 @@ impl Core {
             return drop(reply.send(Reply::ImageVerdicts(Vec::new())));
         };
         let images: BTreeSet<String> = images.into_iter().take(ASKED_MAX).collect();
-        let (looker, registries) = (self.policing.looker.clone(), self.desired.registries.clone());
+        let (looker, registries) = (self.layer.policing.looker.clone(), self.desired.registries.clone());
         let now = self.clock.now();
         tokio::spawn(async move {
             if policy.needs_facts() {

@@ -54,13 +54,13 @@ impl Core {
         let (from, instead) = (came.from.name(), instead_of.name());
         let now = self.clock.now();
         let key = (instance.host.clone(), from.clone(), instead.clone());
-        if self.pulls.told.get(&key).is_some_and(|at| now.since(*at) < TOLD_AGAIN_MS) {
+        if self.layer.pulls.told.get(&key).is_some_and(|at| now.since(*at) < TOLD_AGAIN_MS) {
             return;
         }
-        if self.pulls.told.len() >= TOLD_MAX {
-            self.pulls.told.clear();
+        if self.layer.pulls.told.len() >= TOLD_MAX {
+            self.layer.pulls.told.clear();
         }
-        self.pulls.told.insert(key, now);
+        self.layer.pulls.told.insert(key, now);
         let why = match (instead_of.outage(), &came.why) {
             (Some(outage), _) => outage,
             (None, Some(fault)) => format!("{instead} did not give it: {fault}"),
@@ -94,7 +94,7 @@ impl Core {
         let (phase, retry_at) = (Phase::Intended, Some(now.plus(pause)));
         let next = Instance { phase, retry_at, cause: Some(cause), since: now, ..instance.clone() };
         writes.push(Write::PutInstance(next));
-        self.pulls.held.insert((instance.pool.clone(), instance.slot), down);
+        self.layer.pulls.held.insert((instance.pool.clone(), instance.slot), down);
     }
 
     /// No registry is known to be down: it failed in the words of the host's engine. Whether one is down is asked now.
@@ -122,12 +122,13 @@ impl Core {
 
     /// Slots of which one of the registries that were down answers again are tried at once.
     pub(super) async fn release_held(&mut self) -> Outcome<()> {
-        if self.pulls.held.is_empty() {
+        if self.layer.pulls.held.is_empty() {
             return Ok(());
         }
         let is_down =
             |name: &RegistryName| self.registries.get(name).is_some_and(|view| view.silent_since().is_some());
         let back: Vec<(PoolId, Slot)> = self
+            .layer
             .pulls
             .held
             .iter()
@@ -137,7 +138,7 @@ impl Core {
         let now = self.clock.now();
         let mut writes = Vec::new();
         for key in back {
-            self.pulls.held.remove(&key);
+            self.layer.pulls.held.remove(&key);
             let instance = self.desired.instances.get(&key.0).and_then(|slots| slots.get(&key.1));
             let waits = |i: &&Instance| i.phase == Phase::Intended && i.retry_at.is_some_and(|at| at > now);
             if let Some(instance) = instance.filter(waits) {

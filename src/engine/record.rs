@@ -29,7 +29,7 @@ impl Core {
             }
             Write::PutPool(pool) => {
                 self.names_changed = true;
-                self.policing.note();
+                self.layer.policing.note();
                 self.doubt.pool(&pool.id);
                 self.note_need(pool);
             }
@@ -57,7 +57,7 @@ impl Core {
             }
             Write::PutImagePolicy(_) | Write::DropImagePolicy => {
                 self.desired.apply(write);
-                self.policing.note();
+                self.layer.policing.note();
                 return self.doubt.everything();
             }
             Write::PutHost(_) | Write::DropHost(_) => {
@@ -91,12 +91,12 @@ impl Core {
         let rules = self.desired.rules.values().map(rule).collect();
         let lines = self.replication.lines.clone();
         self.registries = Arc::new(registries);
-        self.policing.note();
+        self.layer.policing.note();
         self.health.look_at(&self.desired.registries);
         if self.is_active() {
-            self.counting.look_at(&self.desired.registries);
+            self.layer.counting.look_at(&self.desired.registries);
         }
-        self.harbors.look_at(&self.desired.registries);
+        self.layer.harbors.look_at(&self.desired.registries);
         self.equip_replication();
         self.replication = Arc::new(ReplicationView { rules, lines });
         // The token service serves those that are known.
@@ -106,7 +106,7 @@ impl Core {
     /// Takes over what has been seen of registries since.
     pub(super) fn see_registries(&mut self) {
         self.see_counts();
-        let (seen, harbors) = (self.health.take(), self.harbors.take());
+        let (seen, harbors) = (self.health.take(), self.layer.harbors.take());
         if seen.is_none() && harbors.is_none() {
             return;
         }
@@ -121,7 +121,7 @@ impl Core {
         }
         for (name, (of, view)) in harbors.iter().flat_map(|seen| seen.iter()) {
             if let Some(known) = registries.get_mut(name).filter(|known| known.registry == *of) {
-                let access = self.bringing.view(name);
+                let access = self.layer.bringing.view(name);
                 known.harbor = Some(Box::new(HarborView { access, ..(**view).clone() }));
             }
         }
@@ -129,7 +129,7 @@ impl Core {
 
     /// Takes over what has been counted in registries since.
     fn see_counts(&mut self) {
-        let counts = self.counting.counts();
+        let counts = self.layer.counting.counts();
         let new = |view: &RegistryView| {
             let sums = counts.get(&view.registry.name).and_then(|c| c.sums);
             sums.filter(|sums| view.counted != Some(*sums))

@@ -71,7 +71,7 @@ impl Core {
     /// The login of a registry is another: what was connected with the old one is connected anew.
     pub(super) fn log_in_anew(&mut self, name: &RegistryName) {
         self.health.forget(name);
-        if let Some(alarm) = self.harbors.alarm(name) {
+        if let Some(alarm) = self.layer.harbors.alarm(name) {
             alarm.notify_one();
         }
         self.health.look_at(&self.desired.registries);
@@ -250,6 +250,20 @@ impl Core {
         Ok(Accepted { op: None, text })
     }
 
+    fn verify(&self, rule: &RuleName, kept: bool, read: bool, reply: oneshot::Sender<Reply>) {
+        let found = self.replication_handle().ok_or_else(no_replication);
+        let missing = |_| Fault::new(Kind::NotFound, format!("there is no rule {rule}"));
+        let rule = found.and_then(|handle| Ok((handle, self.rule(rule).map_err(missing)?)));
+        tokio::spawn(async move {
+            let answer = match rule {
+                Ok((handle, rule)) if kept => handle.reports(&rule.name).await,
+                Ok((handle, rule)) => handle.verify(&rule, read).await.map(|report| vec![report]),
+                Err(fault) => Err(fault),
+            };
+            let _ = reply.send(answer.map_or_else(Reply::Failed, Reply::Reports));
+        });
+    }
+
     /// Answers a question about runs; gives it back when it is about something else.
     pub(super) fn run_question(
         &self,
@@ -259,7 +273,7 @@ impl Core {
         let known = |rule: &RuleName| self.rule(rule).ok();
         match query {
             Query::Diff { rule, ask } => {
-                let kept = self.diffs.clone();
+                let kept = self.layer.diffs.clone();
                 let found = self.replication_handle().ok_or_else(no_replication);
                 let rule = found.and_then(|handle| {
                     let missing = || Fault::new(Kind::NotFound, format!("there is no rule {rule}"));
@@ -306,17 +320,7 @@ impl Core {
                 None
             }
             Query::Verify { rule, kept, read } => {
-                let found = self.replication_handle().ok_or_else(no_replication);
-                let missing = || Fault::new(Kind::NotFound, format!("there is no rule {rule}"));
-                let rule = found.and_then(|handle| Ok((handle, known(&rule).ok_or_else(missing)?)));
-                tokio::spawn(async move {
-                    let answer = match rule {
-                        Ok((handle, rule)) if kept => handle.reports(&rule.name).await,
-                        Ok((handle, rule)) => handle.verify(&rule, read).await.map(|report| vec![report]),
-                        Err(fault) => Err(fault),
-                    };
-                    let _ = reply.send(answer.map_or_else(Reply::Failed, Reply::Reports));
-                });
+                self.verify(&rule, kept, read, reply);
                 None
             }
             other => Some((other, reply)),

@@ -50,7 +50,7 @@ impl Core {
         let now = self.clock.now();
         for rule in rules {
             let past = handle.recall(rule).await?;
-            self.triggers.remember(rule, past.since, now);
+            self.layer.triggers.remember(rule, past.since, now);
             let views = &mut Arc::make_mut(&mut self.replication).rules;
             if let Some(view) = views.iter_mut().find(|view| view.rule.name == rule.name) {
                 view.run = view.run.take().or(past.run);
@@ -68,16 +68,16 @@ impl Core {
         self.tell_ends(&handle).await?;
         let now = self.clock.now();
         let told = self.hints.take();
-        self.triggers.tell(&told, now);
-        self.triggers.see(&self.registries, now);
+        self.layer.triggers.tell(&told, now);
+        self.layer.triggers.see(&self.registries, now);
         let (replication, clock) = (self.replication.clone(), self.clock.clone());
         let rules = replication.rules.iter().map(|view| (&view.rule, view.run.as_ref()));
-        let starts = self.triggers.look(rules, now, &|at| clock.offset_min(at));
+        let starts = self.layer.triggers.look(rules, now, &|at| clock.offset_min(at));
         for start in starts {
             self.begin_due(&handle, &start).await?;
         }
         self.show_times();
-        if let Some(at) = self.triggers.wake() {
+        if let Some(at) = self.layer.triggers.wake() {
             self.look_again_in(at.since(self.clock.now()).max(1));
         }
         Ok(())
@@ -89,13 +89,13 @@ impl Core {
         let now = self.clock.now();
         let text = match begun {
             Ok(id) => {
-                self.triggers.begun(start, id, now);
+                self.layer.triggers.begun(start, id, now);
                 let Some(at) = start.late else { return Ok(()) };
                 format!("rule {name} did not run at {}; {id} makes up for it", rfc3339(at))
             }
             Err(fault) => {
                 let text = format!("rule {name} could not run: {fault}");
-                if !self.triggers.could_not(start, &text, now) {
+                if !self.layer.triggers.could_not(start, &text, now) {
                     return Ok(());
                 }
                 text
@@ -108,10 +108,10 @@ impl Core {
     async fn tell_ends(&mut self, handle: &Handle) -> Outcome<()> {
         let mut lines = Vec::new();
         for run in handle.take_ended() {
-            let mut told = self.failing.remove(&run.rule);
+            let mut told = self.layer.failing.remove(&run.rule);
             lines.extend(end_line(&run, &mut told).map(Write::Journal));
             if let Some(told) = told {
-                self.failing.insert(run.rule.clone(), told);
+                self.layer.failing.insert(run.rule.clone(), told);
             }
         }
         self.write(lines).await.map(|_| ())
@@ -119,12 +119,12 @@ impl Core {
 
     /// Brings when rules run next, and which times were missed, into what is shown.
     fn show_times(&mut self) {
-        let times = |name: &RuleName| -> (Option<Millis>, Option<Millis>) { self.triggers.times(name) };
+        let times = |name: &RuleName| -> (Option<Millis>, Option<Millis>) { self.layer.triggers.times(name) };
         let differs = |name: &RuleName, shown: (Option<Millis>, Option<Millis>)| times(name) != shown;
         if !self.replication.rules.iter().any(|v| differs(&v.rule.name, (v.next, v.missed))) {
             return;
         }
-        let triggers = &self.triggers;
+        let triggers = &self.layer.triggers;
         for view in &mut Arc::make_mut(&mut self.replication).rules {
             (view.next, view.missed) = triggers.times(&view.rule.name);
         }

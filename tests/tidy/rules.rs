@@ -118,6 +118,7 @@ pub const FOREIGN: &[(&str, &[&[&str]])] = &[
         &[&[
             "src/wire",
             "src/adapters/docker/",
+            "src/adapters/tokens/listener/tests.rs",
             "src/store/owner/tests.rs",
             "src/store/replication/tests.rs",
         ]],

@@ -43,14 +43,8 @@ impl App {
             Act::Palette => self.mode = Mode::Palette(Palette::default()),
             Act::Help => self.mode = Mode::Help(0),
             Act::Stage(by) => return self.stage_by(by),
-            Act::SetTo => {
-                if self.staged.is_some() {
-                    return self.next_strategy();
-                }
-                if let Some((pool, want, _)) = self.chosen() {
-                    self.mode = Mode::Dialog(Dialog::set_to(&pool, want, self.now));
-                }
-            }
+            Act::SetTo if self.staged.is_some() => return self.next_strategy(),
+            Act::SetTo => self.ask_number(),
             Act::Send => return self.send_staged(),
             Act::Undo => return self.undo(),
             Act::Restart => self.ask_restart(),
@@ -72,10 +66,7 @@ impl App {
             Act::Order if self.top() == PaneId::Hosts => self.order_hosts(),
             Act::Order => self.order_pools(),
             Act::Reload => return self.reload(),
-            Act::Mouse => {
-                self.mouse = !self.mouse;
-                return vec![Effect::Mouse(self.mouse)];
-            }
+            Act::Mouse => return self.toggle_mouse(),
             Act::Stamps | Act::Wrap | Act::Json | Act::Follow => self.log_switch(act),
             Act::Since(minutes) => return self.since(minutes),
             Act::Save => return self.save(),
@@ -93,6 +84,18 @@ impl App {
             Act::Redraw => return vec![Effect::Redraw],
         }
         self.more_rows().into_iter().collect()
+    }
+
+    fn toggle_mouse(&mut self) -> Vec<Effect> {
+        self.mouse = !self.mouse;
+        vec![Effect::Mouse(self.mouse)]
+    }
+
+    /// Asks for the number of the pool under the cursor.
+    fn ask_number(&mut self) {
+        if let Some((pool, want, _)) = self.chosen() {
+            self.mode = Mode::Dialog(Dialog::set_to(&pool, want, self.now));
+        }
     }
 
     /// Asks whether the containers of the pool shall be replaced by fresh ones.

@@ -130,11 +130,8 @@ pub fn empty(app: &App, pane: PaneId) -> Option<Vec<String>> {
                 "Make them: longshore user add NAME, longshore project add PROJECT".to_owned(),
             ])
         }),
-        PaneId::HomeReplication if app.images.home.count() == 0 => {
-            filtered(&app.images.home.filter).or_else(|| {
-                Some(vec!["Nothing is brought from one registry to another.".to_owned(), RULE.to_owned()])
-            })
-        }
+        PaneId::HomeReplication if app.images.home.count() == 0 => filtered(&app.images.home.filter)
+            .or_else(|| Some(vec!["Nothing is replicated yet.".to_owned(), RULE.to_owned()])),
         PaneId::Replication if app.images.rules.count() == 0 => filtered(&app.images.rules.filter)
             .or_else(|| Some(vec!["No rule says what is to be where.".to_owned(), RULE.to_owned()])),
         PaneId::Advice if app.fleet.advice.count() == 0 => {
