@@ -9,6 +9,7 @@ use crate::model::desired::{Desired, Write};
 use crate::model::journal::{Draft, What};
 use crate::model::registry::Registry;
 use crate::model::replication::{Budget, LineLimits, On, Pattern, Rule};
+use crate::plan::replicate::schedule;
 
 /// More requests at a time than this are a slipped digit: a registry gains nothing from them.
 const PARALLEL_MAX: u32 = 256;
@@ -241,7 +242,12 @@ fn check_trigger(rule: &Rule) -> Result<(), Refusal> {
             "minute, hour, day of the month, month, day of the week: 30 2 * * 1-5",
         ));
     }
-    Ok(())
+    schedule::check(trigger).map_err(|fault| {
+        invalid(
+            format!("rule {} would never run by itself: {fault}", rule.name),
+            "minute, hour, day of the month, month, day of the week: 30 2 * * 1-5",
+        )
+    })
 }
 
 /// The registries of a circle that a rule would close and through which content surely goes round: all but one of its rules at

@@ -100,10 +100,11 @@ mod tests {
             ("r.example:5000/web", "r.example:5000/web:latest"),
             (by_digest.as_str(), by_digest.as_str()),
             (bare.as_str(), bare.as_str()),
+            ("Hub/b", "Hub/b:latest"),
         ] {
             assert_eq!(read(text).unwrap(), is, "{text}");
         }
-        for bad in ["", "r.example/", "a:b:c", "A/b", "a@sha256:1", "a b", "/a"] {
+        for bad in ["", "r.example/", "a:b:c", "a/B", "a@sha256:1", "a b", "/a"] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }

@@ -153,6 +153,7 @@ fn rules_that_make_no_sense_are_refused() {
     let trigger = |json: &str| serde_json::from_str(json).unwrap();
     says(Rule { trigger: trigger(r#"{"every_ms":500}"#), ..all() }, "all the time");
     says(Rule { trigger: trigger(r#"{"cron":"* *"}"#), ..all() }, "not five fields");
+    says(Rule { trigger: trigger(r#"{"cron":"99 2 * * *"}"#), ..all() }, "would never run by itself");
     assert!(put_rule(&desired, Rule { trigger: trigger(r#"{"cron":"30 2 * * 1-5"}"#), ..all() }).is_ok());
 }
 
