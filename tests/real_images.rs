@@ -1,22 +1,26 @@
 //! Images on real registries: looking into them, files to and from skopeo, rules for images, by the real program.
-#![expect(
+#![allow(
+    clippy::allow_attributes,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "tests say what failed by failing"
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
+    reason = "real processes are waited for in real time; tests say what failed by failing"
 )]
 
 #[path = "support/registry.rs"]
-#[expect(dead_code, reason = "other tests use the rest")]
+#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
 mod registry;
 #[path = "support/site.rs"]
-#[expect(dead_code, reason = "other tests use the rest")]
+#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
 mod site;
 #[path = "support/mod.rs"]
-#[expect(dead_code, reason = "other tests use the rest")]
+#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
 mod support;
 #[path = "support/terminal.rs"]
-#[expect(dead_code, reason = "other tests use the rest")]
+#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
 mod terminal;
 
 use std::path::Path;

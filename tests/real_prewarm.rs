@@ -1,5 +1,14 @@
 //! Prewarms on two real engines and a real registry: pulled and proved by digest, handed over from host to host.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests say what failed by failing")]
+#![allow(
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
+    reason = "real processes are waited for in real time; tests say what failed by failing"
+)]
 
 #[path = "support/registry.rs"]
 #[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
@@ -117,7 +126,7 @@ fn two_engines_get_it_are_proved_by_digest_and_hand_it_over() {
     assert_eq!(detail["digest"], digest, "{detail}");
     for (lab, name) in ["h1", "h2"].iter().enumerate() {
         let (id, digests) = scene.held(lab).unwrap();
-        assert_eq!(digests, [digest.clone()], "{name}: the engine's own word");
+        assert_eq!(digests, std::slice::from_ref(&digest), "{name}: the engine's own word");
         let host = detail["hosts"].as_array().unwrap().iter().find(|h| h["host"] == **name).unwrap();
         assert_eq!((&host["digest"], &host["id"]), (&digest.clone().into(), &id.into()), "{host}");
         assert!(host["bytes"].as_u64().unwrap() >= LAYER as u64, "what came over the line is told: {host}");
@@ -130,7 +139,7 @@ fn two_engines_get_it_are_proved_by_digest_and_hand_it_over() {
     scene.labs[1].docker_ok(&["tag", support::IMAGE, &image]);
     let plan = scene.site.json(&["prewarm", &image, "--hosts", "h2", "--plan"]);
     let moved = scene.site.run(&["prewarm", &image, "--hosts", "h2", "--wait=120"]).expect(0, &["done"]);
-    assert_eq!(scene.held(1).unwrap().1, [digest.clone()], "{plan} {moved:?}");
+    assert_eq!(scene.held(1).unwrap().1, std::slice::from_ref(&digest), "{plan} {moved:?}");
 
     // From host to host: nobody pulls, the registry is gone, the id proves it.
     scene.forget(1);

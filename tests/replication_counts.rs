@@ -1,13 +1,16 @@
 //! What replication asks of two real registries, request by request: each blob is fetched once and sent in two calls, mounts
 //! send nothing, and a run with nothing to do costs one look a side and tag.
 
-#![expect(
+#![allow(
+    clippy::allow_attributes,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "tests say what failed by failing"
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
+    reason = "real processes are waited for in real time; tests say what failed by failing"
 )]
-#![expect(clippy::disallowed_methods, reason = "a test's helpers wait for processes outside")]
 
 #[cfg(test)]
 #[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]

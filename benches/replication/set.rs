@@ -159,7 +159,7 @@ async fn push_repository(client: &Client, shape: Shape, r: u64) -> u64 {
             push_layer(client, &to, layer).await;
         }
         let layers: Vec<Layer> = shared.iter().chain(&own).cloned().collect();
-        push_image(client, &to, &format!("v{t}"), &layers, r % 2 == 0).await;
+        push_image(client, &to, &format!("v{t}"), &layers, r.is_multiple_of(2)).await;
     }
     all
 }

@@ -362,7 +362,7 @@ pub async fn deed(
 }
 
 /// The end of a command that did something: its record, and the fault that ended it.
-fn finish(cx: &mut Cx<'_>, done: HarborDone, state: Option<String>) -> Done {
+fn finish(cx: &mut Cx<'_>, done: HarborDone, state: Option<&str>) -> Done {
     if cx.json {
         let failed = done.failed.as_ref().map(ToString::to_string);
         let record = serde_json::json!({
@@ -394,7 +394,7 @@ async fn start(cx: &mut Cx<'_>, of: OnePolicy, wait: &crate::cli::args::WaitArgs
     let state = harbor::run_stands(&run).1;
     let is_done = run.run_state() == Some(RunState::Done);
     let text = harbor::run_line(&run, cx.now());
-    finish(cx, done, Some(state))?;
+    finish(cx, done, Some(&state))?;
     if is_done {
         if !cx.json {
             cx.print.line(&format!("execution {execution} is {text}"))?;

@@ -44,7 +44,7 @@ async fn show(cx: &mut Cx<'_>) -> Done {
     }
     match found {
         None => {
-            cx.print.note("there are no rules for images: every image may run (`longshore policy set FILE`)")
+            cx.print.note("there are no rules for images: every image may run (`longshore policy set FILE`)");
         }
         Some(stored) => {
             cx.print.note(&format!("set by {} on {}", safe(&stored.by), rfc3339(stored.at)));

@@ -140,7 +140,7 @@ fn tell(cx: &mut Cx<'_>, op: &Operation, view: Option<&PrewarmView>) -> Done {
     match (&view.digest, &view.unproved) {
         (Some(digest), _) => cx.print.line(&format!("  digest: {digest}"))?,
         (None, Some(why)) => {
-            cx.print.line(&format!("  digest: not known ({why}): each host's own is listed"))?
+            cx.print.line(&format!("  digest: not known ({why}): each host's own is listed"))?;
         }
         (None, None) => cx.print.line("  digest: its registry is being asked")?,
     }

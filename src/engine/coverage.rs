@@ -84,7 +84,8 @@ impl Core {
         };
         let hosts: Vec<_> = hosts.iter().map(of).collect();
         let used: BTreeSet<Option<SiteName>> = hosts.iter().map(|(_, site, _)| site.clone()).collect();
-        let address = parts(image).map(|p| p.address).unwrap_or_default();
+        // A name that cannot be read is of no registry that is known.
+        let address = parts(image).map_or_else(|_| String::new(), |p| p.address);
         let source = recorded(&self.desired.registries, &address);
         let fact = |site: Option<SiteName>| {
             let recorded_site = site.as_ref().and_then(|s| sites.get(s));

@@ -449,10 +449,9 @@ impl Core {
             WarmNews::Looked(id, told) => {
                 let Some(warming) = self.warming.get_mut(&op) else { return };
                 warming.looking.remove(&id);
-                let told = told.map(|found| {
+                if told.is_ok() {
                     warming.looked.insert(id.clone());
-                    found
-                });
+                }
                 self.on_host(op, &id, |host| match told {
                     Ok(Some(proof)) => host.state = WarmState::Held(proof),
                     Ok(None) => {}

@@ -42,7 +42,10 @@ async fn a_size_of_nothing_is_no_room() {
 async fn quotas_of_all_projects_come_in_one_list() {
     let server = Server::start(|_| reply(200, &[("X-Total-Count", "3")], fixture!("quotas.json")));
     let all = harbor(&server.address).quotas().await.unwrap();
-    let rows: Vec<_> = all.iter().map(|q| (q.project.as_ref().map(|p| p.raw()), q.quota)).collect();
+    let rows: Vec<_> = all
+        .iter()
+        .map(|q| (q.project.as_ref().map(longshore::base::text::Untrusted::raw), q.quota))
+        .collect();
     assert_eq!(
         rows,
         [

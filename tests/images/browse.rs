@@ -13,7 +13,11 @@ const REGISTRY_PAGE: u64 = 1_000;
 #[tokio::test(start_paused = true)]
 async fn a_page_of_a_hundred_thousand_tags_asks_for_what_it_shows_and_no_more() {
     let lab = begin().await;
-    lab.hq.pace(RegistryPace { page: REGISTRY_PAGE as usize, latency_ms: 5, ..RegistryPace::default() });
+    lab.hq.pace(RegistryPace {
+        page: usize::try_from(REGISTRY_PAGE).unwrap(),
+        latency_ms: 5,
+        ..RegistryPace::default()
+    });
     for n in 0..200 {
         lab.hq.push_image("feed/web", &format!("v{n:05}"), &[layer(1, 2_000), layer(n, 500)]).unwrap();
     }

@@ -15,6 +15,9 @@ use crate::base::fault::{Fault, Kind, Outcome};
 use crate::model::oci::Digest;
 use crate::ports::archive::ArchiveWriter;
 
+/// What fills the last block of a file; an archive ends with two blocks of it.
+const ZEROES: [u8; 1_024] = [0; 1_024];
+
 /// An archive that is being written.
 pub struct TarWriter {
     out: BufWriter<File>,
@@ -90,7 +93,7 @@ impl TarWriter {
 
     async fn fill(&mut self, size: u64) -> Outcome<()> {
         let rest = usize::try_from((BLOCK - size % BLOCK) % BLOCK).unwrap_or(0);
-        self.put(&[0; BLOCK as usize][..rest]).await
+        self.put(&ZEROES[..rest]).await
     }
 
     async fn entry(&mut self, name: &str, bytes: &[u8]) -> Outcome<()> {
@@ -127,7 +130,7 @@ impl TarWriter {
 
     async fn end(mut self, index: Vec<u8>) -> Outcome<u64> {
         self.entry("index.json", &index).await?;
-        self.put(&[0; 2 * BLOCK as usize]).await?;
+        self.put(&ZEROES).await?;
         let failed = |why: std::io::Error| fault(&self.target, &why);
         self.out.flush().await.map_err(failed)?;
         self.out.get_ref().sync_all().await.map_err(failed)?;

@@ -47,14 +47,15 @@ impl<'a> Tries<'a> {
     /// With the fault of the last try, when there have been enough of them or the time is over.
     pub async fn again(&mut self, fault: Fault, asked: Option<Duration>) -> Outcome<()> {
         let own = self.limits.pause.saturating_mul(1 << (self.count - 1).min(16)).min(self.limits.pause_max);
-        let pause = asked.unwrap_or(own);
+        // (At least a moment: a host that asks for no pause at all must not be asked in a circle.)
+        let pause = asked.unwrap_or(own).max(self.limits.pause);
         let left = self.limits.patience.saturating_sub(self.began.elapsed());
         if pause > left {
             let seconds = pause.as_secs();
             return Err(match asked {
-                Some(_) => fault
+                Some(asked) if asked > self.limits.pause => fault
                     .because(format!("it wants to be asked again only in {seconds} s, which is too long")),
-                None => self.given_up(fault),
+                _ => self.given_up(fault),
             });
         }
         if asked.is_none() {
@@ -63,8 +64,7 @@ impl<'a> Tries<'a> {
             }
             self.count += 1;
         }
-        // (At least a moment: a host that asks for no pause at all must not be asked in a circle.)
-        tokio::time::sleep(pause.max(self.limits.pause)).await;
+        tokio::time::sleep(pause).await;
         Ok(())
     }
 

@@ -168,7 +168,7 @@ fn count_row(report: &mut Report, row: &DiffRow, findings: &mut Findings) {
         }
         Difference::Missing => findings.add(format!("{image} is not at {}", row.line.to)),
         Difference::Behind => {
-            findings.add(format!("{image} at {} is not that of {}", row.line.to, row.line.from))
+            findings.add(format!("{image} at {} is not that of {}", row.line.to, row.line.from));
         }
         Difference::Unknown(why) => findings.add(format!("{image} could not be compared: {why}")),
     }
