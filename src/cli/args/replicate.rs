@@ -52,7 +52,7 @@ pub enum ReplicateVerb {
     /// Bring an image before all others, in every run that has it still to move
     #[command(after_help = "Example: longshore replicate first feed/web:v12")]
     First {
-        /// As a pool names it, or REPOSITORY[:TAG] as the source calls it
+        /// As a pool names it, or REPOSITORY or REPOSITORY:TAG as the source calls it
         #[arg(value_name = "IMAGE")]
         image: String,
     },

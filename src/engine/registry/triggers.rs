@@ -45,6 +45,8 @@ struct Entry {
     since: Option<Millis>,
     /// Times before this do not count: the rule was made, or changed, then.
     known: Millis,
+    /// What it wants to be where was changed then.
+    content: Millis,
     /// When its last run was over.
     ended: Option<Millis>,
     /// A run goes on.
@@ -92,6 +94,7 @@ impl Entry {
             rule,
             since,
             known: since.unwrap_or(now),
+            content: Millis(0),
             ended: None,
             running: false,
             awaited: None,
@@ -123,7 +126,7 @@ impl Entry {
 
     fn take_rule(&mut self, rule: &Rule, now: Millis) {
         if !same_content(&self.rule, rule) {
-            self.since = None;
+            (self.since, self.content) = (None, now);
         }
         if (self.rule.enabled, &self.rule.trigger) != (rule.enabled, &rule.trigger) || self.since.is_none() {
             self.known = now;
@@ -139,7 +142,8 @@ impl Entry {
         self.running = newest.map_or(self.awaited.is_some(), |r| !r.state.is_over());
         let Some(run) = newest else { return };
         self.awaited = None;
-        if run.cause != Cause::Event {
+        // What began before the rule was changed compared something else.
+        if run.cause != Cause::Event && run.began >= self.content {
             self.since = self.since.max(Some(run.began));
         }
         self.ended = self.ended.max(run.ended);
