@@ -1,13 +1,11 @@
 //! The real program as the token service of two real registries: people and robots made on the command line, clients that
 //! are not ours held to their roles at both, replication between the two, ends and take-over.
-#![allow(
-    clippy::allow_attributes,
+#![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
     clippy::disallowed_methods,
-    clippy::cast_possible_truncation,
     reason = "real processes are waited for in real time; tests say what failed by failing"
 )]
 

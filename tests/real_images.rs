@@ -1,12 +1,10 @@
 //! Images on real registries: looking into them, files to and from skopeo, rules for images, by the real program.
-#![allow(
-    clippy::allow_attributes,
+#![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
     clippy::disallowed_methods,
-    clippy::cast_possible_truncation,
     reason = "real processes are waited for in real time; tests say what failed by failing"
 )]
 

@@ -1,12 +1,10 @@
 //! Prewarms on two real engines and a real registry: pulled and proved by digest, handed over from host to host.
-#![allow(
-    clippy::allow_attributes,
+#![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
     clippy::disallowed_methods,
-    clippy::cast_possible_truncation,
     reason = "real processes are waited for in real time; tests say what failed by failing"
 )]
 

@@ -1,12 +1,8 @@
 //! Several endpoints behind one registry, and sites whose own registry is down: real registries, killed and started again.
-#![allow(
-    clippy::allow_attributes,
+#![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
-    clippy::print_stdout,
     clippy::disallowed_methods,
-    clippy::cast_possible_truncation,
     reason = "real processes are waited for in real time; tests say what failed by failing"
 )]
 

@@ -1,12 +1,8 @@
 //! Replication by the real program between real registries: killed again and again, through faults of all kinds, stopped inside a blob.
 //!
 //! `LONGSHORE_TEST_REGISTRY=1` asks for it.
-#![allow(
-    clippy::allow_attributes,
+#![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
     clippy::disallowed_methods,
     clippy::cast_possible_truncation,
     reason = "real processes are waited for in real time; tests say what failed by failing"

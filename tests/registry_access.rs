@@ -1,12 +1,9 @@
 //! Real registries that ask our token service: clients that are not ours may do exactly what their role says.
-#![allow(
-    clippy::allow_attributes,
+#![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
-    clippy::disallowed_methods,
-    clippy::cast_possible_truncation,
     reason = "real processes are waited for in real time; tests say what failed by failing"
 )]
 

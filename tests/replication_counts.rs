@@ -1,14 +1,11 @@
 //! What replication asks of two real registries, request by request: each blob is fetched once and sent in two calls, mounts
 //! send nothing, and a run with nothing to do costs one look a side and tag.
 
-#![allow(
-    clippy::allow_attributes,
+#![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::print_stdout,
     clippy::disallowed_methods,
-    clippy::cast_possible_truncation,
     reason = "real processes are waited for in real time; tests say what failed by failing"
 )]
 

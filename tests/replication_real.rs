@@ -1,14 +1,12 @@
 //! Two masters that are real registries, an engine between them, and skopeo as the client: changes, an outage, deletes, a conflict;
 //! and the drill of a lost site. `LONGSHORE_TEST_REGISTRY=1` asks for it.
 
-#![allow(
-    clippy::allow_attributes,
+#![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
     clippy::disallowed_methods,
-    clippy::cast_possible_truncation,
     reason = "real processes are waited for in real time; tests say what failed by failing"
 )]
 

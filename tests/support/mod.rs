@@ -3,7 +3,7 @@
 //! `LONGSHORE_TEST_DOCKER=/path/docker.sock` uses an engine that is there already (it must hold the image);
 //! `LONGSHORE_TEST_DOCKERD=1` (as root) starts one. With neither, [`Lab::start`] says why and gives `None`.
 
-#[allow(clippy::unwrap_used, clippy::allow_attributes, reason = "benches use it, too")]
+#[allow(dead_code, clippy::unwrap_used, clippy::allow_attributes, reason = "benches use it, too")]
 pub mod skopeo;
 
 use std::path::{Path, PathBuf};
