@@ -308,7 +308,7 @@ async fn networks_are_made_and_kept_while_used() {
     let network =
         |external| longshore::model::pool::Network { name: "feed_net".into(), aliases: vec![], external };
     joined.networks = vec![network(true)];
-    assert_eq!(runtime.create(&tag(1), &joined).await.unwrap_err().kind, Kind::NotFound);
+    assert_eq!(runtime.create(&tag(1), &joined).await.unwrap_err().kind, Kind::Refused);
     joined.networks = vec![network(false)];
     let id = running(&runtime, 1, &joined).await;
     assert_eq!(runtime.remove_network("feed_net", &tag(1).install).await.unwrap_err().kind, Kind::Conflict);
