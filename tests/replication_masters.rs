@@ -446,3 +446,22 @@ async fn a_side_that_lost_much_at_once_writes_nothing_over_the_other() {
     lab.run().await;
     assert_eq!(lab.both("v29"), (Some(moved.clone()), Some(moved)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn no_wait_for_the_budget_lies_between_the_last_look_and_the_write() {
+    for minutes in 0..12 {
+        let lab = Lab::new().await;
+        lab.settled().await;
+        lab.push(&lab.bj, "v1", 1);
+        lab.run().await;
+        // One request a minute.
+        let budget = Budget { from: 0, until: 24, bytes_per_s: None, requests_per_hour: Some(60) };
+        lab.handle().set_limits(LineLimits { line: there(), parallel: 4, budgets: vec![budget] });
+        lab.push(&lab.bj, "v1", 2);
+        let id = lab.handle().start(lab.rule.clone(), Cause::Schedule).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(30 + 60 * minutes)).await;
+        let theirs = lab.push(&lab.tc, "v1", 3);
+        tokio::time::timeout(10 * HOUR, lab.handle().ended(id)).await.unwrap().unwrap();
+        assert_eq!(lab.at(&lab.tc, "v1"), Some(theirs), "pushed after {minutes} minutes");
+    }
+}

@@ -250,8 +250,9 @@ impl Core {
                 let wanted = self.rule(rule)?;
                 if confirm.as_deref() != Some(rule.as_str()) {
                     let text = format!("rejoin of {rule}: what is deleted on one side only comes back by it");
-                    return Err(Refusal::new(RefusalKind::NeedsName(rule.to_string()), text)
-                        .hint(format!("if that is meant: longshore replicate rejoin {rule} --yes-name {rule}")));
+                    return Err(Refusal::new(RefusalKind::NeedsName(rule.to_string()), text).hint(format!(
+                        "if that is meant: longshore replicate rejoin {rule} --yes-name {rule}"
+                    )));
                 }
                 let count = handle.rejoin(&wanted).await?;
                 format!("what {rule} remembered of {} is forgotten: its next run compares anew", tags(count))

@@ -111,11 +111,9 @@ pub enum ReplicateVerb {
         Both sides are asked once more before each one goes. Exit status 1: some of them stay.")]
     Deletes(DeletesArgs),
     /// Forget what is remembered of a rule's tags, after one of its registries was rebuilt or restored from a backup
-    #[command(
-        after_help = "Example: longshore replicate rejoin masters --yes-name masters\n\n\
+    #[command(after_help = "Example: longshore replicate rejoin masters --yes-name masters\n\n\
         The next run of two masters copies what one side lacks to it, also what was deleted there only,\n\
-        and asks about each tag that both have otherwise (`replicate conflicts`)."
-    )]
+        and asks about each tag that both have otherwise (`replicate conflicts`).")]
     Rejoin {
         /// The rule
         #[arg(value_name = "RULE")]

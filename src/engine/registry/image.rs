@@ -60,9 +60,10 @@ impl Image<'_> {
     pub async fn bring(&self, tag: &Tag, digest: &Digest) -> Outcome<()> {
         let manifest = self.fetch(digest).await?;
         self.needs(&manifest, 0).await?;
-        go(&self.pace).await;
+        // A pause and the budget are waited for before both sides are asked once more, so that nothing lies between that and the write.
+        self.call().await;
         (self.before)().await?;
-        self.put(&Reference::Tag(tag.clone()), &manifest).await?;
+        self.put_now(&Reference::Tag(tag.clone()), &manifest).await?;
         let about = self.carried(&manifest);
         self.referrers(about).await.map_err(|f| f.because("the tag has arrived, what refers to it has not"))
     }
@@ -84,6 +85,10 @@ impl Image<'_> {
 
     async fn put(&self, reference: &Reference, manifest: &Manifest) -> Outcome<()> {
         self.call().await;
+        self.put_now(reference, manifest).await
+    }
+
+    async fn put_now(&self, reference: &Reference, manifest: &Manifest) -> Outcome<()> {
         let put = self.pool.ends.target.put_manifest(self.to, reference, manifest).await;
         let gaps = self.gaps();
         put.map_err(|fault| match fault.kind {
