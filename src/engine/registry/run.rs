@@ -12,7 +12,7 @@ use crate::base::fault::{Fault, Outcome};
 use crate::base::text::Untrusted;
 use crate::engine::registry::compare::{Compared, Comparison, Found};
 use crate::engine::registry::guard::{Guard, is_of_guard};
-use crate::engine::registry::image::{Claimed, Image};
+use crate::engine::registry::image::{Claimed, Image, Walk};
 use crate::engine::registry::matters::{Key, Matters};
 use crate::engine::registry::notes::Notes;
 use crate::engine::registry::pace::{Pace, again, may_pass, pause};
@@ -388,6 +388,7 @@ impl Run {
             claim: &|digest, progress| self.with(|p| p.claim(place, digest, progress)),
             before: &before,
             gaps: Mutex::default(),
+            walk: Walk::default(),
         };
         let mut done = 0;
         let outcome = loop {
