@@ -290,6 +290,39 @@ async fn a_restart_goes_in_batches_with_pauses_and_is_never_called_stalled() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_container_that_begins_anew_during_the_pause_puts_no_batch_off() {
+    let flow = Flow::begin(Scenario::uniform(2, "app:1").unwrap()).await;
+    let batches = PoolSpec { update_parallelism: 1, update_delay_ms: 60_000, ..spec(3) };
+    flow.up(cluster("feed", &[("web", batches)])).await;
+    flow.until_serving("feed/web", 3).await;
+    let begun = tokio::time::Instant::now();
+    let target = Target::Pool(pool_id("feed/web"));
+    flow.command("alice", Command::Restart { target }).await.unwrap();
+    let fresh = || flow.truth().into_iter().find(|(_, c, t)| c.state == State::Running && t.revision == 2);
+    let mut renewed_at: Vec<u64> = Vec::new();
+    for second in 0.. {
+        let pool = flow.pool("feed/web").unwrap();
+        let renewed = 3 - pool.counts.outdated as usize;
+        if renewed > renewed_at.len() {
+            renewed_at.push(begun.elapsed().as_secs());
+        }
+        if renewed == 3 {
+            break;
+        }
+        assert!(second < 400, "the renewal never ends: {renewed_at:?}, {:?}", pool.next_batch);
+        // What was renewed ends again and again.
+        if second % 20 == 19
+            && let Some((on, victim, _)) = fresh()
+        {
+            flow.fleet.kill(&on, &victim.id, 137).unwrap();
+        }
+        pass(1).await;
+    }
+    let gaps: Vec<u64> = renewed_at.windows(2).map(|two| two[1] - two[0]).collect();
+    assert!(gaps.iter().all(|gap| (60..100).contains(gap)), "a minute between two: {renewed_at:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn scaled_numbers_survive_bringing_the_file_up_again() {
     let flow = web(1, 2).await;
     flow.scale("alice", "feed/web", "5", Busy::Refuse).await.unwrap();
