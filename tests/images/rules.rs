@@ -38,6 +38,16 @@ async fn user(lab: &Lab, tag: &str, user: &str) {
     push_with(&lab.hq, "feed/web", tag, "2025-10-01T00:00:00Z", json!({ "User": user })).await;
 }
 
+/// The engine is killed, and another one begins.
+async fn restart(lab: &mut Lab) {
+    lab.flow.crash();
+    let registries = std::collections::BTreeMap::from([("hq.example:5000".to_owned(), lab.hq.clone())]);
+    let hosts = crate::flow::SimConnector(lab.flow.fleet.clone());
+    let connector = crate::lab::WithRegistries { hosts, registries };
+    let fleet = lab.flow.fleet.hosts();
+    lab.flow.start_with(std::sync::Arc::new(connector), fleet).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_pool_file_whose_image_breaks_a_rule_is_refused_with_the_reason() {
     let lab = begin().await;
@@ -108,12 +118,7 @@ async fn rules_and_what_images_say_are_there_after_a_crash() {
     user(&lab, "v2", "app").await;
     set(&lab, no_root()).await;
     assert!(verdict(&lab, "hq.example:5000/feed/web:v2").await.passes);
-    lab.flow.crash();
-    let registries = std::collections::BTreeMap::from([("hq.example:5000".to_owned(), lab.hq.clone())]);
-    let hosts = crate::flow::SimConnector(lab.flow.fleet.clone());
-    let connector = crate::lab::WithRegistries { hosts, registries };
-    let fleet = lab.flow.fleet.hosts();
-    lab.flow.start_with(std::sync::Arc::new(connector), fleet).await;
+    restart(&mut lab).await;
     lab.hq.forget_counts();
     assert!(verdict(&lab, "hq.example:5000/feed/web:v2").await.passes);
     let counts = lab.hq.counts();
@@ -124,4 +129,37 @@ async fn rules_and_what_images_say_are_there_after_a_crash() {
         panic!("the rules are gone")
     };
     assert_eq!((stored.by.as_str(), stored.source.as_str()), ("alice", "no_root = true"));
+}
+
+/// Whether one more container of the pool may be placed, by the rules for images.
+async fn is_let(lab: &Lab) -> bool {
+    let why = Query::Why { pool: pool_id("feed/web"), slot: None, strategy: None };
+    let Reply::Why(told) = lab.flow.ask_as("alice", Request::Query(why)).await else { panic!("no reason") };
+    let banned = format!("{told:?}").contains("rules for images");
+    assert_eq!(banned, told.choice.is_none(), "{told:?}");
+    !banned
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registry_that_falls_silent_takes_nothing_back_that_it_has_said() {
+    let mut lab = begin().await;
+    user(&lab, "v2", "app").await;
+    set(&lab, ImagePolicy { unknown: Stance::Refuse, ..no_root() }).await;
+    push(&lab, "hq.example:5000/feed/web:v2").await.unwrap();
+    pass(5).await;
+    assert!(is_let(&lab).await);
+    lab.hq.trouble(|t| t.unreachable = true);
+    pass(1_800).await;
+    assert!(is_let(&lab).await, "long after a tag is looked up again");
+    // An engine that begins meanwhile knows what the last one knew.
+    restart(&mut lab).await;
+    pass(120).await;
+    assert!(is_let(&lab).await, "after a restart");
+    let unknown = push(&lab, "hq.example:5000/feed/web:v3").await.unwrap_err();
+    assert!(unknown.text.contains("not known"), "never known: {unknown:?}");
+    // The registry is back, and the tag points to something else: that counts.
+    lab.hq.trouble(|t| t.unreachable = false);
+    user(&lab, "v2", "").await;
+    pass(1_800).await;
+    assert!(!is_let(&lab).await, "the tag was moved to an image that runs as root");
 }
