@@ -3,6 +3,7 @@
 use longshore::model::command::{Command, Refusal};
 use longshore::model::policy::{ImagePolicy, ImageVerdict, Stance};
 use longshore::model::pool::PoolSpec;
+use longshore::model::prewarm::PrewarmAsk;
 use longshore::model::query::{Query, Reply, Request};
 use serde_json::json;
 
@@ -162,4 +163,68 @@ async fn a_registry_that_falls_silent_takes_nothing_back_that_it_has_said() {
     user(&lab, "v2", "").await;
     pass(1_800).await;
     assert!(!is_let(&lab).await, "the tag was moved to an image that runs as root");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_only_looks_looks_images_up_and_bans_none_unseen() {
+    let mut lab = begin().await;
+    user(&lab, "v2", "app").await;
+    set(&lab, ImagePolicy { unknown: Stance::Refuse, ..no_root() }).await;
+    push(&lab, "hq.example:5000/feed/web:v2").await.unwrap();
+    for silent in [false, true] {
+        lab.hq.trouble(|t| t.unreachable = silent);
+        lab.flow.crash();
+        let registries = std::collections::BTreeMap::from([("hq.example:5000".to_owned(), lab.hq.clone())]);
+        let hosts = crate::flow::SimConnector(lab.flow.fleet.clone());
+        let opened = longshore::store::Store::open(
+            lab.flow.dir.path(),
+            lab.flow.clock.clone(),
+            longshore::base::ids::InstallId("0a1b2c3d".into()),
+        );
+        let engine = longshore::model::world::EngineView {
+            mode: longshore::model::world::Mode::ObserveOnly,
+            ..longshore::model::world::EngineView::default()
+        };
+        lab.flow.core = Some(longshore::engine::core::start(longshore::engine::core::Parts {
+            clock: lab.flow.clock.clone(),
+            // As a session without the lock: it has what was written, and writes nothing.
+            store: None,
+            desired: opened.await.unwrap().desired,
+            connector: std::sync::Arc::new(crate::lab::WithRegistries { hosts, registries }),
+            hosts: lab.flow.fleet.hosts(),
+            engine,
+        }));
+        // The hosts have answered, no image was looked up before.
+        pass(1).await;
+        if !silent {
+            assert!(is_let(&lab).await, "asked at once");
+        }
+        pass(60).await;
+        assert_eq!(is_let(&lab).await, !silent, "what could not be looked up is told as such");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_prewarm_is_held_against_the_rules_also_at_once_after_a_start() {
+    let mut lab = begin().await;
+    user(&lab, "v1", "").await;
+    user(&lab, "v2", "app").await;
+    set(&lab, ImagePolicy { unknown: Stance::Refuse, ..no_root() }).await;
+    restart(&mut lab).await;
+    let ask = |tag: &str| PrewarmAsk {
+        image: Some(format!("hq.example:5000/feed/web:{tag}")),
+        hosts: vec![crate::flow::host("h1")],
+        ..PrewarmAsk::default()
+    };
+    let begin = async |tag| lab.flow.command("alice", Command::Prewarm(Box::new(ask(tag)))).await;
+    let refusal = begin("v1").await.unwrap_err();
+    assert!(
+        refusal.text.contains("the rules for images do not allow this: image hq.example:5000/feed/web:v1")
+    );
+    let plan = lab.flow.ask_as("alice", Request::Query(Query::Coverage(Box::new(ask("v1"))))).await;
+    assert!(matches!(&plan, Reply::Refused(why) if why.text == refusal.text), "{plan:?}");
+    assert!(begin("v2").await.unwrap().op.is_some());
+    set(&lab, ImagePolicy { breach: Stance::Warn, ..no_root() }).await;
+    let text = begin("v1").await.unwrap().text;
+    assert!(text.contains("(warning: image") && text.contains("no_root"), "{text}");
 }
