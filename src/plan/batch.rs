@@ -71,7 +71,15 @@ mod tests {
         assert_eq!(next([(2, at(1_000)), (2, at(5_000)), (1, None)], 605_000), None, "its time has come");
         assert_eq!(next([(1, at(1_000)), (1, at(5_000)), (1, None)], 10_000), None, "the first batch");
         assert_eq!(next([(2, None), (1, None), (1, None)], 10_000), None, "added, not renewed");
-        assert_eq!(next([(2, at(1_000)), (2, at(5_000)), (2, None)], 10_000), None, "nothing is left to renew");
-        assert_eq!(next([(2, at(1_000)), (2, at(5_000)), (1, None)], 1_000), None, "a clock that was put back");
+        assert_eq!(
+            next([(2, at(1_000)), (2, at(5_000)), (2, None)], 10_000),
+            None,
+            "nothing is left to renew"
+        );
+        assert_eq!(
+            next([(2, at(1_000)), (2, at(5_000)), (1, None)], 1_000),
+            None,
+            "a clock that was put back"
+        );
     }
 }
