@@ -353,9 +353,11 @@ async fn a_restart_that_is_cancelled_keeps_what_was_renewed_and_leaves_the_rest_
     let over = flow.command("alice", Command::Cancel { op }).await.unwrap_err();
     assert!(over.hint.as_deref().is_some_and(|hint| hint.contains("it is over")), "{over:?}");
     // The next one renews all of them.
-    flow.command("alice", restart.clone()).await.unwrap();
-    flow.until("all are renewed", |w| w.pool(&pool_id("feed/web")).is_some_and(|p| p.counts.outdated == 0))
-        .await;
+    let next = flow.command("alice", restart.clone()).await.unwrap().op.unwrap();
+    let done = |w: &longshore::model::world::World| {
+        w.operations.iter().any(|o| o.id == next && o.status == OpStatus::Done)
+    };
+    flow.until("all are renewed", done).await;
     assert!(
         flow.truth().iter().filter(|(_, c, _)| c.state == State::Running).all(|(_, _, t)| t.revision == 4)
     );
