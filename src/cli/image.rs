@@ -73,6 +73,15 @@ async fn registry(cx: &mut Cx<'_>, first: &str, reach: &Reach) -> Result<Registr
     Ok(Registry { plain_http: reach.plain_http, ca, ..Registry::new(name, address) })
 }
 
+/// True for the name of a registry of this install.
+async fn is_recorded(cx: &mut Cx<'_>, name: &str) -> Result<bool, Stop> {
+    if !cx.backend.has_state(&cx.session) {
+        return Ok(false);
+    }
+    let engine = cx.open(Purpose::Look).await?;
+    Ok(cx.present(&engine).registries.keys().any(|known| known.as_str() == name))
+}
+
 /// An image as commands name it, and the registry that it is in.
 async fn named(cx: &mut Cx<'_>, text: &str, reach: &Reach) -> Result<Source, Stop> {
     let (first, rest) = text.split_once('/').ok_or_else(|| {
@@ -205,25 +214,25 @@ fn sentence(image: &Carried) -> String {
 }
 
 async fn check(cx: &mut Cx<'_>, args: CheckArgs) -> Done {
-    let depot = depot(cx)?;
     let policy = match &args.policy {
         Some(path) => read_policy(path)?,
         None => stored(cx).await?,
     };
     // A name as in a pool file stands for itself; only what begins with a registry's name here is looked up.
     let known = args.image.parse::<ImageName>().ok();
-    let first = args.image.split_once('/').map(|(first, _)| first);
-    let source = match (first, known) {
-        (Some(first), _) if is_address(first) || cx.backend.has_state(&cx.session) => {
-            named(cx, &args.image, &args.reach).await?
-        }
-        (_, Some(image)) => {
+    let is_ours = match args.image.split_once('/') {
+        Some((first, _)) => is_address(first) || is_recorded(cx, first).await?,
+        None => false,
+    };
+    let source = match known {
+        Some(image) if !is_ours => {
             let name = RegistryName::new("registry").map_err(Stop::from)?;
             Source { registry: Registry::new(name, image.registry.clone()), image }
         }
-        (_, None) => named(cx, &args.image, &args.reach).await?,
+        _ => named(cx, &args.image, &args.reach).await?,
     };
     let looked = if policy.needs_facts() {
+        let depot = depot(cx)?;
         tokio::select! {
             looked = depot.look(&source.registry, &source.image) => looked.map(Some),
             () = cx.interrupted() => return Err(Stop::said("stopped")),
