@@ -15,7 +15,7 @@ use crate::model::harbor::access::{AccessStep, Applied, Brought};
 use crate::model::harbor::ask::{AccessChoices, NewRobot};
 use crate::model::harbor::{HarborProject, Login};
 use crate::model::registry::Registry;
-use crate::plan::harbor::{AccessPlan, SeenProject, access};
+use crate::plan::harbor::{AccessPlan, Apart, SeenProject, access};
 use crate::ports::registry_admin::RegistryAdmin;
 
 /// Projects that are read at a time: two lists each.
@@ -34,6 +34,15 @@ pub struct Wanted {
     pub by_hand: bool,
 }
 
+impl Wanted {
+    /// Whether robots of this project are our business.
+    fn has_robots(&self, project: &str) -> bool {
+        let here = self.access.robots.iter().any(|robot| robot.project.as_str() == project);
+        let there = self.brought.robots.iter().any(|(at, _)| at.as_str() == project);
+        here || there || self.choices.remove_extra
+    }
+}
+
 /// What became of it.
 #[derive(Debug, Default)]
 pub struct Came {
@@ -49,11 +58,20 @@ pub struct Came {
     pub brought: Brought,
 }
 
+/// Our list beside a Harbor's.
+#[derive(Debug)]
+pub struct Compared {
+    /// What would have to be done.
+    pub plan: AccessPlan,
+    /// Lists of which something of ours depends, and that could not be read.
+    pub unread: Vec<Fault>,
+}
+
 /// What would have to be done.
 ///
 /// # Errors
 /// When Harbor cannot be read, or our login there may not do that.
-pub async fn compare(admin: &dyn RegistryAdmin, wanted: &Wanted, now: Millis) -> Outcome<AccessPlan> {
+pub async fn compare(admin: &dyn RegistryAdmin, wanted: &Wanted, now: Millis) -> Outcome<Compared> {
     let login = admin.login().await?;
     if login == Login::NoPerson {
         let fault =
@@ -66,12 +84,19 @@ pub async fn compare(admin: &dyn RegistryAdmin, wanted: &Wanted, now: Millis) ->
         .collect();
     let projects = admin.projects().await?.into_iter().filter(|p| named.contains(p.name.raw()));
     let read = |project: HarborProject| async move {
-        let (members, robots) = (admin.members(&project).await.ok(), admin.robots(&project).await.ok());
-        SeenProject { project, members, robots }
+        let (members, robots) = (admin.members(&project).await, admin.robots(&project).await);
+        let because = |fault: &Fault| fault.clone().because(project.name.to_string());
+        let mut unread: Vec<Fault> = members.as_ref().err().map(because).into_iter().collect();
+        if wanted.has_robots(project.name.raw()) {
+            unread.extend(robots.as_ref().err().map(because));
+        }
+        (SeenProject { members: members.ok(), robots: robots.ok(), project }, unread)
     };
-    let seen: Vec<SeenProject> =
+    let read: Vec<(SeenProject, Vec<Fault>)> =
         stream::iter(projects.collect::<Vec<_>>()).map(read).buffered(AT_ONCE).collect().await;
-    Ok(access(&wanted.access, &seen, &login, wanted.choices, &wanted.brought, now))
+    let (seen, unread): (Vec<SeenProject>, Vec<Vec<Fault>>) = read.into_iter().unzip();
+    let plan = access(&wanted.access, &seen, &login, wanted.choices, &wanted.brought, now);
+    Ok(Compared { plan, unread: unread.concat() })
 }
 
 /// Makes it so. A step that is refused does not keep the others from being made; when Harbor does not answer any more, the rest
@@ -86,17 +111,25 @@ pub async fn bring(
     now: Millis,
 ) -> Outcome<Came> {
     let admin = reach(connector, registry).await?;
-    let plan = compare(&*admin, &wanted, now).await?;
-    let mut came = Came::default();
-    let mut brought = wanted.brought.and(&wanted.access);
+    let Compared { plan, unread } = compare(&*admin, &wanted, now).await?;
+    // Where a list could not be read, or something stays that should go, it is not as here, though no step failed.
+    let mut came = Came { failed: unread, ..Came::default() };
+    came.failed.extend(plan.left.iter().map(left));
+    let (mut brought, mut gone) = (wanted.brought.and(&wanted.access), plan.gone);
     for step in plan.steps {
         if matches!(step, AccessStep::AddRobot { .. }) && !wanted.by_hand {
             came.waiting.push(step.to_string());
             continue;
         }
         match admin.apply(&step).await {
-            Ok(Applied::Done) => came.lines.push(step.to_string()),
-            Ok(Applied::Already) => came.lines.push(format!("{step}: it was so already")),
+            Ok(Applied::Done) => {
+                came.lines.push(step.to_string());
+                gone.note_end(&step);
+            }
+            Ok(Applied::Already) => {
+                came.lines.push(format!("{step}: it was so already"));
+                gone.note_end(&step);
+            }
             Ok(Applied::Robot { login, secret, expires }) => {
                 came.lines.push(step.to_string());
                 came.robots.push(NewRobot { login, secret: secret.reveal().to_owned(), expires });
@@ -113,7 +146,16 @@ pub async fn bring(
             }
         }
     }
-    // What is not wanted any more and is gone there is forgotten; while something failed, nothing is.
-    came.brought = if came.failed.is_empty() { brought.only(&wanted.access) } else { brought };
+    // Forgotten is only what is not wanted any more and is known not to be there.
+    came.brought = brought.without(&gone, &wanted.access);
     Ok(came)
+}
+
+/// What was brought there and stays, as a fault.
+fn left(apart: &Apart) -> Fault {
+    let fault = Fault::new(Kind::Refused, apart.to_string());
+    match apart {
+        Apart::Unseen(_) => fault.hint("log in as an administrator of Harbor, or let nothing follow any more (--off)"),
+        _ => fault.hint("take it away with `registry access-plan NAME --yes --replace-unknown`, or in Harbor"),
+    }
 }

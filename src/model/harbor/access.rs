@@ -210,14 +210,38 @@ impl Brought {
         next
     }
 
-    /// Only what is wanted now.
+    /// What of it is not wanted any more.
     #[must_use]
-    pub fn only(&self, wanted: &Access) -> Brought {
+    pub fn unwanted(&self, wanted: &Access) -> Brought {
         let members: BTreeSet<_> = memberships(wanted).collect();
-        let is_wanted = |(project, name): &&(ProjectName, UserName)| wanted.robot(project, name).is_some();
+        let is_gone = |(project, name): &&(ProjectName, UserName)| wanted.robot(project, name).is_none();
         Brought {
-            members: self.members.intersection(&members).cloned().collect(),
-            robots: self.robots.iter().filter(is_wanted).cloned().collect(),
+            members: self.members.difference(&members).cloned().collect(),
+            robots: self.robots.iter().filter(is_gone).cloned().collect(),
+        }
+    }
+
+    /// The same without these; what is wanted now is kept.
+    #[must_use]
+    pub fn without(&self, gone: &Brought, wanted: &Access) -> Brought {
+        let gone = gone.unwanted(wanted);
+        Brought {
+            members: self.members.difference(&gone.members).cloned().collect(),
+            robots: self.robots.difference(&gone.robots).cloned().collect(),
+        }
+    }
+
+    /// Notes that what this step takes away is not there any more.
+    pub fn note_end(&mut self, step: &AccessStep) {
+        match step {
+            AccessStep::RemoveMember { project, member } => {
+                self.members.extend(member.name.raw().parse().ok().map(|user| (project.clone(), user)));
+            }
+            AccessStep::RemoveRobot { project, robot } => {
+                let short = robot.short().and_then(|short| short.parse().ok());
+                self.robots.extend(short.map(|robot| (project.clone(), robot)));
+            }
+            _ => {}
         }
     }
 
