@@ -100,7 +100,7 @@ impl fmt::Display for Apart {
 /// The steps, in the order in which they have to be made, and what stays apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccessPlan {
-    /// One call each.
+    /// One call each; what takes away comes first.
     pub steps: Vec<AccessStep>,
     /// To be shown beside them.
     pub apart: Vec<Apart>,
@@ -137,6 +137,8 @@ pub fn access(
         }
     }
     one.look_for_the_rest(seen);
+    // (The sort is stable: a project is still made before its members.)
+    plan.steps.sort_by_key(|step| !step.takes_away());
     plan
 }
 

@@ -99,8 +99,8 @@ pub async fn compare(admin: &dyn RegistryAdmin, wanted: &Wanted, now: Millis) ->
     Ok(Compared { plan, unread: unread.concat() })
 }
 
-/// Makes it so. A step that is refused does not keep the others from being made; when Harbor does not answer any more, the rest
-/// is left.
+/// Makes it so. A step that is refused does not keep the others from being made. When Harbor does not answer any more, the rest
+/// is left, but for what takes away: each of those is tried, for one that hangs must not hold up a revocation.
 ///
 /// # Errors
 /// When it could not even be compared: then nothing was changed.
@@ -116,7 +116,11 @@ pub async fn bring(
     let mut came = Came { failed: unread, ..Came::default() };
     came.failed.extend(plan.left.iter().map(left));
     let (mut brought, mut gone) = (wanted.brought.and(&wanted.access), plan.gone);
+    let mut is_over = false;
     for step in plan.steps {
+        if is_over && !step.takes_away() {
+            continue;
+        }
         if matches!(step, AccessStep::AddRobot { .. }) && !wanted.by_hand {
             came.waiting.push(step.to_string());
             continue;
@@ -138,11 +142,8 @@ pub async fn bring(
                 }
             }
             Err(fault) => {
-                let is_over = fault.is_unknown() || fault.kind == Kind::Unreachable;
+                is_over |= fault.is_unknown();
                 came.failed.push(fault);
-                if is_over {
-                    break;
-                }
             }
         }
     }

@@ -328,6 +328,32 @@ pub enum AccessStep {
     },
 }
 
+impl AccessStep {
+    /// Whether somebody can do less after it. Those come first: nothing that is added may keep them from being made.
+    pub fn takes_away(&self) -> bool {
+        match self {
+            AccessStep::RemoveMember { .. } | AccessStep::RemoveRobot { .. } | AccessStep::ClosePublic(_) => true,
+            AccessStep::ChangeMember { member, role, .. } => match member.role {
+                HarborRole::ProjectAdmin | HarborRole::Maintainer => *role < Role::ProjectAdmin,
+                HarborRole::Developer => *role < Role::Developer,
+                HarborRole::Guest | HarborRole::LimitedGuest => false,
+                // Nobody here knows what it may do: it may be anything.
+                HarborRole::Other { .. } => true,
+            },
+            AccessStep::ChangeRobot { disabled: true, .. } => true,
+            AccessStep::ChangeRobot { project, robot, role: Some(role), .. } if !robot.disabled => {
+                let wanted = rights(*role);
+                let here = |g: &&Grant| g.kind.raw() == "project" && g.namespace.raw() == project.as_str();
+                robot.grants.iter().find(here).is_some_and(|grant| grant.rights.is_superset(&wanted))
+            }
+            AccessStep::ChangeRobot { .. }
+            | AccessStep::CreateProject(_)
+            | AccessStep::AddMember { .. }
+            | AccessStep::AddRobot { .. } => false,
+        }
+    }
+}
+
 impl fmt::Display for AccessStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -402,6 +428,48 @@ mod tests {
         for ours in [Role::Guest, Role::Developer, Role::ProjectAdmin] {
             assert_eq!(HarborRole::from(ours).ours(), Some(ours));
         }
+    }
+
+    #[test]
+    fn what_takes_away_is_told_from_what_gives() {
+        let project = ProjectName::new("feed").unwrap();
+        let member = |role, to| AccessStep::ChangeMember {
+            project: project.clone(),
+            member: Member { id: 1, name: "a".into(), kind: MemberKind::User, role },
+            role: to,
+        };
+        for (from, to, less) in [
+            (HarborRole::ProjectAdmin, Role::Developer, true),
+            (HarborRole::Maintainer, Role::Developer, true),
+            (HarborRole::Developer, Role::Guest, true),
+            (HarborRole::Other { id: 9, name: "x".into() }, Role::Guest, true),
+            (HarborRole::Maintainer, Role::ProjectAdmin, false),
+            (HarborRole::Guest, Role::Developer, false),
+            (HarborRole::LimitedGuest, Role::Guest, false),
+        ] {
+            assert_eq!(member(from.clone(), to).takes_away(), less, "{from} to {to}");
+        }
+        let robot = |from: Role, was_disabled, role, disabled| AccessStep::ChangeRobot {
+            project: project.clone(),
+            robot: HarborRobot {
+                id: 1,
+                login: "robot$feed+ci".into(),
+                description: "".into(),
+                level: "project".into(),
+                grants: vec![Grant { kind: "project".into(), namespace: "feed".into(), rights: rights(from) }],
+                days: -1,
+                expires: None,
+                disabled: was_disabled,
+                editable: true,
+            },
+            role,
+            disabled,
+        };
+        assert!(robot(Role::Guest, false, None, true).takes_away());
+        assert!(robot(Role::Developer, false, Some(Role::Guest), false).takes_away());
+        assert!(!robot(Role::Guest, false, Some(Role::Developer), false).takes_away());
+        assert!(!robot(Role::Guest, true, None, false).takes_away(), "it can log in again");
+        assert!(!robot(Role::Developer, true, Some(Role::Guest), false).takes_away(), "it can log in again");
     }
 
     #[test]
