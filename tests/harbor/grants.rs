@@ -88,6 +88,11 @@ impl Feed {
                 members.retain(|(known, ..)| *known != id);
                 reply(200, &[], "")
             }
+            ("PUT", "robots/21") => {
+                let body: Value = serde_json::from_str(&request.body).unwrap();
+                self.robots.lock().unwrap()[0]["disable"] = body["disable"].clone();
+                reply(200, &[], "")
+            }
             ("POST", "robots") => reply(201, &[], fixture!("robot-made.json")),
             ("GET", "robots") => list(self.robots.lock().unwrap().clone()),
             ("GET", "quotas" | "replication/policies") => list(vec![]),
@@ -234,4 +239,30 @@ fn a_grant_that_hangs_holds_up_no_revocation() {
     feed.fail(&[]);
     site.run(&["project", "grant", "feed", "bo", "developer"]).expect(0, &[]);
     until("anna is gone", || (!feed.names().contains(&"anna 2".to_owned())).then_some(()));
+}
+
+#[test]
+fn a_robot_that_somebody_shut_out_in_harbor_stays_out_until_a_person_asks() {
+    let feed = Feed::default();
+    // Not of our making: it is only called the same.
+    feed.robots.lock().unwrap().push(json!({"id": 21, "name": "robot$feed+ci", "level": "project", "duration": -1, "editable": true,
+        "disable": true, "expires_at": -1, "permissions": [{"kind": "project", "namespace": "feed",
+        "access": [{"resource": "repository", "action": "pull"}]}]}));
+    let is_out = || feed.robots.lock().unwrap()[0]["disable"] == true;
+    let (site, _engine, server) = following(&feed);
+    site.run(&["robot", "add", "feed/ci", "--role", "guest", "--expires", "never"]).expect(0, &[]);
+    let said = until("it waits for a person", || {
+        let said = access(&site);
+        (said["access"] == "waiting").then_some(said)
+    });
+    assert!(said["access_why"].as_str().unwrap().contains("robot robot$feed+ci, can log in"), "{said}");
+    assert!(is_out() && !server.lines().iter().any(|line| line.starts_with("PUT")), "{:?}", server.lines());
+    site.run(&["registry", "access-plan", "hq", "--yes"]).expect(0, &["robot robot$feed+ci, can log in"]);
+    assert!(!is_out());
+    // What takes away follows by itself.
+    site.run(&["robot", "disable", "feed/ci"]).expect(0, &[]);
+    until("it cannot log in", || is_out().then_some(()));
+    site.run(&["robot", "enable", "feed/ci"]).expect(0, &[]);
+    until("it waits for a person", || (access(&site)["access"] == "waiting").then_some(()));
+    assert!(is_out());
 }

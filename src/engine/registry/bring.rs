@@ -30,7 +30,7 @@ pub struct Wanted {
     pub brought: Brought,
     /// What somebody has decided about things that only Harbor has.
     pub choices: AccessChoices,
-    /// Somebody waits for the answer: then robots are made, whose secrets are told once.
+    /// Somebody waits for the answer: then robots are made, whose secrets are told once, and let in again.
     pub by_hand: bool,
 }
 
@@ -121,7 +121,7 @@ pub async fn bring(
         if is_over && !step.takes_away() {
             continue;
         }
-        if matches!(step, AccessStep::AddRobot { .. }) && !wanted.by_hand {
+        if !wanted.by_hand && step.waits(&wanted.brought) {
             came.waiting.push(step.to_string());
             continue;
         }

@@ -352,6 +352,19 @@ impl AccessStep {
             | AccessStep::AddRobot { .. } => false,
         }
     }
+
+    /// Whether somebody has to ask for it: Harbor makes a new robot's secret and tells it once; and a robot that somebody has
+    /// shut out there, or that is not of our making, gets no more by itself.
+    pub fn waits(&self, brought: &Brought) -> bool {
+        match self {
+            AccessStep::AddRobot { .. } => true,
+            AccessStep::ChangeRobot { project, robot, disabled, .. } if !self.takes_away() => {
+                let ours = robot.short().is_some_and(|short| brought.has_robot(project, short));
+                !ours || (robot.disabled && !disabled)
+            }
+            _ => false,
+        }
+    }
 }
 
 impl fmt::Display for AccessStep {
@@ -465,6 +478,15 @@ mod tests {
             role,
             disabled,
         };
+        let mut made = Brought::default();
+        made.robots.insert((project.clone(), "ci".parse().unwrap()));
+        let none = Brought::default();
+        let less = robot(Role::Developer, false, Some(Role::Guest), false);
+        assert!(!less.waits(&none) && !robot(Role::Guest, false, None, true).waits(&none));
+        let more = robot(Role::Guest, false, Some(Role::Developer), false);
+        assert!(more.waits(&none) && !more.waits(&made), "only a robot of ours gets more by itself");
+        let enabled = robot(Role::Guest, true, None, false);
+        assert!(enabled.waits(&none) && enabled.waits(&made), "whoever shut it out meant that");
         assert!(robot(Role::Guest, false, None, true).takes_away());
         assert!(robot(Role::Developer, false, Some(Role::Guest), false).takes_away());
         assert!(!robot(Role::Guest, false, Some(Role::Developer), false).takes_away());
