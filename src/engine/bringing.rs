@@ -137,9 +137,14 @@ impl Core {
             Ok(came) => {
                 writes.extend(came.lines.iter().map(|text| line(What::Outcome, text)));
                 // Somebody may have said meanwhile that grants follow no more.
-                if self.desired.brought.get(name).is_some_and(|before| *before != came.brought) {
-                    let list: List = came.brought.clone();
-                    writes.push(Write::PutBrought(name.clone(), Box::new(list)));
+                if let Some(kept) = self.desired.brought.get(name) {
+                    // (Another report that came with this one may have changed it.)
+                    let kept = pending(writes, name).unwrap_or(kept);
+                    let is_alone = !self.layer.bringing.under_way.contains_key(name);
+                    let next = came.after(kept, &self.desired.access, is_alone);
+                    if next != *kept {
+                        writes.push(Write::PutBrought(name.clone(), Box::new(next)));
+                    }
                 }
                 (together(&came.failed).map(|fault| fault.to_string()), came.waiting.clone())
             }
@@ -178,6 +183,14 @@ impl Core {
         }
         self.stir();
     }
+}
+
+/// What is to be remembered of a Harbor by writes that are not made yet.
+fn pending<'a>(writes: &'a [Write], name: &RegistryName) -> Option<&'a List> {
+    writes.iter().rev().find_map(|write| match write {
+        Write::PutBrought(of, list) if of == name => Some(&**list),
+        _ => None,
+    })
 }
 
 /// What came of this work. That it died is an outcome as well: without a report, this Harbor would be under way for ever.

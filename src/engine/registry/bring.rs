@@ -54,8 +54,10 @@ pub struct Came {
     pub waiting: Vec<String>,
     /// What could not be done, each with its step.
     pub failed: Vec<Fault>,
-    /// What we have brought there, from now on.
-    pub brought: Brought,
+    /// What was brought there now: to be added to what is remembered then.
+    pub made: Brought,
+    /// What is known not to be there any more: to be taken from what is remembered then.
+    pub gone: Brought,
 }
 
 /// Our list beside a Harbor's.
@@ -65,6 +67,21 @@ pub struct Compared {
     pub plan: AccessPlan,
     /// Lists of which something of ours depends, and that could not be read.
     pub unread: Vec<Fault>,
+}
+
+impl Came {
+    /// Notes what this step has changed there.
+    fn note(&mut self, step: &AccessStep) {
+        self.made.note_made(step);
+        self.gone.note_end(step);
+    }
+
+    /// What is remembered of a Harbor, after this. Forgotten is only what is not wanted now and is known not to be there; while
+    /// another run is under way nothing is, since that one may have brought it again.
+    pub fn after(&self, kept: &Brought, wanted: &Access, is_alone: bool) -> Brought {
+        let next = kept.with(&self.made);
+        if is_alone { next.without(&self.gone, wanted) } else { next }
+    }
 }
 
 /// What would have to be done.
@@ -113,9 +130,8 @@ pub async fn bring(
     let admin = reach(connector, registry).await?;
     let Compared { plan, unread } = compare(&*admin, &wanted, now).await?;
     // Where a list could not be read, or something stays that should go, it is not as here, though no step failed.
-    let mut came = Came { failed: unread, ..Came::default() };
+    let mut came = Came { failed: unread, gone: plan.gone, ..Came::default() };
     came.failed.extend(plan.left.iter().map(left));
-    let (mut brought, mut gone) = (wanted.brought.and(&wanted.access), plan.gone);
     let mut is_over = false;
     for step in plan.steps {
         if is_over && !step.takes_away() {
@@ -128,18 +144,16 @@ pub async fn bring(
         match admin.apply(&step).await {
             Ok(Applied::Done) => {
                 came.lines.push(step.to_string());
-                gone.note_end(&step);
+                came.note(&step);
             }
             Ok(Applied::Already) => {
                 came.lines.push(format!("{step}: it was so already"));
-                gone.note_end(&step);
+                came.note(&step);
             }
             Ok(Applied::Robot { login, secret, expires }) => {
                 came.lines.push(step.to_string());
                 came.robots.push(NewRobot { login, secret: secret.reveal().to_owned(), expires });
-                if let AccessStep::AddRobot { project, name, .. } = &step {
-                    brought.robots.insert((project.clone(), name.clone()));
-                }
+                came.note(&step);
             }
             Err(fault) => {
                 is_over |= fault.is_unknown();
@@ -147,8 +161,6 @@ pub async fn bring(
             }
         }
     }
-    // Forgotten is only what is not wanted any more and is known not to be there.
-    came.brought = brought.without(&gone, &wanted.access);
     Ok(came)
 }
 
@@ -158,5 +170,27 @@ fn left(apart: &Apart) -> Fault {
     match apart {
         Apart::Unseen(_) => fault.hint("log in as an administrator of Harbor, or let nothing follow any more (--off)"),
         _ => fault.hint("take it away with `registry access-plan NAME --yes --replace-unknown`, or in Harbor"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_is_applied_to_what_is_kept_by_then() {
+        let one = |name: &str| Brought {
+            robots: [("feed".parse().unwrap(), name.parse().unwrap())].into(),
+            ..Brought::default()
+        };
+        let (first, second) =
+            (Came { made: one("ci"), ..Came::default() }, Came { made: one("cd"), ..Came::default() });
+        // Both runs began with nothing; each has made a robot, and neither overwrites what the other reported.
+        let (none, wanted) = (Brought::default(), Access::default());
+        let kept = second.after(&first.after(&none, &wanted, false), &wanted, true);
+        assert_eq!(kept, one("ci").with(&one("cd")));
+        let ended = Came { gone: one("ci"), ..Came::default() };
+        assert_eq!(ended.after(&kept, &wanted, false), kept, "another run may just have made it again");
+        assert_eq!(ended.after(&kept, &wanted, true), one("cd"));
     }
 }

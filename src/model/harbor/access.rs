@@ -210,6 +210,28 @@ impl Brought {
         next
     }
 
+    /// The same with these.
+    #[must_use]
+    pub fn with(&self, made: &Brought) -> Brought {
+        let mut next = self.clone();
+        next.members.extend(made.members.iter().cloned());
+        next.robots.extend(made.robots.iter().cloned());
+        next
+    }
+
+    /// Notes what this step has given.
+    pub fn note_made(&mut self, step: &AccessStep) {
+        match step {
+            AccessStep::AddMember { project, user, .. } => {
+                self.members.insert((project.clone(), user.clone()));
+            }
+            AccessStep::AddRobot { project, name, .. } => {
+                self.robots.insert((project.clone(), name.clone()));
+            }
+            _ => {}
+        }
+    }
+
     /// What of it is not wanted any more.
     #[must_use]
     pub fn unwanted(&self, wanted: &Access) -> Brought {
