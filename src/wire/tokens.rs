@@ -1,6 +1,6 @@
 //! The token service of the configuration: opened for the engine, and asked by the engine itself for tokens of its own.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -37,8 +37,8 @@ pub struct TokenSettings {
     pub url: String,
     /// Certificate and key, PEM.
     pub tls: Option<(PathBuf, PathBuf)>,
-    /// Something in front of it ends TLS.
-    pub behind_tls: bool,
+    /// Something in front of it ends TLS, and its requests come from these addresses.
+    pub proxies: Option<Vec<IpAddr>>,
     /// In whose name tokens are signed.
     pub issuer: String,
 }
@@ -134,7 +134,7 @@ impl TokenService for Tokens {
             let listen = Listen {
                 address: self.settings.listen,
                 tls: self.settings.tls.as_ref().map(files),
-                plain_http: self.settings.behind_tls,
+                proxies: self.settings.proxies.clone(),
                 events_secret,
                 limits: Limits::default(),
             };
@@ -186,7 +186,7 @@ mod tests {
             listen: "127.0.0.1:5443".parse().unwrap(),
             url: "http://127.0.0.1:5443".into(),
             tls: None,
-            behind_tls: false,
+            proxies: None,
             issuer: "longshore".into(),
         };
         let tokens = Arc::new(Tokens::new(settings, dir.path().to_owned(), Arc::new(SystemClock)));

@@ -200,7 +200,7 @@ impl Site {
         let listen = Listen {
             address: "127.0.0.1:0".parse().unwrap(),
             tls: None,
-            plain_http: false,
+            proxies: None,
             events_secret: Some(EVENTS_SECRET.into()),
             limits: Limits { failures_of_address: 1000, failures_of_name: 1000, ..Limits::default() },
         };

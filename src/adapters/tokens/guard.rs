@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::adapters::tokens::limits::{FAILURE_LINES, FAILURES_MAX, Limits};
 use crate::base::text::{fit, safe};
+use crate::model::access::Subject;
 
 /// The widest name in a journal line.
 const NAME_COLUMNS: usize = 64;
@@ -61,8 +62,12 @@ impl Guard {
         ]
     }
 
-    /// How long this name may not log in from there; `None` when it may.
+    /// How long this name may not log in from there; `None` when it may. Robots always may: nobody guesses their secrets, and
+    /// whole sites log in with one from one address.
     pub fn blocked(&self, name: &str, address: IpAddr, now: Instant) -> Option<Duration> {
+        if is_robot(name) {
+            return None;
+        }
         let left = self.keys(name, address).into_iter().filter_map(|(key, max)| {
             let failures = self.failures.get(&key).filter(|f| f.count >= max)?;
             (failures.since + self.limits.window).checked_duration_since(now).filter(|left| !left.is_zero())
@@ -72,7 +77,8 @@ impl Guard {
 
     /// A log-in was wrong.
     pub fn failed(&mut self, name: &str, address: IpAddr, now: Instant) {
-        for (key, _) in self.keys(name, address) {
+        let keys = self.keys(name, address).into_iter().filter(|_| !is_robot(name));
+        for (key, _) in keys {
             self.make_room(now);
             let failures = self.failures.entry(key).or_insert(Failures { count: 0, since: now });
             if now.saturating_duration_since(failures.since) >= self.limits.window {
@@ -145,6 +151,11 @@ impl Guard {
     }
 }
 
+/// Whether this is a robot's log-in name: its secret has 256 random bits.
+fn is_robot(name: &str) -> bool {
+    matches!(name.parse(), Ok(Subject::Robot(..)))
+}
+
 /// A name that anybody may have sent: safe to show, and short.
 fn cut(name: &str) -> String {
     fit(&safe(name), NAME_COLUMNS).into_owned()
@@ -193,6 +204,22 @@ mod tests {
         guard.succeeded("alice", at("10.0.0.1"));
         guard.failed("alice", at("10.0.0.1"), Instant::now());
         assert!(guard.blocked("alice", at("10.0.0.1"), Instant::now()).is_none(), "right once, counted anew");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_robot_is_never_kept_out_and_keeps_nobody_out() {
+        let mut guard = Guard::new(Limits::default());
+        let here = at("10.0.0.1");
+        for _ in 0..1000 {
+            guard.failed("robot$feed+ci", here, Instant::now());
+        }
+        for name in ["robot$feed+ci", "robot$feed+cd", "alice"] {
+            assert_eq!(guard.blocked(name, here, Instant::now()), None, "{name}");
+        }
+        assert_eq!(guard.told(), ["log-in to the registries as robot$feed+ci from 10.0.0.1 failed 1000 times"]);
+        (0..60).for_each(|_| guard.failed("robot$", here, Instant::now()));
+        assert!(guard.blocked("alice", here, Instant::now()).is_some(), "what names no robot is none");
+        assert!(guard.blocked("robot$feed+ci", here, Instant::now()).is_none());
     }
 
     #[tokio::test(start_paused = true)]

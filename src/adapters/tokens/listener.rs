@@ -45,8 +45,8 @@ pub struct Listen {
     pub address: SocketAddr,
     /// With TLS; without, only this machine's own addresses are listened on.
     pub tls: Option<TlsFiles>,
-    /// Allows plain HTTP on other addresses: something else in front ends TLS.
-    pub plain_http: bool,
+    /// Something in front ends TLS, and says from these addresses who asks; so plain HTTP is allowed on every address.
+    pub proxies: Option<Vec<IpAddr>>,
     /// The secret that registries report with; none refuses all reports.
     pub events_secret: Option<String>,
     /// The bounds.
@@ -80,8 +80,8 @@ impl Listener {
     /// # Errors
     /// When the address is taken, a file cannot be read, or passwords would cross a network in the clear.
     pub async fn open(listen: Listen, parts: Parts) -> Outcome<Listener> {
-        let Listen { address, tls, plain_http, events_secret, limits } = listen;
-        if tls.is_none() && !plain_http && !address.ip().is_loopback() {
+        let Listen { address, tls, proxies, events_secret, limits } = listen;
+        if tls.is_none() && proxies.is_none() && !address.ip().is_loopback() {
             let why = format!("passwords would reach {address} unencrypted");
             return Err(Fault::new(Kind::Refused, why).hint(
                 "give a certificate and a key, listen on 127.0.0.1, or say that something in front ends TLS",
@@ -99,6 +99,7 @@ impl Listener {
             clock: parts.clock,
             counts: Arc::default(),
             guard: Mutex::new(Guard::new(limits.clone())),
+            proxies,
             events_secret: events_secret.filter(|s| !s.is_empty()).map(|s| sha256(s.as_bytes())),
             limits,
         };

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::time::Instant;
 
@@ -24,6 +26,9 @@ use crate::model::access::Subject;
 use crate::model::access::scope::Scope;
 use crate::ports::desk::Desk;
 
+/// Where a proxy says who asks it.
+const FORWARDED_FOR: &str = "x-forwarded-for";
+
 /// What an answer is made of.
 pub(crate) type Answer = Response<Full<Bytes>>;
 
@@ -35,17 +40,30 @@ pub(crate) struct Service {
     pub counts: Arc<Counts>,
     pub guard: Mutex<Guard>,
     pub limits: Limits,
+    /// What ends TLS in front: from there, a request's header says where it came from.
+    pub proxies: Option<Vec<IpAddr>>,
     /// The hash of the secret that registries report with; none refuses all reports.
     pub events_secret: Option<String>,
 }
 
 impl Service {
     /// Answers one request.
-    pub(crate) async fn answer(&self, from: IpAddr, request: Request<Incoming>) -> Answer {
+    pub(crate) async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Answer {
+        let from = self.client(peer, request.headers());
         let work = self.route(from, request);
         tokio::time::timeout(self.limits.request, work)
             .await
             .unwrap_or_else(|_| plain(StatusCode::REQUEST_TIMEOUT, "the request took too long"))
+    }
+
+    /// Where a request came from. Only what our own proxy says is believed, and of that only what it has added itself: the last.
+    fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let is_proxy = |proxies: &Vec<IpAddr>| proxies.contains(&peer.to_canonical());
+        if !self.proxies.as_ref().is_some_and(is_proxy) {
+            return peer;
+        }
+        let last = headers.get_all(FORWARDED_FOR).iter().next_back().and_then(|v| v.to_str().ok());
+        last.and_then(|all| all.rsplit(',').next()?.trim().parse().ok()).unwrap_or(peer)
     }
 
     async fn route(&self, from: IpAddr, request: Request<Incoming>) -> Answer {

@@ -66,7 +66,7 @@ impl Drop for Open {
 
 fn listen(address: &str, limits: Limits) -> Listen {
     let events_secret = Some("reports".to_owned());
-    Listen { address: address.parse().unwrap(), tls: None, plain_http: false, events_secret, limits }
+    Listen { address: address.parse().unwrap(), tls: None, proxies: None, events_secret, limits }
 }
 
 async fn try_open(listen: Listen) -> Outcome<(Listener, mpsc::Receiver<Hint>, mpsc::Receiver<Draft>)> {
@@ -83,7 +83,11 @@ async fn try_open(listen: Listen) -> Outcome<(Listener, mpsc::Receiver<Hint>, mp
 }
 
 async fn open(limits: Limits) -> Open {
-    let (listener, hints, journal) = try_open(listen("127.0.0.1:0", limits)).await.unwrap();
+    open_as(listen("127.0.0.1:0", limits)).await
+}
+
+async fn open_as(listen: Listen) -> Open {
+    let (listener, hints, journal) = try_open(listen).await.unwrap();
     let (address, counts) = (listener.address(), listener.counts());
     Open { address, counts, hints, journal, task: tokio::spawn(listener.serve()) }
 }
@@ -123,7 +127,7 @@ async fn plain_http_stays_on_this_machine_unless_somebody_says_otherwise() {
     let refused = |listen: Listen| async move { try_open(listen).await.map(|_| ()).map_err(|f| f.kind) };
     assert_eq!(refused(listen("0.0.0.0:0", Limits::default())).await, Err(Kind::Refused));
     assert_eq!(refused(listen("127.0.0.1:0", Limits::default())).await, Ok(()));
-    let told = Listen { plain_http: true, ..listen("0.0.0.0:0", Limits::default()) };
+    let told = Listen { proxies: Some(vec![]), ..listen("0.0.0.0:0", Limits::default()) };
     assert_eq!(refused(told).await, Ok(()));
     let files = TlsFiles { certificate: "/nowhere/c.pem".into(), key: "/nowhere/k.pem".into() };
     let tls = Listen { tls: Some(files), ..listen("0.0.0.0:0", Limits::default()) };
@@ -185,6 +189,35 @@ async fn who_guesses_is_stopped_and_told_once() {
     }
     assert!(told.contains("alice from 127.0.0.1 failed"), "{told}");
     assert_eq!((at.counts.read().failed, at.counts.read().throttled), (3, 2));
+}
+
+#[tokio::test]
+async fn behind_a_proxy_each_client_is_counted_by_the_address_that_the_proxy_saw() {
+    let limits = Limits { failures_of_address: 3, failures_of_name: 2, ..Limits::default() };
+    let here = "127.0.0.1".parse().unwrap();
+    let listen = |proxies| Listen { proxies, ..listen("127.0.0.1:0", limits.clone()) };
+    let ask = async |at: &Open, forwarded: &str, login: &str| {
+        let login = STANDARD.encode(login);
+        let head = format!("X-Forwarded-For: {forwarded}\r\nAuthorization: Basic {login}\r\n");
+        status(&at.send(&format!("GET /token?service=hub HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{head}\r\n")).await)
+    };
+    let at = open_as(listen(Some(vec![here]))).await;
+    for n in 0..4 {
+        // Who asks may write what they like in front; the proxy adds what it saw.
+        let asked = ask(&at, &format!("10.0.0.{n}, 192.0.2.1"), &format!("user-{n}:wrong")).await;
+        assert_eq!(asked, if n < 3 { 401 } else { 429 });
+    }
+    assert_eq!(ask(&at, "192.0.2.1", "alice:right").await, 429);
+    assert_eq!(ask(&at, "192.0.2.2", "alice:right").await, 200, "nobody locks out the others");
+    assert_eq!(ask(&at, "192.0.2.1", "robot$feed+ci:right").await, 200, "nor robots");
+    // Not from our proxy: what the header says is nothing.
+    for proxies in [None, Some(vec![]), Some(vec!["192.0.2.9".parse().unwrap()])] {
+        let at = open_as(listen(proxies)).await;
+        for n in 0..4 {
+            let asked = ask(&at, &format!("10.0.0.{n}"), &format!("user-{n}:wrong")).await;
+            assert_eq!(asked, if n < 3 { 401 } else { 429 });
+        }
+    }
 }
 
 #[tokio::test]
