@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::adapters::tokens::limits::{FAILURE_LINES, FAILURES_MAX, Limits};
-use crate::base::text::{fit, safe};
+use crate::base::text::{self, fit, safe};
 use crate::model::access::Subject;
 
 /// The widest name in a journal line.
@@ -38,10 +38,12 @@ pub struct Guard {
     untold: BTreeMap<(String, IpAddr), Untold>,
     /// Those for which there was no room in `untold`.
     beyond: u64,
+    /// Connections that were closed, since their address had too many: how many, and the address of the last.
+    crowded: Option<(u64, IpAddr)>,
 }
 
 /// Whoever has one address of an IPv6 network usually has the whole /64.
-fn network(address: IpAddr) -> IpAddr {
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
         v4 @ IpAddr::V4(_) => v4,
@@ -51,7 +53,7 @@ fn network(address: IpAddr) -> IpAddr {
 impl Guard {
     /// Nothing has failed yet.
     pub fn new(limits: Limits) -> Guard {
-        Guard { limits, failures: HashMap::new(), untold: BTreeMap::new(), beyond: 0 }
+        Guard { limits, failures: HashMap::new(), untold: BTreeMap::new(), beyond: 0, crowded: None }
     }
 
     fn keys(&self, name: &str, address: IpAddr) -> [(Key, u32); 2] {
@@ -103,6 +105,12 @@ impl Guard {
         self.failures.remove(&Key::Name(cut(name), network(address)));
     }
 
+    /// A connection was closed at once: its address has too many.
+    pub fn crowded(&mut self, address: IpAddr) {
+        let before = self.crowded.map_or(0, |(count, _)| count);
+        self.crowded = Some((before + 1, address.to_canonical()));
+    }
+
     fn untold(&mut self, name: &str, address: IpAddr) -> Option<&mut Untold> {
         let key = (cut(name), address.to_canonical());
         if self.untold.len() >= FAILURES_MAX && !self.untold.contains_key(&key) {
@@ -145,6 +153,13 @@ impl Guard {
         if others > 0 {
             lines.push(format!(
                 "{others} more log-ins to the registries failed, under other names or from elsewhere"
+            ));
+        }
+        if let Some((count, last)) = self.crowded.take() {
+            let most = self.limits.connections_of_address;
+            let count = text::count(count, "connection");
+            lines.push(format!(
+                "{count} to the token service closed at once, the last from {last}: one address may have {most} at a time"
             ));
         }
         lines

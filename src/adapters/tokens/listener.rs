@@ -1,8 +1,9 @@
 //! The listener of the token service: plain on this machine, TLS elsewhere, with a bound on everything that comes in.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -18,8 +19,8 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::adapters::tokens::counts::Counts;
-use crate::adapters::tokens::guard::Guard;
-use crate::adapters::tokens::limits::{FAILURE_LINES, Limits};
+use crate::adapters::tokens::guard::{Guard, network};
+use crate::adapters::tokens::limits::{Limits, TOLD_MAX};
 use crate::adapters::tokens::of_file;
 use crate::adapters::tokens::routes::Service;
 use crate::adapters::tokens::sign::Signer;
@@ -119,15 +120,17 @@ impl Listener {
     /// Answers until it is dropped; what is under way then is cut.
     pub async fn serve(self) {
         let places = Arc::new(Semaphore::new(self.service.limits.connections));
+        let crowd = Arc::new(Crowd::default());
         let mut connections = JoinSet::new();
         let mut telling = tokio::time::interval(self.service.limits.journal_every);
         loop {
             tokio::select! {
                 accepted = accept(&self.socket, &places) => {
                     let Some((stream, from, place)) = accepted else { continue };
+                    let Some(one) = self.admit(&crowd, from) else { continue };
                     let (tls, service) = (self.tls.clone(), self.service.clone());
                     connections.spawn(async move {
-                        let _place = place;
+                        let _places = (place, one);
                         connection(stream, from, tls, service).await;
                     });
                 }
@@ -137,14 +140,65 @@ impl Listener {
         }
     }
 
+    /// A place among those of its address; none when that has enough. Behind a proxy all come from there.
+    fn admit(&self, crowd: &Arc<Crowd>, from: IpAddr) -> Option<Option<OneOfCrowd>> {
+        if self.service.proxies.is_some() {
+            return Some(None);
+        }
+        let one = crowd.join(network(from), self.service.limits.connections_of_address);
+        if one.is_none() {
+            self.guard().crowded(from);
+        }
+        one.map(Some)
+    }
+
+    fn guard(&self) -> MutexGuard<'_, Guard> {
+        self.service.guard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Tells the journal of failed log-ins, if it has room for what there is.
     fn tell(&self) {
-        let Ok(places) = self.journal.try_reserve_many(FAILURE_LINES + 1) else {
+        let Ok(places) = self.journal.try_reserve_many(TOLD_MAX) else {
             return;
         };
-        let lines = self.service.guard.lock().unwrap_or_else(std::sync::PoisonError::into_inner).told();
+        let lines = self.guard().told();
         for (place, line) in places.zip(lines) {
             place.send(Draft::engine(What::Refused, line));
+        }
+    }
+}
+
+/// How many connections each address has.
+#[derive(Default)]
+struct Crowd(Mutex<HashMap<IpAddr, usize>>);
+
+impl Crowd {
+    /// One more from there, unless that would be more than so many.
+    fn join(self: &Arc<Crowd>, network: IpAddr, most: usize) -> Option<OneOfCrowd> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(network).or_default();
+        if *count >= most {
+            return None;
+        }
+        *count += 1;
+        Some(OneOfCrowd { crowd: self.clone(), network })
+    }
+}
+
+/// One connection of those that its address has, until it is dropped.
+struct OneOfCrowd {
+    crowd: Arc<Crowd>,
+    network: IpAddr,
+}
+
+impl Drop for OneOfCrowd {
+    fn drop(&mut self) {
+        let mut counts = self.crowd.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.network) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.network);
+            }
         }
     }
 }

@@ -269,3 +269,49 @@ async fn who_is_slow_long_or_many_holds_nobody_up() {
     let slow = "POST /token HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 9\r\nConnection: close\r\n\r\na";
     assert_eq!(status(&at.send(slow).await), 408);
 }
+
+#[tokio::test]
+async fn one_address_takes_not_all_places() {
+    let limits = Limits {
+        connections: 6,
+        connections_of_address: 4,
+        journal_every: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    let ask = async |at: &Open, from: &str| {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
+        let mut stream = socket.connect(at.address).await.unwrap();
+        let _sent = stream.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+        let mut answer = Vec::new();
+        let _reset = stream.read_to_end(&mut answer).await;
+        status(&String::from_utf8(answer).unwrap())
+    };
+    let idle = async |at: &Open| {
+        let mut idle = Vec::new();
+        for _ in 0..4 {
+            let mut stream = TcpStream::connect(at.address).await.unwrap();
+            stream.write_all(b"GET /health HT").await.unwrap();
+            idle.push(stream);
+        }
+        idle
+    };
+    let mut at = open(limits.clone()).await;
+    let held = idle(&at).await;
+    assert_eq!(ask(&at, "127.0.0.1").await, 0, "it has four already");
+    assert_eq!(ask(&at, "127.0.0.2").await, 200, "others have room");
+    let line = tokio::time::timeout(Duration::from_secs(20), at.journal.recv()).await.unwrap().unwrap();
+    assert!(line.text.contains("1 connection to the token service closed at once, the last from 127.0.0.1"), "{line:?}");
+    drop(held);
+    for _ in 0..200 {
+        if ask(&at, "127.0.0.1").await == 200 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(ask(&at, "127.0.0.1").await, 200, "who lets go may come again");
+    // Behind a proxy all connections are its own.
+    let at = open_as(Listen { proxies: Some(vec![]), ..listen("127.0.0.1:0", limits) }).await;
+    let _held = idle(&at).await;
+    assert_eq!(ask(&at, "127.0.0.1").await, 200);
+}
