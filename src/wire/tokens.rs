@@ -11,9 +11,10 @@ use tokio::sync::{OnceCell, mpsc};
 
 use crate::adapters::tokens::keys::{SigningKey, certificate_path, make_reports_secret, reports_secret};
 use crate::adapters::tokens::limits::Limits;
-use crate::adapters::tokens::listener::{Listen, Listener, Parts, TlsFiles};
+use crate::adapters::tokens::listener::{Listen, Listener, Parts};
 use crate::adapters::tokens::secrets::Argon;
 use crate::adapters::tokens::sign::Signer;
+use crate::adapters::tokens::tls::TlsFiles;
 use crate::base::clock::SharedClock;
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::RegistryName;

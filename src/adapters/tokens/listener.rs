@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyper::server::conn::http1;
@@ -13,31 +12,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::adapters::tokens::counts::Counts;
 use crate::adapters::tokens::guard::{Guard, network};
 use crate::adapters::tokens::limits::{Limits, TOLD_MAX};
-use crate::adapters::tokens::of_file;
 use crate::adapters::tokens::routes::Service;
 use crate::adapters::tokens::sign::Signer;
+use crate::adapters::tokens::tls::{Tls, TlsFiles};
 use crate::base::clock::SharedClock;
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::hash::sha256;
 use crate::model::journal::{Draft, What};
 use crate::ports::desk::Desk;
-
-/// The files of a TLS server, PEM.
-#[derive(Clone, Debug)]
-pub struct TlsFiles {
-    /// Its certificate, and those between it and the authority.
-    pub certificate: PathBuf,
-    /// Its key.
-    pub key: PathBuf,
-}
 
 /// Where and how to listen.
 #[derive(Clone, Debug)]
@@ -70,7 +56,7 @@ pub struct Parts {
 pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Tls>,
     service: Arc<Service>,
     journal: mpsc::Sender<Draft>,
 }
@@ -88,7 +74,7 @@ impl Listener {
                 "give a certificate and a key, listen on 127.0.0.1, or say that something in front ends TLS",
             ));
         }
-        let tls = tls.as_ref().map(acceptor).transpose()?;
+        let tls = tls.as_ref().map(Tls::open).transpose()?;
         let fail = |e: std::io::Error| {
             Fault::new(Kind::Refused, format!("cannot listen for registries' log-ins on {address}: {e}"))
         };
@@ -118,7 +104,7 @@ impl Listener {
     }
 
     /// Answers until it is dropped; what is under way then is cut.
-    pub async fn serve(self) {
+    pub async fn serve(mut self) {
         let places = Arc::new(Semaphore::new(self.service.limits.connections));
         let crowd = Arc::new(Crowd::default());
         let mut connections = JoinSet::new();
@@ -128,13 +114,18 @@ impl Listener {
                 accepted = accept(&self.socket, &places) => {
                     let Some((stream, from, place)) = accepted else { continue };
                     let Some(one) = self.admit(&crowd, from) else { continue };
-                    let (tls, service) = (self.tls.clone(), self.service.clone());
+                    let (tls, service) = (self.tls.as_ref().map(Tls::acceptor), self.service.clone());
                     connections.spawn(async move {
                         let _places = (place, one);
                         connection(stream, from, tls, service).await;
                     });
                 }
-                _ = telling.tick() => self.tell(),
+                _ = telling.tick() => {
+                    // (A few small files, once a minute.)
+                    let renewed = self.tls.as_mut().and_then(Tls::renew);
+                    renewed.map(|line| self.journal.try_send(line).ok());
+                    self.tell();
+                }
                 Some(_) = connections.join_next() => {}
             }
         }
@@ -201,18 +192,6 @@ impl Drop for OneOfCrowd {
             }
         }
     }
-}
-
-fn acceptor(files: &TlsFiles) -> Outcome<TlsAcceptor> {
-    let chain = CertificateDer::pem_file_iter(&files.certificate)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|e| of_file(&files.certificate, e))?;
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|e| of_file(&files.key, e))?;
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .and_then(|b| b.with_no_client_auth().with_single_cert(chain, key))
-        .map_err(|e| of_file(&files.certificate, e))?;
-    Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
 /// The next connection, once there is a place for it.

@@ -10,6 +10,7 @@ pub mod listener;
 mod routes;
 pub mod secrets;
 pub mod sign;
+pub mod tls;
 
 use crate::base::fault::{Fault, Kind};
 

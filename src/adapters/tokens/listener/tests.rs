@@ -315,3 +315,48 @@ async fn one_address_takes_not_all_places() {
     let _held = idle(&at).await;
     assert_eq!(ask(&at, "127.0.0.1").await, 200);
 }
+
+/// A certificate and its key for a name, in these files.
+fn write_pair(files: &TlsFiles, name: &str) {
+    let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+    std::fs::write(&files.certificate, made.cert.pem()).unwrap();
+    std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
+}
+
+/// Whether somebody who trusts only the certificate in the file can shake hands.
+async fn is_shown(address: SocketAddr, certificate: &[u8]) -> bool {
+    use tokio_rustls::rustls::pki_types::CertificateDer;
+    use tokio_rustls::rustls::pki_types::pem::PemObject;
+    use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring};
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(certificate).unwrap()).unwrap();
+    let client = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = TcpStream::connect(address).await.unwrap();
+    let name = "longshore.test".try_into().unwrap();
+    tokio_rustls::TlsConnector::from(Arc::new(client)).connect(name, stream).await.is_ok()
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_shown_without_a_restart_and_a_broken_one_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = TlsFiles { certificate: dir.path().join("c.pem"), key: dir.path().join("k.pem") };
+    write_pair(&files, "longshore.test");
+    let first = std::fs::read(&files.certificate).unwrap();
+    let limits = Limits { journal_every: Duration::from_millis(100), ..Limits::default() };
+    let mut at = open_as(Listen { tls: Some(files.clone()), ..listen("127.0.0.1:0", limits) }).await;
+    assert!(is_shown(at.address, &first).await);
+    let mut told = async || tokio::time::timeout(Duration::from_secs(20), at.journal.recv()).await.unwrap().unwrap();
+    std::fs::write(&files.key, "no key at all").unwrap();
+    let line = told().await;
+    assert!(line.what == What::Failed && line.text.contains("the old one stays"), "{line:?}");
+    assert!(is_shown(at.address, &first).await);
+    // Of two files one is written first: whatever is told of that moment, the new pair is shown in the end.
+    write_pair(&files, "longshore.test");
+    while told().await.what != What::Outcome {}
+    let second = std::fs::read(&files.certificate).unwrap();
+    assert!(is_shown(at.address, &second).await && !is_shown(at.address, &first).await);
+}
