@@ -21,6 +21,7 @@ use crate::adapters::tokens::sign::Signer;
 use crate::base::clock::SharedClock;
 use crate::base::fault::{Fault, Kind};
 use crate::base::hash::sha256;
+use crate::base::ids::RegistryName;
 use crate::base::stamp::rfc3339;
 use crate::model::access::Subject;
 use crate::model::access::scope::Scope;
@@ -222,8 +223,11 @@ impl Service {
         if !events::TYPES.iter().any(|kind| has_type(&request, kind)) {
             return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a registry's report is expected");
         }
-        let Ok(registry) = name.map(str::parse).transpose() else {
-            return refuse(StatusCode::NOT_FOUND, "the address names no registry");
+        // What never could be taken must not be repeated for ever, as the registry does after a 503.
+        let registry = name.and_then(|name| name.parse::<RegistryName>().ok());
+        let Some(registry) = registry.filter(|name| self.desk.knows(name.as_str())) else {
+            let text = "the address names no registry of ours: report to /events/NAME, as `registry auth-config` says";
+            return refuse(StatusCode::NOT_FOUND, text);
         };
         let body = match body(request, self.limits.events_bytes).await {
             Ok(body) => body,
@@ -232,7 +236,7 @@ impl Service {
                 return answer;
             }
         };
-        let Ok(hints) = events::read(registry.as_ref(), &body) else {
+        let Ok(hints) = events::read(Some(&registry), &body) else {
             return refuse(StatusCode::BAD_REQUEST, "the report cannot be read");
         };
         one(&self.counts.reports);

@@ -228,24 +228,26 @@ async fn reports_need_the_secret_and_become_hints() {
     let body = |count: usize| format!("{{\"events\":[{}]}}", vec![event; count].join(","));
     let secret = "Authorization: Bearer reports\r\n";
     for wrong in ["", "Authorization: Bearer report\r\n", "Authorization: Basic reports\r\n"] {
-        assert_eq!(status(&at.post("/events", kind, wrong, &body(1)).await), 401, "{wrong:?}");
+        assert_eq!(status(&at.post("/events/hub", kind, wrong, &body(1)).await), 401, "{wrong:?}");
     }
-    assert_eq!(status(&at.post("/events", "application/json", secret, &body(1)).await), 415);
-    assert_eq!(status(&at.post("/events", kind, secret, "{").await), 400);
-    assert_eq!(status(&at.post("/events/No%20name", kind, secret, &body(1)).await), 404);
-    assert_eq!(status(&at.post("/events", kind, secret, &" ".repeat((1 << 20) + 1)).await), 413);
+    assert_eq!(status(&at.post("/events/hub", "application/json", secret, &body(1)).await), 415);
+    assert_eq!(status(&at.post("/events/hub", kind, secret, "{").await), 400);
+    for nobody in ["/events", "/events/", "/events/No%20name", "/events/elsewhere"] {
+        assert_eq!(status(&at.post(nobody, kind, secret, &body(1)).await), 404, "{nobody}");
+    }
+    assert_eq!(status(&at.post("/events/hub", kind, secret, &" ".repeat((1 << 20) + 1)).await), 413);
     let of_2_8 = "application/vnd.docker.distribution.events.v1+json";
-    assert_eq!(status(&at.post("/events/north", of_2_8, secret, &body(1)).await), 200);
+    assert_eq!(status(&at.post("/events/hub", of_2_8, secret, &body(1)).await), 200);
     let hint = at.hints.try_recv().unwrap();
-    assert_eq!((hint.registry.unwrap().as_str(), hint.repository.as_str()), ("north", "feed/web"));
+    assert_eq!((hint.registry.unwrap().as_str(), hint.repository.as_str()), ("hub", "feed/web"));
     assert_eq!(
-        status(&at.post("/events", kind, secret, &body(5)).await),
+        status(&at.post("/events/hub", kind, secret, &body(5)).await),
         503,
         "two have room, three come again"
     );
     let counted = at.counts.read();
     assert_eq!((counted.reports, counted.hints, counted.hints_full), (2, 3, 3), "{counted:?}");
-    assert_eq!(counted.reports_refused, 7, "{counted:?}");
+    assert_eq!(counted.reports_refused, 10, "{counted:?}");
 }
 
 #[tokio::test]
