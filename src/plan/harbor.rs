@@ -88,7 +88,10 @@ impl fmt::Display for Apart {
                 write!(f, "{project}: robot {name} has less than a day left, Harbor cannot make it")
             }
             Apart::Unseen(project) => {
-                write!(f, "{project}: our log-in does not see it, what is to go from there may still be there")
+                write!(
+                    f,
+                    "{project}: our log-in does not see it, what is to go from there may still be there"
+                )
             }
             Apart::Administrator(user) => {
                 write!(f, "{user} may do everything here; in Harbor that is set by hand")
@@ -291,7 +294,8 @@ impl One<'_> {
         } else if remove && (member.role.ours().is_some() || self.choices.replace_unknown) {
             self.plan.steps.push(AccessStep::RemoveMember { project, member });
         } else {
-            let ours = member.kind == MemberKind::User && self.brought.has_member(&project, member.name.raw());
+            let ours =
+                member.kind == MemberKind::User && self.brought.has_member(&project, member.name.raw());
             let left = Apart::Extra(project, member);
             if ours {
                 self.plan.left.push(left.clone());

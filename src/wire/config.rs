@@ -236,7 +236,8 @@ mod tests {
             read(&format!("{tls}listen = \"0.0.0.0:5443\"\nurl = \"https://l.example:5443/\"")).unwrap();
         assert_eq!(far.tokens.unwrap().url, "https://l.example:5443");
         let proxied = |more: &str| {
-            let text = format!("behind-tls = true\nlisten = \"0.0.0.0:5443\"\nurl = \"https://l.example\"\n{more}");
+            let text =
+                format!("behind-tls = true\nlisten = \"0.0.0.0:5443\"\nurl = \"https://l.example\"\n{more}");
             read(&text).unwrap().tokens.unwrap().proxies.unwrap()
         };
         assert!(proxied("").iter().all(IpAddr::is_loopback), "unless said otherwise, it is on this machine");

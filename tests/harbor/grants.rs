@@ -245,9 +245,11 @@ fn a_grant_that_hangs_holds_up_no_revocation() {
 fn a_robot_that_somebody_shut_out_in_harbor_stays_out_until_a_person_asks() {
     let feed = Feed::default();
     // Not of our making: it is only called the same.
-    feed.robots.lock().unwrap().push(json!({"id": 21, "name": "robot$feed+ci", "level": "project", "duration": -1, "editable": true,
+    feed.robots.lock().unwrap().push(
+        json!({"id": 21, "name": "robot$feed+ci", "level": "project", "duration": -1, "editable": true,
         "disable": true, "expires_at": -1, "permissions": [{"kind": "project", "namespace": "feed",
-        "access": [{"resource": "repository", "action": "pull"}]}]}));
+        "access": [{"resource": "repository", "action": "pull"}]}]}),
+    );
     let is_out = || feed.robots.lock().unwrap()[0]["disable"] == true;
     let (site, _engine, server) = following(&feed);
     site.run(&["robot", "add", "feed/ci", "--role", "guest", "--expires", "never"]).expect(0, &[]);

@@ -173,17 +173,8 @@ impl Site {
         for registry in &mut registries {
             registry.until_it_answers().await;
         }
-        let site = Site {
-            registries,
-            hints,
-            counts,
-            known,
-            argon,
-            service,
-            task,
-            _journal: journal,
-            _state: state,
-        };
+        let site =
+            Site { registries, hints, counts, known, argon, service, task, _journal: journal, _state: state };
         site.people().await;
         Some(site)
     }

@@ -231,7 +231,10 @@ mod tests {
         for name in ["robot$feed+ci", "robot$feed+cd", "alice"] {
             assert_eq!(guard.blocked(name, here, Instant::now()), None, "{name}");
         }
-        assert_eq!(guard.told(), ["log-in to the registries as robot$feed+ci from 10.0.0.1 failed 1000 times"]);
+        assert_eq!(
+            guard.told(),
+            ["log-in to the registries as robot$feed+ci from 10.0.0.1 failed 1000 times"]
+        );
         (0..60).for_each(|_| guard.failed("robot$", here, Instant::now()));
         assert!(guard.blocked("alice", here, Instant::now()).is_some(), "what names no robot is none");
         assert!(guard.blocked("robot$feed+ci", here, Instant::now()).is_none());

@@ -72,7 +72,8 @@ impl Tls {
                 Draft::engine(What::Outcome, format!("the token service has a new certificate, from {from}"))
             }
             Err(fault) => {
-                let text = format!("the token service's new certificate cannot be used, the old one stays: {fault}");
+                let text =
+                    format!("the token service's new certificate cannot be used, the old one stays: {fault}");
                 Draft::engine(What::Failed, text)
             }
         })

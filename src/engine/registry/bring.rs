@@ -168,8 +168,12 @@ pub async fn bring(
 fn left(apart: &Apart) -> Fault {
     let fault = Fault::new(Kind::Refused, apart.to_string());
     match apart {
-        Apart::Unseen(_) => fault.hint("log in as an administrator of Harbor, or let nothing follow any more (--off)"),
-        _ => fault.hint("take it away with `registry access-plan NAME --yes --replace-unknown`, or in Harbor"),
+        Apart::Unseen(_) => {
+            fault.hint("log in as an administrator of Harbor, or let nothing follow any more (--off)")
+        }
+        _ => {
+            fault.hint("take it away with `registry access-plan NAME --yes --replace-unknown`, or in Harbor")
+        }
     }
 }
 

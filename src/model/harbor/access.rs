@@ -354,7 +354,9 @@ impl AccessStep {
     /// Whether somebody can do less after it. Those come first: nothing that is added may keep them from being made.
     pub fn takes_away(&self) -> bool {
         match self {
-            AccessStep::RemoveMember { .. } | AccessStep::RemoveRobot { .. } | AccessStep::ClosePublic(_) => true,
+            AccessStep::RemoveMember { .. } | AccessStep::RemoveRobot { .. } | AccessStep::ClosePublic(_) => {
+                true
+            }
             AccessStep::ChangeMember { member, role, .. } => match member.role {
                 HarborRole::ProjectAdmin | HarborRole::Maintainer => *role < Role::ProjectAdmin,
                 HarborRole::Developer => *role < Role::Developer,
@@ -491,7 +493,11 @@ mod tests {
                 login: "robot$feed+ci".into(),
                 description: "".into(),
                 level: "project".into(),
-                grants: vec![Grant { kind: "project".into(), namespace: "feed".into(), rights: rights(from) }],
+                grants: vec![Grant {
+                    kind: "project".into(),
+                    namespace: "feed".into(),
+                    rights: rights(from),
+                }],
                 days: -1,
                 expires: None,
                 disabled: was_disabled,

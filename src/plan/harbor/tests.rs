@@ -106,7 +106,11 @@ fn what_was_brought_goes_with_its_grant_and_what_others_gave_stays() {
     let gone =
         ["feed: anna is no longer developer", "feed: bo is no longer guest", "feed: end robot robot$feed+ci"];
     assert_eq!((steps, apart), (gone.map(str::to_owned).to_vec(), vec![]));
-    assert!(plan.gone.members.is_empty() && plan.gone.robots.is_empty(), "they are still there: {:?}", plan.gone);
+    assert!(
+        plan.gone.members.is_empty() && plan.gone.robots.is_empty(),
+        "they are still there: {:?}",
+        plan.gone
+    );
 }
 
 /// What was brought is forgotten only when it was seen not to be there: else a revocation would be lost for ever.
@@ -124,14 +128,19 @@ fn what_is_to_go_is_remembered_until_it_is_seen_to_be_gone() {
     assert_eq!(look(&[seen(vec![], vec![])], &admin), (1, 1, vec![]));
     let blind = SeenProject { members: None, robots: None, ..seen(vec![], vec![]) };
     assert_eq!(look(&[blind], &admin), (0, 0, vec![]), "what was not read is not gone");
-    let there = seen(vec![member(1, "anna", HarborRole::Developer)], vec![seen_robot(1, "ci", Role::Guest, None)]);
+    let there =
+        seen(vec![member(1, "anna", HarborRole::Developer)], vec![seen_robot(1, "ci", Role::Guest, None)]);
     assert_eq!(look(&[there], &admin), (0, 0, vec![]), "steps take them away");
     let changed = seen(vec![member(1, "anna", HarborRole::Maintainer)], vec![]);
     assert_eq!(look(&[changed], &admin), (0, 1, vec!["feed: anna is maintainer only in Harbor".to_owned()]));
     assert_eq!(look(&[], &admin), (1, 1, vec![]), "an administrator sees all projects that there are");
     let (members, robots, left) = look(&[], &member_only);
-    assert!((members, robots) == (0, 0) && left.len() == 1 && left[0].contains("does not see it"), "{left:?}");
-    let kept = brought.without(&brought, &wanted(&[("anna", Role::Guest)], vec![robot("ci", Role::Guest, None)]));
+    assert!(
+        (members, robots) == (0, 0) && left.len() == 1 && left[0].contains("does not see it"),
+        "{left:?}"
+    );
+    let kept =
+        brought.without(&brought, &wanted(&[("anna", Role::Guest)], vec![robot("ci", Role::Guest, None)]));
     assert_eq!(kept, brought, "what is wanted again is not forgotten");
 }
 

@@ -199,7 +199,12 @@ async fn behind_a_proxy_each_client_is_counted_by_the_address_that_the_proxy_saw
     let ask = async |at: &Open, forwarded: &str, login: &str| {
         let login = STANDARD.encode(login);
         let head = format!("X-Forwarded-For: {forwarded}\r\nAuthorization: Basic {login}\r\n");
-        status(&at.send(&format!("GET /token?service=hub HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{head}\r\n")).await)
+        status(
+            &at.send(&format!(
+                "GET /token?service=hub HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{head}\r\n"
+            ))
+            .await,
+        )
     };
     let at = open_as(listen(Some(vec![here]))).await;
     for n in 0..4 {
@@ -303,7 +308,10 @@ async fn one_address_takes_not_all_places() {
     assert_eq!(ask(&at, "127.0.0.1").await, 0, "it has four already");
     assert_eq!(ask(&at, "127.0.0.2").await, 200, "others have room");
     let line = tokio::time::timeout(Duration::from_secs(20), at.journal.recv()).await.unwrap().unwrap();
-    assert!(line.text.contains("1 connection to the token service closed at once, the last from 127.0.0.1"), "{line:?}");
+    assert!(
+        line.text.contains("1 connection to the token service closed at once, the last from 127.0.0.1"),
+        "{line:?}"
+    );
     drop(held);
     for _ in 0..200 {
         if ask(&at, "127.0.0.1").await == 200 {
@@ -351,7 +359,8 @@ async fn a_renewed_certificate_is_shown_without_a_restart_and_a_broken_one_is_to
     let limits = Limits { journal_every: Duration::from_millis(100), ..Limits::default() };
     let mut at = open_as(Listen { tls: Some(files.clone()), ..listen("127.0.0.1:0", limits) }).await;
     assert!(is_shown(at.address, &first).await);
-    let mut told = async || tokio::time::timeout(Duration::from_secs(20), at.journal.recv()).await.unwrap().unwrap();
+    let mut told =
+        async || tokio::time::timeout(Duration::from_secs(20), at.journal.recv()).await.unwrap().unwrap();
     std::fs::write(&files.key, "no key at all").unwrap();
     let line = told().await;
     assert!(line.what == What::Failed && line.text.contains("the old one stays"), "{line:?}");
