@@ -1,22 +1,16 @@
 //! Flows under trouble that a hostile reader would try: engines under two names or another engine behind one, people who
 //! queue up behind each other, a state that cannot be written, hosts that go while they are used.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests say what failed by failing")]
-
-#[path = "support/flow.rs"]
-mod flow;
-#[path = "support/switch.rs"]
-mod switch;
 
 use std::sync::Arc;
 
-use flow::{Flow, cluster, host, pass, pool_id, spec};
+use crate::flow::{Flow, cluster, host, pass, pool_id, spec};
+use crate::switch::{Named, Switch};
 use longshore::adapters::sim::{Behaviour, ImagePlan, Scenario, Span, Trouble};
 use longshore::model::command::{Busy, Command, NewHost, Target};
 use longshore::model::container::State;
 use longshore::model::host::{HostConfig, HostSource, Seen};
 use longshore::model::operation::OpStatus;
 use longshore::model::pool::{PoolSpec, RestartCondition, RestartPolicy};
-use switch::{Named, Switch};
 
 fn config(name: &str) -> HostConfig {
     let address = format!("sim://{name}");
@@ -103,7 +97,7 @@ async fn the_first_of_new_hosts_that_answers_does_not_get_everything() {
     scenario.hosts[2].latency_ms = Span(900, 1_000);
     let mut flow = Flow::begin(scenario).await;
     flow.crash();
-    flow.start_with(Arc::new(flow::SimConnector(flow.fleet.clone())), vec![]).await;
+    flow.start_with(Arc::new(crate::flow::SimConnector(flow.fleet.clone())), vec![]).await;
     pass(60).await;
     let added = |host: HostConfig| NewHost {
         config: HostConfig { source: HostSource::Added, ..host },
@@ -220,7 +214,7 @@ async fn a_release_that_cannot_be_written_does_not_deafen_the_engine() {
 async fn a_host_that_is_forgotten_during_a_removal_and_known_again_is_cleared() {
     let mut flow = Flow::begin(Scenario::uniform(2, "app:1").unwrap()).await;
     flow.crash();
-    let connector = Arc::new(flow::SimConnector(flow.fleet.clone()));
+    let connector = Arc::new(crate::flow::SimConnector(flow.fleet.clone()));
     let first = flow.fleet.hosts().remove(0);
     flow.start_with(connector, vec![first]).await;
     let second = HostConfig { source: HostSource::Added, ..flow.fleet.hosts().remove(1) };

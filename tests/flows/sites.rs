@@ -1,11 +1,6 @@
 //! Sites in whole flows: images come from a site's own registry if it has them, and its line is spared.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests say what failed by failing")]
 
-#[path = "support/flow.rs"]
-#[expect(dead_code, reason = "other tests use the rest")]
-mod flow;
-
-use flow::{Flow, cluster, host, pass, spec};
+use crate::flow::{Flow, cluster, host, pass, spec};
 use longshore::adapters::sim::{CallKind, ImagePlan, Scenario};
 use longshore::base::ids::SiteName;
 use longshore::model::command::{Command, HostEdit};

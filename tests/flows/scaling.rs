@@ -1,10 +1,6 @@
 //! Whole flows through the engine core on the simulated fleet, in virtual time: what is asked for is what runs.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests say what failed by failing")]
 
-#[path = "support/flow.rs"]
-mod flow;
-
-use flow::{Flow, cluster, host, pass, pool_id, spec};
+use crate::flow::{Flow, cluster, host, pass, pool_id, spec};
 use longshore::adapters::sim::{Scenario, Trouble};
 use longshore::model::command::{Busy, Command, RefusalKind, Target};
 use longshore::model::container::{Health, State};

@@ -1,16 +1,8 @@
 //! kill -9 of the real engine process: what was acknowledged is kept, what was under way ends exactly as wanted.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests say what failed by failing")]
 
-#[path = "support/site.rs"]
-#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
-mod site;
-#[cfg(test)]
-#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
-mod support;
-
+use crate::site::{INSTALL_LABEL, Site, pause, slots, so_many_run, until};
+use crate::support::Lab;
 use longshore::base::ids::Seeded;
-use site::{INSTALL_LABEL, Site, pause, slots, so_many_run, until};
-use support::Lab;
 
 /// Kills of the engine while it scales.
 const ROUNDS: u32 = 12;

@@ -1,14 +1,9 @@
 //! Registries and the engine: what is recorded, who answers, what is shown, on virtual time.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests say what failed by failing")]
-
-#[path = "support/flow.rs"]
-#[expect(dead_code, reason = "other tests use the rest")]
-mod flow;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use flow::{Flow, SimConnector, pass};
+use crate::flow::{Flow, SimConnector, pass};
 use futures_util::future::BoxFuture;
 use longshore::adapters::sim::{CallKind, Scenario, SimRegistry};
 use longshore::base::fault::{Fault, Kind, Outcome};
@@ -116,8 +111,8 @@ async fn while_a_registry_is_down_the_wait_names_it_and_its_return_ends_the_wait
     pass(2).await;
     registries["hq.example:5000"].trouble(|t| t.unreachable = true);
     pass(20).await;
-    let spec = PoolSpec { image: "hq.example:5000/feed/web:2".into(), ..flow::spec(2) };
-    flow.up(flow::cluster("feed", &[("web", spec)])).await;
+    let spec = PoolSpec { image: "hq.example:5000/feed/web:2".into(), ..crate::flow::spec(2) };
+    flow.up(crate::flow::cluster("feed", &[("web", spec)])).await;
     let waits = |flow: &Flow| {
         let view = flow.pool("feed/web").unwrap();
         view.waits.iter().map(|w| (w.slots, w.why.clone())).collect::<Vec<_>>()
@@ -131,7 +126,7 @@ async fn while_a_registry_is_down_the_wait_names_it_and_its_return_ends_the_wait
     pass(600).await;
     let slots = flow.pool("feed/web").unwrap().slots;
     assert!(slots.iter().all(|s| s.instance.as_ref().unwrap().failures == 0), "{slots:#?}");
-    let tries = |flow: &Flow| flow.fleet.calls(&flow::host("h1")).unwrap().of(CallKind::Pull);
+    let tries = |flow: &Flow| flow.fleet.calls(&crate::flow::host("h1")).unwrap().of(CallKind::Pull);
     let before = tries(&flow);
     assert!(before <= 15, "once a minute: {before} in ten minutes");
     registries["hq.example:5000"].trouble(|t| t.unreachable = false);

@@ -1,25 +1,11 @@
 //! Several endpoints behind one registry, and sites whose own registry is down: real registries, killed and started again.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::disallowed_methods,
-    reason = "real processes are waited for in real time; tests say what failed by failing"
-)]
-
-#[cfg(test)]
-#[path = "support/registry.rs"]
-#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
-mod registry;
-#[path = "support/site.rs"]
-#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
-mod site;
-#[cfg(test)]
-#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
-mod support;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::registry::Registry;
+use crate::site::{Site, within};
+use crate::support::Lab;
 use futures_util::{FutureExt, StreamExt, stream};
 use longshore::adapters::oci::{Client, Limits};
 use longshore::base::clock::SystemClock;
@@ -27,10 +13,7 @@ use longshore::base::hash::sha256;
 use longshore::model::oci::{Digest, Manifest, Reference};
 use longshore::model::registry::Registry as Record;
 use longshore::ports::registry::{Catalogue, Content};
-use registry::Registry;
 use serde_json::Value;
-use site::{Site, within};
-use support::Lab;
 
 /// Puts an image of one layer under a tag, over a client of these endpoints.
 async fn put(client: &Client, repository: &str, tag: &str, layer: &[u8]) {
@@ -81,7 +64,7 @@ async fn of_two_endpoints_one_may_die_and_reading_writing_and_replication_go_on(
     let site = Site::without_engine();
     let _engine = site.engine();
     // The address itself is a name before both; here nobody listens there.
-    let address = format!("127.0.0.1:{}", registry::free_port());
+    let address = format!("127.0.0.1:{}", crate::registry::free_port());
     let (one, two) = (first.address(), second.address());
     let add = ["registry", "add", "hq", &address, "--endpoint", &one, "--endpoint", &two, "--storage", "nfs"];
     site.run(&add).expect(0, &[]);

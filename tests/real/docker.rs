@@ -1,13 +1,4 @@
 //! The Docker adapter against engines that are sick, hostile, or behind TLS and ssh.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test's helpers")]
-#![expect(clippy::disallowed_methods, reason = "waits for processes and servers outside, in real time")]
-
-#[cfg(test)]
-#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
-mod support;
-#[cfg(test)]
-#[path = "support/tls.rs"]
-mod tls;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -15,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::support::Lab;
+use crate::tls::certificates;
 use longshore::adapters::docker::{DockerEngine, Options};
 use longshore::base::fault::{Fault, Kind};
 use longshore::base::ids::{ContainerId, HostId};
 use longshore::model::host::{HostConfig, HostSource};
 use longshore::ports::runtime::{Images, Lifecycle, Observe, Peek};
-use support::Lab;
-use tls::certificates;
 
 fn connect(address: String, tls_dir: Option<PathBuf>, options: Options) -> Result<DockerEngine, Fault> {
     let id = HostId::new("lab").unwrap();
@@ -323,7 +314,7 @@ async fn tls_checks_both_sides() {
     certificates(ours.path(), &["127.0.0.1"]);
     let port = free_port();
     let listen = format!("tcp://127.0.0.1:{port}");
-    let more = tls::listen(ours.path(), &format!("127.0.0.1:{port}"));
+    let more = crate::tls::listen(ours.path(), &format!("127.0.0.1:{port}"));
     let Some(_lab) = Lab::start_own(&more.iter().map(String::as_str).collect::<Vec<_>>()) else { return };
     let with = |dir: &Path| connect(listen.clone(), Some(dir.to_owned()), Options::default());
     assert_eq!(with(ours.path()).unwrap().list().await, Ok(vec![]));

@@ -1,32 +1,14 @@
 //! Two masters that are real registries, an engine between them, and skopeo as the client: changes, an outage, deletes, a conflict;
 //! and the drill of a lost site. `LONGSHORE_TEST_REGISTRY=1` asks for it.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    clippy::disallowed_methods,
-    reason = "real processes are waited for in real time; tests say what failed by failing"
-)]
-
-#[path = "support/registry.rs"]
-#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
-mod registry;
-#[path = "support/site.rs"]
-#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
-mod site;
-#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
-mod support;
-
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::registry::Registry;
+use crate::site::{Process, Site, until};
 use longshore::base::hash::sha256;
-use registry::Registry;
 use serde_json::Value;
-use site::{Process, Site, until};
 
 /// Bytes of an image's only layer.
 const LAYER: usize = 200_000;
@@ -190,7 +172,7 @@ fn two_real_masters_converge_after_an_outage_deletes_and_a_conflict() {
         assert!(skopeo(&["delete", "--tls-verify=false", "--no-creds", &image]), "{tag}");
     }
     pair.run("masters");
-    site::pause(1_200);
+    crate::site::pause(1_200);
     pair.run("masters");
     pair.site
         .run(&["replicate", "deletes", "masters"])

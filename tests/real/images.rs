@@ -1,32 +1,11 @@
 //! Images on real registries: looking into them, files to and from skopeo, rules for images, by the real program.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    clippy::disallowed_methods,
-    reason = "real processes are waited for in real time; tests say what failed by failing"
-)]
-
-#[path = "support/registry.rs"]
-#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
-mod registry;
-#[path = "support/site.rs"]
-#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
-mod site;
-#[path = "support/mod.rs"]
-#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
-mod support;
-#[path = "support/terminal.rs"]
-#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
-mod terminal;
 
 use std::path::Path;
 use std::process::Command;
 
-use registry::Registry;
+use crate::registry::Registry;
+use crate::site::Site;
 use serde_json::Value;
-use site::Site;
 
 /// Runs skopeo, which must succeed, and gives what it wrote.
 fn skopeo(args: &[&str]) -> String {
@@ -251,7 +230,7 @@ fn a_large_file_is_carried_in_little_memory() {
     let most = |args: &[&str]| -> u64 {
         let out = site.dir().join("time");
         let mut command = Command::new("/usr/bin/time");
-        command.env_clear().envs(site.env()).args(["-f", "%M", "-o"]).arg(&out).arg(site::BIN);
+        command.env_clear().envs(site.env()).args(["-f", "%M", "-o"]).arg(&out).arg(crate::site::BIN);
         command.arg("--state").arg(site.state()).args(args);
         let done = command.output().expect("time");
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
@@ -312,7 +291,7 @@ fn the_console_looks_into_a_real_registry() {
     push(&site, &hq, "feed/web:v2", 2, "app", 20_000);
     push(&site, &hq, "feed/db:v1", 3, "", 5_000);
     for at in [(120, 40), (80, 24)] {
-        let mut console = terminal::Terminal::open(&site, &[], at);
+        let mut console = crate::terminal::Terminal::open(&site, &[], at);
         console.keys("7");
         console.until_shows(&["Registries (1)", "hq", "ok"]);
         console.keys("\r");

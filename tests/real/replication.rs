@@ -1,36 +1,16 @@
 //! Replication by the real program between real registries: killed again and again, through faults of all kinds, stopped inside a blob.
 //!
 //! `LONGSHORE_TEST_REGISTRY=1` asks for it.
-#![expect(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    clippy::cast_possible_truncation,
-    reason = "real processes are waited for in real time; tests say what failed by failing"
-)]
 
-#[cfg(test)]
-#[path = "real_replication/faults.rs"]
 mod faults;
-#[cfg(test)]
-#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
-#[path = "support/proxy.rs"]
-mod proxy;
-#[cfg(test)]
-#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
-#[path = "support/registry.rs"]
-mod registry;
-#[cfg(test)]
-#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
-#[path = "support/site.rs"]
-mod site;
-#[cfg(test)]
-#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
-mod support;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::proxy::{Proxy, Reply, Trouble};
+use crate::registry::Registry;
+use crate::site::{Process, Site, pause, within};
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, stream};
 use longshore::adapters::oci::{Client, Limits};
@@ -40,9 +20,6 @@ use longshore::base::fault::Outcome;
 use longshore::base::ids::Seeded;
 use longshore::model::oci::{Digest, Manifest, Reference, Repository, Tag};
 use longshore::ports::registry::{Catalogue, Content};
-use proxy::{Proxy, Reply, Trouble};
-use registry::Registry;
-use site::{Process, Site, pause, within};
 
 /// Repositories, and tags in each, of the set that is killed again and again.
 const REPOSITORIES: u64 = 5;

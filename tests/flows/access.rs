@@ -1,14 +1,9 @@
 //! Who may do what, through the engine: durable, told in the journal, in force at once at the desk, refused where only
 //! looking is allowed. On virtual time, with the simulated fleet.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests say what failed by failing")]
-
-#[path = "support/flow.rs"]
-#[expect(dead_code, reason = "other tests use the rest")]
-mod flow;
 
 use std::sync::{Arc, Mutex};
 
-use flow::{Flow, SimConnector, pass};
+use crate::flow::{Flow, SimConnector, pass};
 use futures_util::future::BoxFuture;
 use longshore::adapters::sim::Scenario;
 use longshore::base::fault::{Fault, Kind, Outcome};

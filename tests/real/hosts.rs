@@ -1,24 +1,10 @@
 //! Three real engines in networks of their own: spread, a host that hangs, one that dies and returns, a drain, a rebalance.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests say what failed by failing")]
-
-#[cfg(test)]
-#[path = "support/fleet.rs"]
-mod fleet;
-#[path = "support/site.rs"]
-#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
-mod site;
-#[cfg(test)]
-#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
-mod support;
-#[cfg(test)]
-#[path = "support/tls.rs"]
-mod tls;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fleet::{Fleet, Host};
-use site::{Site, pause, within};
+use crate::fleet::{Fleet, Host};
+use crate::site::{Site, pause, within};
 
 const FILE: &str = "name: feed
 services:

@@ -1,29 +1,11 @@
 //! Prewarms on two real engines and a real registry: pulled and proved by digest, handed over from host to host.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    clippy::disallowed_methods,
-    reason = "real processes are waited for in real time; tests say what failed by failing"
-)]
-
-#[path = "support/registry.rs"]
-#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
-mod registry;
-#[path = "support/site.rs"]
-#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
-mod site;
-#[cfg(test)]
-#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
-mod support;
 
 use std::io::Write;
 
-use registry::Registry;
+use crate::registry::Registry;
+use crate::site::Site;
+use crate::support::Lab;
 use serde_json::Value;
-use site::Site;
-use support::Lab;
 
 /// Bytes of the layer that cannot be compressed.
 const LAYER: usize = 120 << 20;
@@ -84,7 +66,7 @@ fn publish(lab: &Lab, image: &str) {
         word.copy_from_slice(&state.to_le_bytes()[..word.len()]);
     }
     std::fs::File::create(&file).unwrap().write_all(&bytes).unwrap();
-    let made = lab.docker_ok(&["create", "--network", "none", support::IMAGE, "true"]);
+    let made = lab.docker_ok(&["create", "--network", "none", crate::support::IMAGE, "true"]);
     let made = made.trim();
     lab.docker_ok(&["cp", file.to_str().unwrap(), &format!("{made}:/ballast")]);
     lab.docker_ok(&["commit", made, image]);
@@ -100,7 +82,7 @@ fn peak_kib(pid: u32) -> u64 {
     line.split_whitespace().next().unwrap().parse().unwrap()
 }
 
-fn op_of(said: &site::Said) -> String {
+fn op_of(said: &crate::site::Said) -> String {
     let at = said.out.find("op-").unwrap_or_else(|| panic!("no operation: {said:?}"));
     said.out[at..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '-').collect()
 }
@@ -134,7 +116,7 @@ fn two_engines_get_it_are_proved_by_digest_and_hand_it_over() {
     scene.site.run(&["ops", &op_of(&again)]).expect(0, &["h1", "was there", &digest]);
 
     // A host whose tag points to something else is not taken for one that has it.
-    scene.labs[1].docker_ok(&["tag", support::IMAGE, &image]);
+    scene.labs[1].docker_ok(&["tag", crate::support::IMAGE, &image]);
     let plan = scene.site.json(&["prewarm", &image, "--hosts", "h2", "--plan"]);
     let moved = scene.site.run(&["prewarm", &image, "--hosts", "h2", "--wait=120"]).expect(0, &["done"]);
     assert_eq!(scene.held(1).unwrap().1, std::slice::from_ref(&digest), "{plan} {moved:?}");
@@ -177,7 +159,7 @@ fn what_cannot_be_pulled_is_told_with_its_reason() {
         if shown.contains("failed") && shown.contains("attempts") {
             break;
         }
-        site::pause(1_000);
+        crate::site::pause(1_000);
     }
     scene.site.run(&["ops", &op]).expect(0, &["not known", "failed", "attempts"]);
 }

@@ -1,19 +1,11 @@
 //! Bad input and sick surroundings, with the real program: each ends in a clear sentence, and nothing is lost.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests say what failed by failing")]
-
-#[path = "support/site.rs"]
-#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
-mod site;
-#[cfg(test)]
-#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
-mod support;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use site::{Said, Site, pause, running, slots, so_many_run, until};
-use support::Lab;
+use crate::site::{Said, Site, pause, running, slots, so_many_run, until};
+use crate::support::Lab;
 
 /// A refusal is one line that says what, and one that says what to do.
 fn refused(said: Said, words: &[&str]) {
@@ -317,7 +309,7 @@ fn of_many_who_scale_at_once_nobodys_change_is_lost() {
     }
     assert_eq!(site.pool("both", "web").unwrap()["want"], 13);
     let journal = site.journal().join("\n") + "\n";
-    for (process, from) in all.iter().map(site::Process::said).zip(1..) {
+    for (process, from) in all.iter().map(crate::site::Process::said).zip(1..) {
         let op =
             process.lines().find_map(|l| l.strip_prefix("accepted ")?.split(':').next().map(str::to_owned));
         assert!(journal.contains(&op.unwrap()), "{process}");

@@ -1,31 +1,13 @@
 //! The real program as the token service of two real registries: people and robots made on the command line, clients that
 //! are not ours held to their roles at both, replication between the two, ends and take-over.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    clippy::disallowed_methods,
-    reason = "real processes are waited for in real time; tests say what failed by failing"
-)]
-
-#[path = "support/registry.rs"]
-#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
-mod registry;
-#[path = "support/site.rs"]
-#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
-mod site;
-#[cfg(test)]
-#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
-mod support;
 
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use registry::{Registry, free_port};
-use site::{Process, Site, until};
-use support::Lab;
-use support::skopeo::{copy, delete, image, look, skopeo, with_logins};
+use crate::registry::{Registry, free_port};
+use crate::site::{Process, Site, until};
+use crate::support::Lab;
+use crate::support::skopeo::{copy, delete, image, look, skopeo, with_logins};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A machine with an engine that gives out tokens, and two registries that ask it.

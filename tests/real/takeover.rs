@@ -1,16 +1,8 @@
 //! One engine at a time, by real processes: attached consoles take over when its holder dies, and never beside it.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests say what failed by failing")]
-
-#[path = "support/site.rs"]
-#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
-mod site;
-#[cfg(test)]
-#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
-mod support;
 
 use std::time::Duration;
 
-use site::{Process, Site, until, within};
+use crate::site::{Process, Site, until, within};
 
 /// What is promised for a takeover.
 const TAKEOVER: Duration = Duration::from_secs(5);
@@ -31,7 +23,7 @@ fn two(site: &Site) -> (Process, Process) {
     until("the first has written that it began", || (starts(site).len() == 1).then_some(()));
     let second = site.spawn(&["engine"]);
     // The second is attached when it still runs and has not begun an engine of its own.
-    site::pause(700);
+    crate::site::pause(700);
     assert_eq!(starts(site), [(first.pid(), 1)]);
     (first, second)
 }
@@ -58,14 +50,14 @@ fn of_many_that_wait_exactly_one_takes_over() {
     let site = Site::without_engine();
     let mut all = vec![site.engine()];
     all.extend((0..5).map(|_| site.spawn(&["engine"])));
-    site::pause(700);
+    crate::site::pause(700);
     while all.len() > 1 {
         let before = starts(&site);
         let (holder, epoch) = *before.last().unwrap();
         let at = all.iter().position(|p| p.pid() == holder).unwrap();
         all.remove(at).kill();
         within(TAKEOVER, "one has taken over", || (starts(&site).len() > before.len()).then_some(()));
-        site::pause(300);
+        crate::site::pause(300);
         let after = starts(&site);
         assert_eq!(after.len(), before.len() + 1, "only one: {after:?}");
         assert_eq!(after.last().unwrap().1, epoch + 1);

@@ -1,19 +1,11 @@
 //! The real program on a real engine: every command's words, exit status and effect.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests say what failed by failing")]
-
-#[path = "support/site.rs"]
-#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
-mod site;
-#[cfg(test)]
-#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
-mod support;
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
+use crate::site::{BIN, Site, running, slots, so_many_run, until, within};
+use crate::support::Lab;
 use portable_pty::{CommandBuilder, PtySize, native_pty_system};
-use site::{BIN, Site, running, slots, so_many_run, until, within};
-use support::Lab;
 
 #[test]
 fn a_pool_comes_up_is_scaled_in_every_form_and_goes_again() {
@@ -69,8 +61,9 @@ fn a_file_that_is_already_up_changes_nothing_and_one_that_differs_replaces() {
     let file = site.sleepers("again", "web", 2, &lab.image());
     site.ok(&["up", &file]);
     let install = site.install();
-    let ids =
-        || lab.docker_ok(&["ps", "-q", "--filter", &format!("label={}={install}", site::INSTALL_LABEL)]);
+    let ids = || {
+        lab.docker_ok(&["ps", "-q", "--filter", &format!("label={}={install}", crate::site::INSTALL_LABEL)])
+    };
     let before = ids();
     let same = site.run(&["up", &file]).expect(0, &[]);
     assert!(!same.out.contains("accepted op-"), "{same:?}");

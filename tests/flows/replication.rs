@@ -1,15 +1,10 @@
 //! Rules that run by themselves, in a whole engine on virtual time: at their times, when told, when a registry is back.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests say what failed by failing")]
-
-#[path = "support/flow.rs"]
-#[expect(dead_code, reason = "other tests use the rest")]
-mod flow;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::flow::{Flow, SimConnector, pass};
 use bytes::Bytes;
-use flow::{Flow, SimConnector, pass};
 use futures_util::future::BoxFuture;
 use longshore::adapters::sim::{RegistryCall, Scenario, SimRegistry, layer};
 use longshore::base::clock::{Millis, TokioClock};

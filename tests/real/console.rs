@@ -1,21 +1,10 @@
 //! The console in a real terminal on a real engine: what a person sees, what reaches the terminal, and how it comes back.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests say what failed by failing")]
-
-#[path = "support/site.rs"]
-#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
-mod site;
-#[cfg(test)]
-#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
-mod support;
-#[cfg(test)]
-#[path = "support/terminal.rs"]
-mod terminal;
 
 use std::time::Duration;
 
-use site::{INSTALL_LABEL, Site, pause, running, slots, so_many_run, until, within};
-use support::Lab;
-use terminal::Terminal;
+use crate::site::{INSTALL_LABEL, Site, pause, running, slots, so_many_run, until, within};
+use crate::support::Lab;
+use crate::terminal::Terminal;
 
 #[test]
 fn a_pool_is_scaled_by_keys_and_taken_back() {

@@ -1,13 +1,8 @@
 //! Prewarms in whole flows: an image comes onto hosts before it is needed, is proved on each, and a restart goes on with it.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests say what failed by failing")]
-
-#[path = "support/flow.rs"]
-#[expect(dead_code, reason = "other tests use the rest")]
-mod flow;
 
 use std::sync::Arc;
 
-use flow::{Flow, SimConnector, cluster, host, pass, pool_id, spec};
+use crate::flow::{Flow, SimConnector, cluster, host, pass, pool_id, spec};
 use futures_util::future::BoxFuture;
 use longshore::adapters::sim::{CallKind, ImagePlan, Scenario, SimRegistry, Trouble, layer};
 use longshore::base::clock::{Millis, SharedClock, TokioClock};

@@ -1,14 +1,9 @@
 //! Whole stories of what is checked about hosts: what others have made there, how quick they are, and containers whose place
 //! breaks the rules of their pool by now; on the simulated fleet, in virtual time.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests say what failed by failing")]
-
-#[expect(dead_code, reason = "each test program uses a part of it")]
-#[path = "support/flow.rs"]
-mod flow;
 
 use std::collections::BTreeMap;
 
-use flow::{Flow, cluster, host, pass, pool_id, spec};
+use crate::flow::{Flow, cluster, host, pass, pool_id, spec};
 use longshore::adapters::sim::{CallKind, Scenario, Span, Trouble};
 use longshore::model::command::{Busy, Command, HostEdit, Target};
 use longshore::model::container::State;

@@ -1,12 +1,8 @@
 //! Whole stories of hosts: they are lost, return, are drained and rebalanced; on the simulated fleet, in virtual time.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests say what failed by failing")]
-
-#[path = "support/flow.rs"]
-mod flow;
 
 use std::collections::BTreeMap;
 
-use flow::{Flow, cluster, host, pass, pool_id, spec};
+use crate::flow::{Flow, cluster, host, pass, pool_id, spec};
 use longshore::adapters::sim::{Scenario, Trouble};
 use longshore::base::ids::OpId;
 use longshore::model::command::{Busy, Command, HostEdit};

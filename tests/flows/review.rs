@@ -1,13 +1,9 @@
 //! Stories that a hostile reader suspected: jobs on hosts that leave, what keeps a drain from its end, losses that heal in steps.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests say what failed by failing")]
-
-#[path = "support/flow.rs"]
-mod flow;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use flow::{Flow, cluster, host, pass, pool_id, spec};
+use crate::flow::{Flow, cluster, host, pass, pool_id, spec};
 use longshore::adapters::sim::{Behaviour, Fleet, Scenario, Span, Trouble};
 use longshore::base::clock::{Clock, Millis, SharedClock, TokioClock};
 use longshore::base::ids::{HostId, OpId};
@@ -107,7 +103,7 @@ async fn removable(flow: &mut Flow) {
     use longshore::model::command::NewHost;
     use longshore::model::host::{HostConfig, HostSource};
     flow.crash();
-    let connector = Arc::new(flow::SimConnector(flow.fleet.clone()));
+    let connector = Arc::new(crate::flow::SimConnector(flow.fleet.clone()));
     flow.start_with(connector, vec![]).await;
     let added = |h: HostConfig| NewHost {
         config: HostConfig { source: HostSource::Added, ..h },

@@ -3,8 +3,8 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::*;
-use proxy::Seen;
+use crate::proxy::Seen;
+use crate::replication::*;
 
 /// What the job is to come to.
 struct End {
