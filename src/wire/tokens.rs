@@ -2,13 +2,14 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{OnceCell, mpsc};
 
+use crate::adapters::tokens::counts::{Counted, Counts};
 use crate::adapters::tokens::keys::{SigningKey, certificate_path, make_reports_secret, reports_secret};
 use crate::adapters::tokens::limits::Limits;
 use crate::adapters::tokens::listener::{Listen, Listener, Parts};
@@ -21,6 +22,7 @@ use crate::base::ids::RegistryName;
 use crate::cli::RegistryAuth;
 use crate::engine::access::service::TokenService;
 use crate::model::access::scope::Scope;
+use crate::model::access::view::ServiceCounts;
 use crate::model::access::{Access, Subject};
 use crate::model::journal::Draft;
 use crate::plan::access::grant;
@@ -51,6 +53,8 @@ pub struct Tokens {
     clock: SharedClock,
     argon: OnceCell<Arc<Argon>>,
     signer: OnceLock<Signer>,
+    /// Of the listener that is open.
+    counts: Mutex<Arc<Counts>>,
 }
 
 /// What checks and makes hashes. Making it takes as long as two hashes: on a thread that may block.
@@ -92,7 +96,7 @@ pub fn registry_auth(settings: &TokenSettings, state: &std::path::Path) -> Outco
 impl Tokens {
     /// Nothing is opened yet.
     pub fn new(settings: TokenSettings, state: PathBuf, clock: SharedClock) -> Tokens {
-        Tokens { settings, state, clock, argon: OnceCell::new(), signer: OnceLock::new() }
+        Tokens { settings, state, clock, argon: OnceCell::new(), signer: OnceLock::new(), counts: Mutex::default() }
     }
 
     /// The key as it was made by whoever opened the service first.
@@ -110,6 +114,12 @@ impl Tokens {
 impl TokenService for Tokens {
     fn url(&self) -> String {
         self.settings.url.clone()
+    }
+
+    fn counts(&self) -> ServiceCounts {
+        let counted = self.counts.lock().unwrap_or_else(PoisonError::into_inner).read();
+        let Counted { tokens, denied, failed, throttled, .. } = counted;
+        ServiceCounts { tokens, denied, failed, throttled }
     }
 
     fn secrets(&self) -> BoxFuture<'_, Outcome<Arc<dyn Secrets>>> {
@@ -140,7 +150,9 @@ impl TokenService for Tokens {
                 limits: Limits::default(),
             };
             let parts = Parts { desk, signer, clock: self.clock.clone(), journal };
-            Ok(Listener::open(listen, parts).await?.serve().boxed())
+            let listener = Listener::open(listen, parts).await?;
+            *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = listener.counts();
+            Ok(listener.serve().boxed())
         }
         .boxed()
     }

@@ -40,6 +40,10 @@ pub struct Guard {
     beyond: u64,
     /// Connections that were closed, since their address had too many: how many, and the address of the last.
     crowded: Option<(u64, IpAddr)>,
+    /// Rights that were asked for and not given, in words, how often.
+    denied: BTreeMap<String, u64>,
+    /// Those for which there was no room in `denied`.
+    denied_beyond: u64,
 }
 
 /// Whoever has one address of an IPv6 network usually has the whole /64.
@@ -53,7 +57,11 @@ pub fn network(address: IpAddr) -> IpAddr {
 impl Guard {
     /// Nothing has failed yet.
     pub fn new(limits: Limits) -> Guard {
-        Guard { limits, failures: HashMap::new(), untold: BTreeMap::new(), beyond: 0, crowded: None }
+        Guard { limits, failures: HashMap::new(), untold: BTreeMap::new(), beyond: 0,
+            crowded: None,
+            denied: BTreeMap::new(),
+            denied_beyond: 0,
+        }
     }
 
     fn keys(&self, name: &str, address: IpAddr) -> [(Key, u32); 2] {
@@ -111,6 +119,31 @@ impl Guard {
         self.crowded = Some((before + 1, address.to_canonical()));
     }
 
+    /// A right was asked for and not given: `push of feed/web: gail is guest of feed`.
+    pub fn denied(&mut self, what: &str) {
+        if self.denied.len() >= FAILURES_MAX && !self.denied.contains_key(what) {
+            self.denied_beyond += 1;
+            return;
+        }
+        *self.denied.entry(what.to_owned()).or_default() += 1;
+    }
+
+    /// What was denied since this was asked last, the most frequent first.
+    fn told_denied(&mut self, lines: &mut Vec<String>) {
+        let mut all: Vec<_> = std::mem::take(&mut self.denied).into_iter().collect();
+        all.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        let rest = all.split_off(all.len().min(FAILURE_LINES));
+        lines.extend(all.into_iter().map(|(what, count)| {
+            let times = if count == 1 { "once".to_owned() } else { format!("{count} times") };
+            format!("{} ({times})", safe(&what.replacen(": ", " refused: ", 1)))
+        }));
+        let others =
+            rest.iter().map(|(_, count)| count).sum::<u64>() + std::mem::take(&mut self.denied_beyond);
+        if others > 0 {
+            lines.push(format!("{others} more rights in the registries were refused, to others or elsewhere"));
+        }
+    }
+
     fn untold(&mut self, name: &str, address: IpAddr) -> Option<&mut Untold> {
         let key = (cut(name), address.to_canonical());
         if self.untold.len() >= FAILURES_MAX && !self.untold.contains_key(&key) {
@@ -155,6 +188,7 @@ impl Guard {
                 "{others} more log-ins to the registries failed, under other names or from elsewhere"
             ));
         }
+        self.told_denied(&mut lines);
         if let Some((count, last)) = self.crowded.take() {
             let most = self.limits.connections_of_address;
             let count = text::count(count, "connection");
@@ -238,6 +272,25 @@ mod tests {
         (0..60).for_each(|_| guard.failed("robot$", here, Instant::now()));
         assert!(guard.blocked("alice", here, Instant::now()).is_some(), "what names no robot is none");
         assert!(guard.blocked("robot$feed+ci", here, Instant::now()).is_none());
+    }
+
+    #[test]
+    fn what_was_denied_is_told_in_a_few_lines() {
+        let mut guard = Guard::new(Limits::default());
+        (0..12).for_each(|_| guard.denied("push of feed/web: gail is guest of feed"));
+        guard.denied("pull of pay/db: dev is a user, but not a member of pay");
+        assert_eq!(
+            guard.told(),
+            [
+                "push of feed/web refused: gail is guest of feed (12 times)",
+                "pull of pay/db refused: dev is a user, but not a member of pay (once)",
+            ]
+        );
+        assert!(guard.told().is_empty());
+        (0..10_000).for_each(|n| guard.denied(&format!("pull of r{n}: there is no project r{n}")));
+        let lines = guard.told();
+        assert_eq!(lines.len(), FAILURE_LINES + 1);
+        assert!(lines[FAILURE_LINES].starts_with("9992 more rights"), "{lines:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -64,5 +64,6 @@ pub const SECRET_MAX: usize = 1024;
 pub const FAILURES_MAX: usize = 4096;
 /// Journal lines about failed log-ins at a time; the rest is summed up in one.
 pub const FAILURE_LINES: usize = 8;
-/// Journal lines at a time altogether: those, their sum, and one about connections that were closed.
-pub const TOLD_MAX: usize = FAILURE_LINES + 2;
+/// Journal lines at a time altogether: those, as many about rights that were refused, the sums of both, and one about
+/// connections that were closed.
+pub const TOLD_MAX: usize = 2 * FAILURE_LINES + 3;

@@ -143,6 +143,7 @@ impl Service {
         let token = self.desk.allowed(&subject, &asked).and_then(|granted| {
             more(&self.counts.granted, granted.scopes.len());
             more(&self.counts.denied, granted.denied.len());
+            granted.denied.iter().for_each(|what| self.guard().denied(what));
             let token = self.signer.token(&subject, service, &granted, now)?;
             Ok((granted, token))
         });

@@ -13,7 +13,7 @@ use crate::base::fault::{Fault, Outcome};
 use crate::engine::access::desk::{EngineDesk, HintSink, Known};
 use crate::engine::core::Core;
 use crate::engine::observe::Wakes;
-use crate::model::access::view::{AccessView, ServiceView};
+use crate::model::access::view::{AccessView, ServiceCounts, ServiceView};
 use crate::model::desired::Write;
 use crate::model::journal::Draft;
 use crate::ports::desk::{Desk, Secrets};
@@ -28,6 +28,11 @@ const OPEN_AGAIN: Duration = Duration::from_secs(3);
 pub trait TokenService: Send + Sync {
     /// Where registries' clients reach it.
     fn url(&self) -> String;
+
+    /// What it has done since it was opened.
+    fn counts(&self) -> ServiceCounts {
+        ServiceCounts::default()
+    }
 
     /// What checks secrets.
     fn secrets(&self) -> BoxFuture<'_, Outcome<Arc<dyn Secrets>>>;
@@ -45,6 +50,7 @@ pub trait TokenService: Send + Sync {
 
 /// The running service, as the core holds it. Dropping it closes the service.
 pub struct Tokens {
+    service: Arc<dyn TokenService>,
     known: watch::Sender<Known>,
     view: watch::Receiver<ServiceView>,
     tasks: [JoinHandle<()>; 2],
@@ -67,9 +73,11 @@ impl Tokens {
         hints: HintSink,
     ) -> Tokens {
         let (known, seen) = watch::channel(known);
-        let first = ServiceView { url: service.url(), open: false, trouble: None };
+        let counts = ServiceCounts::default();
+        let first = ServiceView { url: service.url(), open: false, trouble: None, counts };
         let (shown, view) = watch::channel(first);
         let (journal, lines) = mpsc::channel(LINES_MAX);
+        let kept = service.clone();
         let keeping = async move {
             loop {
                 let begun = open(&*service, &seen, &clock, &hints, journal.clone()).await;
@@ -82,7 +90,7 @@ impl Tokens {
                 tokio::time::sleep(OPEN_AGAIN).await;
             }
         };
-        Tokens { known, view, tasks: [tokio::spawn(keeping), tokio::spawn(write_down(store, lines))] }
+        Tokens { service: kept, known, view, tasks: [tokio::spawn(keeping), tokio::spawn(write_down(store, lines))] }
     }
 
     /// Says who may do what from now on.
@@ -92,7 +100,7 @@ impl Tokens {
 
     /// How it stands.
     pub fn view(&self) -> ServiceView {
-        self.view.borrow().clone()
+        ServiceView { counts: self.service.counts(), ..self.view.borrow().clone() }
     }
 }
 

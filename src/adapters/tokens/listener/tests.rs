@@ -41,7 +41,11 @@ impl Desk for OneUser {
         })
     }
 
-    fn allowed(&self, _: &Subject, asked: &[Scope]) -> Outcome<Granted> {
+    fn allowed(&self, subject: &Subject, asked: &[Scope]) -> Outcome<Granted> {
+        if subject.to_string() == "gail" {
+            let denied = vec!["push of feed/web: gail is guest of feed".to_owned()];
+            return Ok(Granted { denied, ..Granted::default() });
+        }
         Ok(Granted { scopes: asked.to_vec(), ..Granted::default() })
     }
 
@@ -72,7 +76,7 @@ fn listen(address: &str, limits: Limits) -> Listen {
 async fn try_open(listen: Listen) -> Outcome<(Listener, mpsc::Receiver<Hint>, mpsc::Receiver<Draft>)> {
     let state = tempfile::tempdir().unwrap();
     let signer = Signer::new(SigningKey::open(state.path()).unwrap(), "us");
-    let ((hints_in, hints), (journal_in, journal)) = (mpsc::channel(2), mpsc::channel(16));
+    let ((hints_in, hints), (journal_in, journal)) = (mpsc::channel(2), mpsc::channel(64));
     let parts = Parts {
         desk: Arc::new(OneUser(hints_in)),
         signer,
@@ -324,6 +328,17 @@ async fn one_address_takes_not_all_places() {
     let at = open_as(Listen { proxies: Some(vec![]), ..listen("127.0.0.1:0", limits) }).await;
     let _held = idle(&at).await;
     assert_eq!(ask(&at, "127.0.0.1").await, 200);
+}
+
+#[tokio::test]
+async fn a_right_that_is_refused_is_told_to_the_journal() {
+    let limits = Limits { journal_every: Duration::from_millis(300), ..Limits::default() };
+    let mut at = open(limits).await;
+    let query = "/token?service=hub&scope=repository:feed/web:push";
+    assert_eq!(status(&at.get(query, Some("gail:right")).await), 200);
+    let line = tokio::time::timeout(Duration::from_secs(20), at.journal.recv()).await.unwrap().unwrap();
+    assert_eq!(line.text, "push of feed/web refused: gail is guest of feed (once)");
+    assert_eq!(at.counts.read().denied, 1);
 }
 
 /// A certificate and its key for a name, in these files.
