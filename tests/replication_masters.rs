@@ -393,3 +393,75 @@ async fn with_one_direction_deletes_are_reviewed_too_and_what_never_came_from_us
     let left: Vec<String> = lab.tc.all_tags().keys().map(|(r, t)| format!("{r}:{t}")).collect();
     assert_eq!(left, ["foreign", "v0", "v2", "v3"].map(|t| format!("bj/feed/web:{t}")));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_side_that_was_rebuilt_empty_is_no_whole_one_and_joins_anew() {
+    let lab = Lab::new().await;
+    lab.settled().await;
+    let all = lab.bj.all_tags();
+    for n in 0..4 {
+        lab.tc.drop_tag(WEB, &format!("stays{n}")).unwrap();
+    }
+    lab.run().await;
+    assert!(lab.tc.all_tags().is_empty(), "an absent tag was deleted there, as far as is known");
+    assert!(lab.held()[0].ends_with("longshore replicate rejoin masters"), "{:?}", lab.held());
+    let report = lab.handle().verify(&lab.rule, false).await.unwrap();
+    assert!(!report.is_whole() && report.found == 4, "{report:?}");
+    let said = report.findings[0].safe().into_owned();
+    assert!(said.contains("is gone from tc") && said.contains("replicate rejoin masters"), "{said}");
+    assert_eq!(lab.handle().rejoin(&lab.rule).await.unwrap(), 4);
+    assert!(lab.held().is_empty() && lab.items().is_empty());
+    let moved = lab.push(&lab.tc, "stays3", 1);
+    let view = lab.run().await;
+    assert_eq!((view.tags.done, view.tags.conflicts), (3, 1), "{view:?}");
+    assert_eq!(lab.both("stays3").1, Some(moved), "what both have otherwise is asked about");
+    lab.answered(Choice::SourceWins).await;
+    assert_eq!(lab.tc.all_tags(), all);
+    assert!(lab.handle().verify(&lab.rule, false).await.unwrap().is_whole());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_side_that_lost_much_at_once_writes_nothing_over_the_other() {
+    let lab = Lab::new().await;
+    let old: Vec<_> = (0..30).map(|n| lab.push(&lab.bj, &format!("v{n}"), n)).collect();
+    lab.run().await;
+    let new = lab.push(&lab.bj, "v29", 900);
+    lab.run().await;
+    // The target comes back from a backup: it lacks what is newer than that, and has what v29 was before.
+    lab.tc.move_tag(WEB, "v29", &old[29]).unwrap();
+    for n in 0..12 {
+        lab.tc.drop_tag(WEB, &format!("v{n}")).unwrap();
+    }
+    for _ in 0..2 {
+        let view = lab.run().await;
+        assert_eq!((view.tags.conflicts, view.tags.done), (1, 0), "{view:?}");
+        assert_eq!(lab.both("v29"), (Some(new.clone()), Some(old[29].clone())));
+        assert!(lab.conflict().why.contains("12 of 30 tags"), "{:?}", lab.conflict());
+    }
+    lab.answered(Choice::SourceWins).await;
+    assert_eq!(lab.both("v29"), (Some(new.clone()), Some(new)));
+    // Few are gone: what the side moved counts.
+    lab.tc.drop_tag(WEB, "v20").unwrap();
+    let moved = lab.push(&lab.tc, "v29", 901);
+    lab.run().await;
+    assert_eq!(lab.both("v29"), (Some(moved.clone()), Some(moved)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_wait_for_the_budget_lies_between_the_last_look_and_the_write() {
+    for minutes in 0..12 {
+        let lab = Lab::new().await;
+        lab.settled().await;
+        lab.push(&lab.bj, "v1", 1);
+        lab.run().await;
+        // One request a minute.
+        let budget = Budget { from: 0, until: 24, bytes_per_s: None, requests_per_hour: Some(60) };
+        lab.handle().set_limits(LineLimits { line: there(), parallel: 4, budgets: vec![budget] });
+        lab.push(&lab.bj, "v1", 2);
+        let id = lab.handle().start(lab.rule.clone(), Cause::Schedule).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(30 + 60 * minutes)).await;
+        let theirs = lab.push(&lab.tc, "v1", 3);
+        tokio::time::timeout(10 * HOUR, lab.handle().ended(id)).await.unwrap().unwrap();
+        assert_eq!(lab.at(&lab.tc, "v1"), Some(theirs), "pushed after {minutes} minutes");
+    }
+}

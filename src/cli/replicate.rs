@@ -40,6 +40,9 @@ pub async fn run(cx: &mut Cx<'_>, verb: ReplicateVerb) -> Done {
         ReplicateVerb::Pause(one) => Command::PauseRun(run_id(&one.run)?),
         ReplicateVerb::Resume(one) => Command::ResumeRun(run_id(&one.run)?),
         ReplicateVerb::Stop(one) => Command::StopRun(run_id(&one.run)?),
+        ReplicateVerb::Rejoin { rule, yes_name } => {
+            Command::Rejoin { rule: rule_name(&rule)?, confirm: yes_name }
+        }
         ReplicateVerb::Retry { run, wait } => return retry(cx, &run, &wait).await,
     };
     act::run(cx, vec![command], act::Patience::Default).await

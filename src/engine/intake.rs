@@ -99,6 +99,7 @@ pub fn decide(
         | Command::ResolveConflict { .. }
         | Command::ConfirmDeletes { .. }
         | Command::SpareDeletes { .. }
+        | Command::Rejoin { .. }
         | Command::PutImagePolicy { .. }
         | Command::DropImagePolicy => {
             Err(Refusal::new(RefusalKind::Invalid, "registries are not changed by this part of the engine"))

@@ -149,6 +149,7 @@ impl Core {
                 | Command::ResolveConflict { .. }
                 | Command::ConfirmDeletes { .. }
                 | Command::SpareDeletes { .. }
+                | Command::Rejoin { .. }
         );
         if !is_it {
             return None;
@@ -244,6 +245,17 @@ impl Core {
                     "what is there stays"
                 };
                 format!("{} of {rule} not deleted: {next}", tags(count))
+            }
+            Command::Rejoin { rule, confirm } => {
+                let wanted = self.rule(rule)?;
+                if confirm.as_deref() != Some(rule.as_str()) {
+                    let text = format!("rejoin of {rule}: what is deleted on one side only comes back by it");
+                    return Err(Refusal::new(RefusalKind::NeedsName(rule.to_string()), text).hint(format!(
+                        "if that is meant: longshore replicate rejoin {rule} --yes-name {rule}"
+                    )));
+                }
+                let count = handle.rejoin(&wanted).await?;
+                format!("what {rule} remembered of {} is forgotten: its next run compares anew", tags(count))
             }
             _ => return Err(Refusal::new(RefusalKind::Invalid, "this is not about a run")),
         };

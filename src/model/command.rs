@@ -197,6 +197,14 @@ pub enum Command {
         /// The run that found them; refused if another has compared since.
         run: RunId,
     },
+    /// Forget what is remembered of a rule's tags, because one of its sides was rebuilt or restored: what is absent there is copied
+    /// to it by the next run of two masters, and what is otherwise is asked about.
+    Rejoin {
+        /// The rule.
+        rule: RuleName,
+        /// The rule's name once more; refused without it.
+        confirm: Option<String>,
+    },
     /// Say no to some of the deletions that a run proposes: these tags stay.
     SpareDeletes {
         /// The rule.

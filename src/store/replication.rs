@@ -37,6 +37,8 @@ pub enum Note {
     Unplaced(RegistryName, Digest, Repository),
     /// What is remembered of a tag from now on.
     Known(Box<Remembered>),
+    /// Nothing is remembered any more of the tags of a line's repository, as the source calls it.
+    Forgotten(Line, Repository),
     /// A tag was changed on both sides; in place of what was said about it before.
     Conflict(Box<Conflict>),
     /// A tag is not in conflict any more.
@@ -101,6 +103,10 @@ pub fn write(tx: &Transaction<'_>, note: &Note) -> Outcome<()> {
             run(tx, prune, params![FACTS_KEPT])
         }
         Note::Known(what) => memory::put_known(tx, what),
+        Note::Forgotten(line, repository) => {
+            let sql = "DELETE FROM known_tags WHERE source = ?1 AND target = ?2 AND repository = ?3";
+            run(tx, sql, params![line.from.as_str(), line.to.as_str(), repository.as_str()])
+        }
         Note::Conflict(what) => {
             let sql =
                 "INSERT OR REPLACE INTO conflicts (rule, repository, tag, record) VALUES (?1, ?2, ?3, ?4)";

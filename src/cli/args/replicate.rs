@@ -110,6 +110,18 @@ pub enum ReplicateVerb {
         longshore replicate deletes masters --keep feed/web:v1 --yes\n\n\
         Both sides are asked once more before each one goes. Exit status 1: some of them stay.")]
     Deletes(DeletesArgs),
+    /// Forget what is remembered of a rule's tags, after one of its registries was rebuilt or restored from a backup
+    #[command(after_help = "Example: longshore replicate rejoin masters --yes-name masters\n\n\
+        The next run of two masters copies what one side lacks to it, also what was deleted there only,\n\
+        and asks about each tag that both have otherwise (`replicate conflicts`).")]
+    Rejoin {
+        /// The rule
+        #[arg(value_name = "RULE")]
+        rule: String,
+        /// The rule's name once more: without it nothing is done
+        #[arg(long, value_name = "NAME")]
+        yes_name: Option<String>,
+    },
     /// Look for every tag, manifest and blob of a rule at both ends, and keep the report
     #[command(
         after_help = "Examples:\n  longshore replicate verify masters\n  longshore replicate verify masters --read --json\n  \

@@ -1,6 +1,6 @@
 //! From an archive into a registry: what it names is worked out first, then each image's blobs, its manifests, its tag.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,7 +8,9 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 
 use crate::base::fault::{Fault, Kind, Outcome};
-use crate::engine::archive::{DEPTH_MAX, FULL_NAME, INDEX, MANIFESTS_MAX, REF_NAME, Tell, stream};
+use crate::engine::archive::{
+    DEPTH_MAX, FULL_NAME, INDEX, MANIFEST_BYTES_MAX, MANIFESTS_MAX, REF_NAME, Tell, stream,
+};
 use crate::model::archive::{Carried, ImportAs, words};
 use crate::model::image::{ImageName, is_address};
 use crate::model::oci::{Descriptor, Digest, Form, MANIFEST_MAX, Manifest, Reference, Repository, Tag};
@@ -52,6 +54,7 @@ impl Content {
         let index = Manifest::read(INDEX, archive.index())
             .map_err(|why| why.because("its index.json makes no sense"))?;
         let mut out = Content { top: index.manifests, manifests: BTreeMap::new(), about: BTreeMap::new() };
+        let mut bytes = 0_u64;
         let mut next: Vec<(Descriptor, u32, bool)> = out.top.iter().cloned().map(|d| (d, 0, true)).collect();
         while let Some((of, depth, must)) = next.pop() {
             if out.manifests.contains_key(&of.digest) {
@@ -64,6 +67,11 @@ impl Content {
                         "it has more than {MANIFESTS_MAX} manifests, or they are nested more than {DEPTH_MAX} deep"
                     ),
                 ));
+            }
+            bytes = bytes.saturating_add(archive.size(&of.digest).unwrap_or(0));
+            if bytes > MANIFEST_BYTES_MAX {
+                let text = format!("its manifests have more than {MANIFEST_BYTES_MAX} bytes together");
+                return Err(Fault::new(Kind::Exhausted, text));
             }
             let Some(manifest) = read_manifest(archive, &of, must).await? else { continue };
             next.extend(manifest.manifests.iter().cloned().map(|d| (d, depth + 1, false)));
@@ -101,18 +109,22 @@ impl Content {
 
     /// Checks that all that an image needs is in the archive, with the right length.
     fn whole(&self, archive: &dyn ArchiveReader, root: &Digest) -> Outcome<()> {
-        let Some(manifest) = self.manifests.get(root) else { return Ok(()) };
-        for blob in &manifest.blobs {
-            let wrong = match archive.size(&blob.digest) {
-                Some(size) if size == blob.size => continue,
-                Some(size) => format!("{} has {size} bytes in it, not {}", blob.digest, blob.size),
-                None => format!("{} is not in it", blob.digest),
-            };
-            return Err(Fault::new(Kind::Invalid, wrong)
-                .because("the archive is not whole")
-                .hint("write it again, and compare checksums after it was copied"));
+        let (mut met, mut open) = (BTreeSet::new(), vec![root]);
+        while let Some(digest) = open.pop() {
+            let Some(manifest) = self.manifests.get(digest).filter(|_| met.insert(digest)) else { continue };
+            for blob in &manifest.blobs {
+                let wrong = match archive.size(&blob.digest) {
+                    Some(size) if size == blob.size => continue,
+                    Some(size) => format!("{} has {size} bytes in it, not {}", blob.digest, blob.size),
+                    None => format!("{} is not in it", blob.digest),
+                };
+                return Err(Fault::new(Kind::Invalid, wrong)
+                    .because("the archive is not whole")
+                    .hint("write it again, and compare checksums after it was copied"));
+            }
+            open.extend(manifest.manifests.iter().map(|child| &child.digest));
         }
-        manifest.manifests.iter().try_for_each(|child| self.whole(archive, &child.digest))
+        Ok(())
     }
 
     /// Platforms of an index that are not in the archive.
@@ -211,7 +223,7 @@ impl Push<'_> {
         // What a tag points to is there as a whole: the registry would not have taken it else.
         if !out.was_there {
             let manifest = self.manifest(root)?;
-            self.needs(to, manifest, &mut out).await?;
+            self.needs(to, manifest, (&mut BTreeSet::new(), &mut out)).await?;
             let put = self.client.put_manifest(to, &reference, manifest).await;
             put.map_err(|why| gaps(why, manifest, &out.left_out))?;
             let now = self.client.head(to, &reference).await?.map(|d| d.digest);
@@ -234,17 +246,20 @@ impl Push<'_> {
         &'b self,
         to: &'b Repository,
         manifest: &'b Manifest,
-        out: &'b mut Carried,
+        (met, out): (&'b mut BTreeSet<Digest>, &'b mut Carried),
     ) -> BoxFuture<'b, Outcome<()>> {
         async move {
             for child in &manifest.manifests {
                 let Some(child) = self.content.manifests.get(&child.digest) else { continue };
+                if !met.insert(child.digest.clone()) {
+                    continue;
+                }
                 let reference = Reference::Digest(child.digest.clone());
                 let is_there = self.client.head(to, &reference).await?.is_some();
                 if is_there && child.form == Form::Image {
                     continue;
                 }
-                self.needs(to, child, out).await?;
+                self.needs(to, child, (&mut *met, &mut *out)).await?;
                 self.client.put_manifest(to, &reference, child).await?;
             }
             let parallel = usize::try_from(self.to.parallel.max(1)).unwrap_or(1);
@@ -300,7 +315,7 @@ impl Push<'_> {
     async fn referrers(&self, to: &Repository, root: &Digest, out: &mut Carried) -> Outcome<()> {
         let mut about = vec![root.clone()];
         about.extend(self.manifest(root)?.manifests.iter().map(|d| d.digest.clone()));
-        let mut known = std::collections::BTreeSet::new();
+        let mut known = BTreeSet::new();
         while let Some(subject) = about.pop() {
             for digest in self.content.about.get(&subject).into_iter().flatten() {
                 if !known.insert(digest.clone()) {
@@ -310,7 +325,7 @@ impl Push<'_> {
                 let reference = Reference::Digest(digest.clone());
                 let listed = self.client.referrers(to, &subject).await?;
                 if !listed.iter().any(|d| d.digest == *digest) {
-                    self.needs(to, referrer, out).await?;
+                    self.needs(to, referrer, (&mut BTreeSet::new(), &mut *out)).await?;
                     self.client.put_manifest(to, &reference, referrer).await?;
                 }
                 out.referrers += 1;

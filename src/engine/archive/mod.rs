@@ -30,6 +30,9 @@ const DEPTH_MAX: u32 = 8;
 /// Manifests of one archive, at most: all of them are held in memory, a few kilobytes each.
 const MANIFESTS_MAX: usize = 50_000;
 
+/// Bytes of these manifests together, at most.
+const MANIFEST_BYTES_MAX: u64 = 256 << 20;
+
 /// Told as it goes on: bytes of blobs that have passed, and what is carried now.
 pub type Tell<'a> = dyn Fn(u64, &str) + Send + Sync + 'a;
 

@@ -2,12 +2,14 @@
 //! then what others say about it (signatures, bills of materials).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
+use futures_util::stream::{self, StreamExt};
 use serde_json::json;
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::engine::registry::pace::{Pace, go};
@@ -17,6 +19,10 @@ use crate::model::oci::{Descriptor, Digest, Form, Manifest, Platform, Reference,
 
 /// Indexes in indexes, at most.
 const DEPTH_MAX: u32 = 8;
+/// Manifests of one image, at most: those of an index with the ones that it names, each once.
+const MANIFESTS_MAX: u32 = 1_000;
+/// Children of one index that are brought at a time.
+const CHILDREN: usize = 16;
 /// Referrers of one image, with those of its children and their own, at most.
 const REFERRERS_MAX: usize = 1_000;
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -25,6 +31,33 @@ const ATTESTS: &str = "vnd.docker.reference.digest";
 
 /// The blobs that a run has wished for, and the first tag that did: one that several tags share counts for that one.
 pub type Claimed = Mutex<BTreeMap<(Repository, Digest), usize>>;
+
+/// The manifests that were met on the way of one tag: each is brought once, however many indexes name it.
+#[derive(Default)]
+pub struct Walk {
+    met: Mutex<BTreeMap<Digest, Arc<OnceCell<()>>>>,
+    count: AtomicU32,
+}
+
+impl Walk {
+    fn once(&self, digest: &Digest) -> Arc<OnceCell<()>> {
+        let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
+        met.entry(digest.clone()).or_default().clone()
+    }
+
+    fn begin(&self) {
+        self.met.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.count.store(0, Ordering::Relaxed);
+    }
+
+    /// One more manifest.
+    fn count(&self) -> Outcome<()> {
+        if self.count.fetch_add(1, Ordering::Relaxed) < MANIFESTS_MAX {
+            return Ok(());
+        }
+        Err(Fault::new(Kind::Exhausted, format!("the image has more than {MANIFESTS_MAX} manifests")))
+    }
+}
 
 /// One tag on its way.
 pub struct Image<'a> {
@@ -50,6 +83,8 @@ pub struct Image<'a> {
     pub before: &'a (dyn Fn() -> BoxFuture<'a, Outcome<()>> + Send + Sync),
     /// Children that were left out by the platform filter.
     pub gaps: Mutex<Vec<Platform>>,
+    /// The manifests that were met on the way.
+    pub walk: Walk,
 }
 
 impl Image<'_> {
@@ -58,11 +93,13 @@ impl Image<'_> {
     /// # Errors
     /// Why that cannot be.
     pub async fn bring(&self, tag: &Tag, digest: &Digest) -> Outcome<()> {
+        self.walk.begin();
         let manifest = self.fetch(digest).await?;
         self.needs(&manifest, 0).await?;
-        go(&self.pace).await;
+        // A pause and the budget are waited for before both sides are asked once more, so that nothing lies between that and the write.
+        self.call().await;
         (self.before)().await?;
-        self.put(&Reference::Tag(tag.clone()), &manifest).await?;
+        self.put_now(&Reference::Tag(tag.clone()), &manifest).await?;
         let about = self.carried(&manifest);
         self.referrers(about).await.map_err(|f| f.because("the tag has arrived, what refers to it has not"))
     }
@@ -84,6 +121,10 @@ impl Image<'_> {
 
     async fn put(&self, reference: &Reference, manifest: &Manifest) -> Outcome<()> {
         self.call().await;
+        self.put_now(reference, manifest).await
+    }
+
+    async fn put_now(&self, reference: &Reference, manifest: &Manifest) -> Outcome<()> {
         let put = self.pool.ends.target.put_manifest(self.to, reference, manifest).await;
         let gaps = self.gaps();
         put.map_err(|fault| match fault.kind {
@@ -117,7 +158,8 @@ impl Image<'_> {
             // All are waited for: one that fails does not stop others in the middle, what has arrived stays.
             let children: Vec<_> =
                 children.iter().map(|c| self.child(&c.digest, depth + 1).boxed()).collect();
-            join_all(children).await.into_iter().collect::<Outcome<()>>()?;
+            let children = stream::iter(children).buffer_unordered(CHILDREN);
+            children.collect::<Vec<_>>().await.into_iter().collect::<Outcome<()>>()?;
             let blobs: Vec<_> = manifest.blobs.iter().map(|blob| self.wish(blob).boxed()).collect();
             join_all(blobs).await.into_iter().collect()
         }
@@ -126,6 +168,16 @@ impl Image<'_> {
 
     /// Brings a manifest without a tag. Of an image that the target has, all is there: it would not have taken it else.
     async fn child(&self, digest: &Digest, depth: u32) -> Outcome<()> {
+        // (A source may lie about other sums, which are not checked here: two that name each other would wait for each other.)
+        if digest.algorithm() != "sha256" {
+            return self.child_once(digest, depth).await;
+        }
+        let once = self.walk.once(digest);
+        once.get_or_try_init(|| self.child_once(digest, depth)).await.map(|()| ())
+    }
+
+    async fn child_once(&self, digest: &Digest, depth: u32) -> Outcome<()> {
+        self.walk.count()?;
         let reference = Reference::Digest(digest.clone());
         self.call().await;
         let here = self.pool.ends.target.head(self.to, &reference).await?;
@@ -173,6 +225,7 @@ impl Image<'_> {
     /// Brings what is said about these manifests, and what is said about that in turn.
     async fn referrers(&self, mut about: Vec<Digest>) -> Outcome<()> {
         let mut known: BTreeSet<Digest> = about.iter().cloned().collect();
+        self.walk.count.store(0, Ordering::Relaxed);
         while let Some(subject) = about.pop() {
             self.call().await;
             let said = self.pool.ends.source.referrers(self.from, &subject).await?;

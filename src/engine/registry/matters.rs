@@ -287,6 +287,15 @@ impl Matters {
         })
     }
 
+    /// What was proposed to be deleted by a rule, or accepted and not done, is nothing any more.
+    pub fn rejoined(&self, rule: &RuleName) -> Vec<Note> {
+        self.with(|s| {
+            let all: Vec<_> = s.reviews.keys().filter(|(of, _)| of == rule).cloned().collect();
+            s.reviews.retain(|(of, _), _| of != rule);
+            all.into_iter().map(|(rule, target)| Note::Reviewed(rule, target)).collect()
+        })
+    }
+
     /// Forgets what is no matter of these rules any more.
     pub fn keep(&self, rules: &[Rule]) -> Vec<Note> {
         let joins = |rule: &Rule, line: &Line| rule.source == line.from && rule.targets.contains(&line.to);

@@ -11,7 +11,7 @@ use crate::engine::registry::lag::Lags;
 use crate::engine::registry::pace::Pace;
 use crate::engine::registry::progress::{Meter, Progress};
 use crate::model::oci::{Digest, Repository, Tag};
-use crate::model::replication::known::Known;
+use crate::model::replication::known::{Conflict, Known};
 use crate::model::replication::{
     Cause, DiffRow, Difference, Line, RunId, RunState, RunView, TagCounts, TagRun, TagState,
 };
@@ -216,6 +216,22 @@ impl Parts {
             self.waiting.insert((Reverse(priority), self.parts.len()));
         }
         self.parts.push(Part { tag, way, replaces, known, priority, claims: Vec::new() });
+    }
+
+    /// These are asked about instead of being moved.
+    pub fn ask(&mut self, about: &[Conflict]) {
+        let tags: BTreeSet<(&Repository, &Tag)> = about.iter().map(|c| (&c.repository, &c.tag)).collect();
+        for (place, part) in self.parts.iter_mut().enumerate() {
+            let is_meant = tags.contains(&(&part.tag.repository, &part.tag.tag));
+            if is_meant && self.waiting.remove(&(Reverse(part.priority), place)) {
+                part.tag.state = TagState::Conflict;
+            }
+        }
+    }
+
+    /// When it began.
+    pub fn began(&self) -> Millis {
+        self.began
     }
 
     /// Something could not be compared.

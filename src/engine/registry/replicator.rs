@@ -146,6 +146,12 @@ impl Handle {
         &self.0.matters
     }
 
+    /// The run of a rule that goes on.
+    pub(super) fn going_run(&self, rule: &RuleName) -> Option<RunId> {
+        let run = self.with(|s| s.runs.get(rule).cloned())?;
+        (!run.view().state.is_over()).then_some(run.id)
+    }
+
     /// Held while deletions are carried out.
     pub(super) fn deleting(&self) -> &tokio::sync::Mutex<()> {
         &self.0.deleting

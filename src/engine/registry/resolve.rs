@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::RegistryName;
 use crate::engine::registry::compare::look;
-use crate::engine::registry::image::{Claimed, Image};
+use crate::engine::registry::image::{Claimed, Image, Walk};
 use crate::engine::registry::matters::Key;
 use crate::engine::registry::pace::{Pace, again};
 use crate::engine::registry::pool::Pool;
@@ -204,6 +204,7 @@ impl Way2<'_> {
             claim: &|_, _| {},
             before: &before,
             gaps: Mutex::default(),
+            walk: Walk::default(),
         };
         again(TRIES, || image.bring(tag, digest)).await?;
         ends.notes.now(vec![trail.arrived()]).await

@@ -90,6 +90,10 @@ pub async fn propose(
         );
     }
     plan.held.truncate(HELD_MAX);
+    if rule.two_way {
+        let advice = format!("; if it was rebuilt or restored: longshore replicate rejoin {}", rule.name);
+        plan.held.iter_mut().filter(|h| h.why.ends_with("deletes nothing")).for_each(|h| h.why += &advice);
+    }
     let (rule, line) = (rule.name.clone(), pool.ends.line.clone());
     Review { rule, line, run, at: now, plan, going: Vec::new() }
 }

@@ -11,7 +11,8 @@ use crate::base::clock::SharedClock;
 use crate::base::fault::{Fault, Outcome};
 use crate::base::text::Untrusted;
 use crate::engine::registry::compare::{Compared, Comparison, Found};
-use crate::engine::registry::image::{Claimed, Image};
+use crate::engine::registry::guard::{Guard, is_of_guard};
+use crate::engine::registry::image::{Claimed, Image, Walk};
 use crate::engine::registry::matters::{Key, Matters};
 use crate::engine::registry::notes::Notes;
 use crate::engine::registry::pace::{Pace, again, may_pass, pause};
@@ -21,9 +22,9 @@ use crate::engine::registry::review::{Gone, propose};
 use crate::engine::registry::trail::Trail;
 use crate::model::oci::{Digest, Platform, Repository, Tag};
 use crate::model::replication::known::{Conflict, Known, Side};
-use crate::model::replication::{Deletes, Difference, Rule, RunId, RunView, TagRun, TagState};
+use crate::model::replication::{Deletes, DiffRow, Difference, Rule, RunId, RunView, TagRun, TagState};
 use crate::plan::replicate::deletes::Candidate;
-use crate::plan::replicate::difference::{Deed, Way};
+use crate::plan::replicate::difference::{Deed, Sight, Verdict, Way};
 use crate::plan::replicate::filter::Selector;
 use crate::store::replication::Note;
 
@@ -58,6 +59,8 @@ struct Matter {
     well: Vec<Key>,
     /// By the place of the line.
     gone: BTreeMap<usize, Gone>,
+    /// What is gone at once from one of two masters.
+    guard: Guard,
 }
 
 /// One tag whose turn it is.
@@ -199,25 +202,11 @@ impl Run {
 
     /// Takes one compared tag in.
     fn compared(&self, tag: Compared) {
-        let Compared { place, row, verdict, known, source, target } = tag;
+        let Compared { place, mut row, mut verdict, known, source, target } = tag;
         let at = (self.rule.name.clone(), row.repository.clone(), row.tag.clone());
+        let question = self.guarded(place, &mut row, &mut verdict, &known, (&source, &target));
         match &verdict.deed {
-            Deed::Ask => {
-                let conflict = Conflict {
-                    rule: self.rule.name.clone(),
-                    line: row.line.clone(),
-                    repository: row.repository.clone(),
-                    tag: row.tag.clone(),
-                    source: source.digest().cloned(),
-                    target: target.digest().cloned(),
-                    before: known.last.clone(),
-                    why: verdict.why.to_owned(),
-                    since: self.clock.now(),
-                    answered: None,
-                    trouble: None,
-                };
-                self.matter(|m| m.conflicts.push(conflict));
-            }
+            Deed::Ask => self.matter(|m| m.conflicts.push(question)),
             Deed::Propose { at, digest } => {
                 let (repository, tag) = (row.repository.clone(), row.tag.clone());
                 let (digest, gone_since) = (digest.clone(), known.gone_since);
@@ -235,9 +224,58 @@ impl Run {
         self.with(|parts| parts.row(way, row, known));
     }
 
+    /// Counts a tag for the guard, and gives the question that it is, or would be. A move that is asked about is none.
+    fn guarded(
+        &self,
+        place: usize,
+        row: &mut DiffRow,
+        verdict: &mut Verdict,
+        known: &Known,
+        (source, target): (&Sight, &Sight),
+    ) -> Conflict {
+        let line = self.pools.get(place).map_or_else(|| row.line.clone(), |pool| pool.ends.line.clone());
+        let question = Conflict {
+            rule: self.rule.name.clone(),
+            line,
+            repository: row.repository.clone(),
+            tag: row.tag.clone(),
+            source: source.digest().cloned(),
+            target: target.digest().cloned(),
+            before: known.last.clone(),
+            why: verdict.why.to_owned(),
+            since: self.clock.now(),
+            answered: None,
+            trouble: None,
+        };
+        if !self.rule.two_way || matches!(row.difference, Difference::Unknown(_)) {
+            return question;
+        }
+        let absent = match (source, target) {
+            (Sight::Absent, _) => Some(Side::Source),
+            (_, Sight::Absent) => Some(Side::Target),
+            _ => None,
+        };
+        let began = self.with(|parts| parts.began());
+        self.matter(|m| m.guard.count(place, known, absent, began));
+        if !matches!(verdict.deed, Deed::Write { .. }) || absent.is_some() {
+            return question;
+        }
+        let at = (self.rule.name.clone(), row.repository.clone(), row.tag.clone());
+        let is_same = |c: &Conflict| c.source == question.source && c.target == question.target;
+        if let Some(open) = self.matters.conflict(&at).filter(|c| is_of_guard(c) && is_same(c)) {
+            (row.difference, verdict.deed) = (Difference::Conflict, Deed::Ask);
+            return open;
+        }
+        self.matter(|m| m.guard.moved(place, verdict.from, question.clone()));
+        question
+    }
+
     /// Keeps what the comparison has found for somebody to decide.
     async fn tell_matters(&self) {
-        let Matter { conflicts, well, mut gone } = self.matter(std::mem::take);
+        let Matter { mut conflicts, well, mut gone, guard } = self.matter(std::mem::take);
+        let guarded = guard.questions();
+        self.with(|parts| parts.ask(&guarded));
+        conflicts.extend(guarded);
         // One of a few repositories says nothing of conflicts and deletions in others.
         let is_all = self.with(|parts| parts.only().is_none());
         let whole = is_all && self.with(|parts| parts.is_whole());
@@ -350,6 +388,7 @@ impl Run {
             claim: &|digest, progress| self.with(|p| p.claim(place, digest, progress)),
             before: &before,
             gaps: Mutex::default(),
+            walk: Walk::default(),
         };
         let mut done = 0;
         let outcome = loop {

@@ -72,6 +72,13 @@ impl Handle {
         let diff = self.diff(rule).await?;
         let findings = Mutex::new(Findings::default());
         diff.unknown.iter().for_each(|fault| lock(&findings).add(fault.to_string()));
+        for (repository, tag, at) in &diff.lost {
+            lock(&findings).add(format!(
+                "{repository}:{tag} was on both sides and is gone from {at}: accept that by `longshore replicate deletes {name}`, \
+                 or bring it back by `longshore replicate rejoin {name}`",
+                name = rule.name
+            ));
+        }
         let mut report = Report {
             rule: rule.name.clone(),
             at,

@@ -5,12 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
 use crate::base::fault::{Fault, Outcome};
+use crate::base::ids::RegistryName;
 use crate::engine::registry::compare::{Comparison, Found};
 use crate::engine::registry::pace::Pace;
 use crate::engine::registry::pool::Pool;
 use crate::engine::registry::replicator::Handle;
 use crate::engine::registry::weigh::weigh;
-use crate::model::replication::{DiffRow, Rule};
+use crate::model::oci::{Repository, Tag};
+use crate::model::replication::{DiffRow, Difference, Rule};
 use crate::plan::replicate::filter::Selector;
 
 /// A comparison that moved nothing.
@@ -20,6 +22,8 @@ pub struct Diff {
     pub rows: Vec<DiffRow>,
     /// What could not be compared, in words. Rows may be missing then.
     pub unknown: Vec<Fault>,
+    /// Tags that two masters had in common and that are gone from this one now, with the repository as the source calls it.
+    pub lost: Vec<(Repository, Tag, RegistryName)>,
 }
 
 impl Handle {
@@ -37,7 +41,13 @@ impl Handle {
         let tell = |new: Found| {
             let mut diff = found.lock().unwrap_or_else(PoisonError::into_inner);
             match new {
-                Found::Tag(tag) => diff.rows.push(tag.row),
+                Found::Tag(tag) => {
+                    let row = tag.row;
+                    if rule.two_way && row.difference == Difference::Extra && tag.known.gone_since.is_some() {
+                        diff.lost.push((row.repository.clone(), row.tag.clone(), row.line.from.clone()));
+                    }
+                    diff.rows.push(row);
+                }
                 Found::Listed(..) => {}
                 Found::Unknown(fault) => diff.unknown.push(fault),
             }
