@@ -216,7 +216,8 @@ async fn token_service(wire: &Wire, session: &Session, config: &Config) -> Optio
             let (url, done) = (&service.url, service.counts);
             let (tokens, denied) = (count(done.tokens, "token"), count(done.denied, "right"));
             let failed = count(done.failed + done.throttled, "log-in");
-            let found = format!("open at {url}; since then {tokens} given, {denied} refused, {failed} failed");
+            let found =
+                format!("open at {url}; since then {tokens} given, {denied} refused, {failed} failed");
             check(name, Verdict::Ok, found, None)
         }
         Some(service) => {

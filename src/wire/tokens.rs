@@ -96,7 +96,14 @@ pub fn registry_auth(settings: &TokenSettings, state: &std::path::Path) -> Outco
 impl Tokens {
     /// Nothing is opened yet.
     pub fn new(settings: TokenSettings, state: PathBuf, clock: SharedClock) -> Tokens {
-        Tokens { settings, state, clock, argon: OnceCell::new(), signer: OnceLock::new(), counts: Mutex::default() }
+        Tokens {
+            settings,
+            state,
+            clock,
+            argon: OnceCell::new(),
+            signer: OnceLock::new(),
+            counts: Mutex::default(),
+        }
     }
 
     /// The key as it was made by whoever opened the service first.

@@ -149,6 +149,7 @@ impl Site {
             secrets: argon.clone(),
             clock: Arc::new(SystemClock),
             hints: Arc::new(move |hint| hints_in.try_send(hint).is_ok()),
+            changes: Arc::new(|_, _| panic!("no test changes anything through the service")),
         };
         let listen = Listen {
             address: "127.0.0.1:0".parse().unwrap(),

@@ -57,7 +57,11 @@ pub fn network(address: IpAddr) -> IpAddr {
 impl Guard {
     /// Nothing has failed yet.
     pub fn new(limits: Limits) -> Guard {
-        Guard { limits, failures: HashMap::new(), untold: BTreeMap::new(), beyond: 0,
+        Guard {
+            limits,
+            failures: HashMap::new(),
+            untold: BTreeMap::new(),
+            beyond: 0,
             crowded: None,
             denied: BTreeMap::new(),
             denied_beyond: 0,
@@ -140,7 +144,8 @@ impl Guard {
         let others =
             rest.iter().map(|(_, count)| count).sum::<u64>() + std::mem::take(&mut self.denied_beyond);
         if others > 0 {
-            lines.push(format!("{others} more rights in the registries were refused, to others or elsewhere"));
+            lines
+                .push(format!("{others} more rights in the registries were refused, to others or elsewhere"));
         }
     }
 

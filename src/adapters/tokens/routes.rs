@@ -1,4 +1,4 @@
-//! The answers of the token service: `/token` by GET and POST, `/events`, `/health`.
+//! The answers of the token service: `/token` by GET and POST, `/v1/access`, `/events`, `/health`.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +17,7 @@ use crate::adapters::tokens::events;
 use crate::adapters::tokens::form::{Fields, basic};
 use crate::adapters::tokens::guard::Guard;
 use crate::adapters::tokens::limits::Limits;
+use crate::adapters::tokens::secrets::costs_as_ours;
 use crate::adapters::tokens::sign::Signer;
 use crate::base::clock::SharedClock;
 use crate::base::fault::{Fault, Kind};
@@ -24,9 +25,13 @@ use crate::base::hash::sha256;
 use crate::base::ids::RegistryName;
 use crate::base::stamp::rfc3339;
 use crate::model::access::Subject;
+use crate::model::access::command::AccessCommand;
 use crate::model::access::scope::Scope;
-use crate::ports::desk::Desk;
+use crate::model::command::RefusalKind;
+use crate::ports::desk::{Desk, Strength};
 
+/// Where people change who may do what.
+pub(crate) const CHANGES: &str = "/v1/access";
 /// Where a proxy says who asks it.
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
@@ -72,6 +77,7 @@ impl Service {
         match (request.method(), path.as_str()) {
             (&Method::GET, "/token") => self.by_query(from, &request).await,
             (&Method::POST, "/token") => self.by_form(from, request).await,
+            (&Method::POST, CHANGES) => self.change(from, request).await,
             (&Method::POST, "/events") => self.report(None, request).await,
             (&Method::POST, _) if path.starts_with("/events/") => {
                 self.report(path.strip_prefix("/events/"), request).await
@@ -80,7 +86,7 @@ impl Service {
                 Ok(()) => plain(StatusCode::OK, "well"),
                 Err(_) => plain(StatusCode::SERVICE_UNAVAILABLE, "not ready"),
             },
-            (_, "/token" | "/events" | "/health") => {
+            (_, "/token" | "/events" | "/health" | CHANGES) => {
                 plain(StatusCode::METHOD_NOT_ALLOWED, "this is asked for otherwise")
             }
             _ => plain(StatusCode::NOT_FOUND, "there is nothing here"),
@@ -195,6 +201,50 @@ impl Service {
                 Err(unauthorized("name or secret is wrong, or they may not log in now"))
             }
             Err(why) => Err(self.unavailable(&why)),
+        }
+    }
+
+    /// `POST /v1/access`: one change of who may do what, as whoever logs in with it.
+    async fn change(&self, from: IpAddr, request: Request<Incoming>) -> Answer {
+        let header = request.headers().get(AUTHORIZATION).and_then(|h| h.to_str().ok());
+        let Some((login, secret)) = header.and_then(basic) else {
+            one(&self.counts.anonymous);
+            return unauthorized("log in with a name and a password");
+        };
+        if !has_type(&request, "application/json") {
+            return plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a change in JSON is expected");
+        }
+        let subject = match self.log_in(from, &login, &secret).await {
+            Ok(subject) => subject,
+            Err(answer) => return answer,
+        };
+        let body = match body(request, self.limits.form_bytes).await {
+            Ok(body) => body,
+            Err(answer) => return answer,
+        };
+        let Ok(command) = serde_json::from_slice::<AccessCommand>(&body) else {
+            return plain(StatusCode::BAD_REQUEST, "the change cannot be read");
+        };
+        let is_ours = match &command {
+            AccessCommand::PutUser { password: Some(hash), .. }
+            | AccessCommand::SetPassword { password: hash, .. } => costs_as_ours(hash, Strength::Password),
+            AccessCommand::MakeRobot { secret: hash, .. }
+            | AccessCommand::RenewRobot { secret: Some(hash), .. } => costs_as_ours(hash, Strength::Drawn),
+            _ => true,
+        };
+        if !is_ours {
+            return plain(StatusCode::BAD_REQUEST, "the hash is not of the sort that is kept here");
+        }
+        match self.desk.change(subject, command).await {
+            Ok(accepted) => json(StatusCode::OK, &serde_json::json!({ "text": accepted.text })),
+            Err(refusal) => {
+                let status = match refusal.why {
+                    RefusalKind::NotFound => StatusCode::NOT_FOUND,
+                    RefusalKind::Unavailable | RefusalKind::Fenced => StatusCode::SERVICE_UNAVAILABLE,
+                    _ => StatusCode::FORBIDDEN,
+                };
+                json(status, &serde_json::json!({ "text": refusal.text, "hint": refusal.hint }))
+            }
         }
     }
 

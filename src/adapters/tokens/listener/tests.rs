@@ -11,7 +11,9 @@ use super::*;
 use crate::adapters::tokens::keys::SigningKey;
 use crate::base::clock::SystemClock;
 use crate::model::access::Subject;
+use crate::model::access::command::AccessCommand;
 use crate::model::access::scope::{Granted, Scope};
+use crate::model::command::{Accepted, Refusal, RefusalKind};
 use crate::ports::desk::Hint;
 
 /// `alice` with `right` may have everything; `full` meets a desk without room, `broken` one without a list.
@@ -47,6 +49,14 @@ impl Desk for OneUser {
             return Ok(Granted { denied, ..Granted::default() });
         }
         Ok(Granted { scopes: asked.to_vec(), ..Granted::default() })
+    }
+
+    fn change(&self, by: Subject, command: AccessCommand) -> BoxFuture<'static, Result<Accepted, Refusal>> {
+        let AccessCommand::Grant { user, .. } = command else { panic!("{command:?}") };
+        let refusal = Refusal::new(RefusalKind::Invalid, format!("{by} may not")).hint("ask ada");
+        let text = format!("{user} by {by}");
+        let done = if by.to_string() == "ada" { Ok(Accepted { op: None, text }) } else { Err(refusal) };
+        Box::pin(async { done })
     }
 
     fn hint(&self, hint: Hint) -> bool {
@@ -328,6 +338,36 @@ async fn one_address_takes_not_all_places() {
     let at = open_as(Listen { proxies: Some(vec![]), ..listen("127.0.0.1:0", limits) }).await;
     let _held = idle(&at).await;
     assert_eq!(ask(&at, "127.0.0.1").await, 200);
+}
+
+#[tokio::test]
+async fn a_change_goes_on_under_the_name_that_logged_in() {
+    let limits = Limits { failures_of_name: 2, ..Limits::default() };
+    let at = open(limits).await;
+    let grant = r#"{"grant":{"project":"feed","user":"bob","role":"developer"}}"#;
+    let post = async |credentials: &str, kind: &str, body: &str| {
+        let header = format!("Authorization: Basic {}\r\n", STANDARD.encode(credentials));
+        at.post("/v1/access", kind, &header, body).await
+    };
+    let done = post("ada:right", "application/json", grant).await;
+    assert!(status(&done) == 200 && done.contains(r#""text":"bob by ada""#), "{done}");
+    let refused = post("gail:right", "application/json", grant).await;
+    assert!(
+        status(&refused) == 403 && refused.contains("gail may not") && refused.contains("ask ada"),
+        "{refused}"
+    );
+    assert_eq!(status(&post("ada:right", "text/plain", grant).await), 415);
+    assert_eq!(status(&post("ada:right", "application/json", "{}").await), 400);
+    // A hash that is dear to check would hold up everybody's log-ins.
+    let dear = r#"{"set-password":{"name":"ada","password":"$argon2id$v=19$m=4194304,t=99,p=1$c2FsdHNhbHQ$aGFzaGhhc2g"}}"#;
+    assert_eq!(status(&post("ada:right", "application/json", dear).await), 400);
+    assert_eq!(status(&at.post("/v1/access", "application/json", "", grant).await), 401);
+    assert_eq!(status(&at.get("/v1/access", Some("ada:right")).await), 405);
+    for wanted in [401, 401, 429] {
+        assert_eq!(status(&post("ada:wrong", "application/json", grant).await), wanted);
+    }
+    assert_eq!(status(&post("ada:right", "application/json", grant).await), 429, "as for tokens");
+    assert_eq!(at.counts.read().failed, 2);
 }
 
 #[tokio::test]
