@@ -100,7 +100,7 @@ pub const FOREIGN: &[(&str, &[&[&str]])] = &[
     ("ratatui", &[&["src/tui/"]]),
     ("rcgen", &[&["src/adapters/tokens/"]]),
     ("regex", &[&["src/model/constraint.rs", "src/plan/", "src/tui/"]]),
-    ("reqwest", &[&["src/adapters/oci/", "src/adapters/harbor/"]]),
+    ("reqwest", &[&["src/adapters/oci/", "src/adapters/harbor/", "src/adapters/tokens/"]]),
     ("rusqlite", &[&["src/store/"]]),
     (
         "rustls",
