@@ -58,7 +58,7 @@ pub fn left_out(found: &Coverage) -> Vec<String> {
         by_reason.entry(why).or_default().push(host);
     }
     let line = |(why, hosts): (&str, Vec<&HostId>)| {
-        let mut names: Vec<String> = hosts.iter().take(NAMED).map(|host| host.to_string()).collect();
+        let mut names: Vec<String> = hosts.iter().take(NAMED).map(ToString::to_string).collect();
         if hosts.len() > NAMED {
             names.push(format!("{} more", hosts.len() - NAMED));
         }
