@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::base::fault::{Fault, Kind};
 use crate::base::ids::RuleName;
+use crate::base::stamp::rfc3339;
 use crate::base::text::{age, bytes, count};
 use crate::cli::args::replicate::{DeletesArgs, ResolveArgs, VerifyArgs};
 use crate::cli::cx::{Cx, Done, Engine, Stop};
@@ -270,7 +271,7 @@ fn print_report(cx: &mut Cx<'_>, report: &Report) -> Result<(), Stop> {
     cx.print.line(&format!(
         "{} at {}: {} of {} the same, {} in conflict, {} extra; {how}, {:.1} s",
         report.rule,
-        report.at,
+        rfc3339(report.at),
         report.same,
         count(report.tags.into(), "tag"),
         report.conflicts,

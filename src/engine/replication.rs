@@ -33,6 +33,10 @@ fn no_replication() -> Fault {
     Fault::new(Kind::Refused, "replication runs in the active engine only, and this is not one")
 }
 
+fn no_rule(name: &RuleName) -> Fault {
+    Fault::new(Kind::NotFound, format!("there is no rule {name}")).hint("see `longshore replicate rule ls`")
+}
+
 impl Core {
     /// Begins replication, and goes on with the runs that a core before this left unfinished.
     pub(super) async fn begin_replication(&mut self) -> Outcome<()> {
@@ -264,7 +268,7 @@ impl Core {
 
     fn verify(&self, rule: &RuleName, kept: bool, read: bool, reply: oneshot::Sender<Reply>) {
         let found = self.replication_handle().ok_or_else(no_replication);
-        let missing = |_| Fault::new(Kind::NotFound, format!("there is no rule {rule}"));
+        let missing = |_| no_rule(rule);
         let rule = found.and_then(|handle| Ok((handle, self.rule(rule).map_err(missing)?)));
         tokio::spawn(async move {
             let answer = match rule {
@@ -288,7 +292,7 @@ impl Core {
                 let kept = self.layer.diffs.clone();
                 let found = self.replication_handle().ok_or_else(no_replication);
                 let rule = found.and_then(|handle| {
-                    let missing = || Fault::new(Kind::NotFound, format!("there is no rule {rule}"));
+                    let missing = || no_rule(&rule);
                     Ok((handle, known(&rule).ok_or_else(missing)?))
                 });
                 tokio::spawn(async move {
