@@ -273,6 +273,12 @@ impl Matters {
         })
     }
 
+    /// True while somebody's yes to a deletion counts.
+    pub fn is_going(&self, review: &Review, item: &DeleteItem) -> bool {
+        let at = (review.rule.clone(), review.line.to.clone());
+        self.with(|s| s.reviews.get(&at).is_some_and(|r| r.going.iter().any(|g| g.item.is_same_tag(item))))
+    }
+
     /// A deletion is over; if it was not done, for this reason.
     pub fn gone(&self, review: &Review, item: &DeleteItem, why_not: Option<&str>) -> Vec<Note> {
         self.with(|s| {

@@ -23,6 +23,7 @@ use crate::engine::registry::parts::Parts;
 use crate::engine::registry::pool::{Ends, Pool};
 use crate::engine::registry::run::Run;
 use crate::engine::registry::tasks::Tasks;
+use crate::engine::registry::triggers::same_content;
 use crate::model::oci::{Repository, Tag};
 use crate::model::replication::known::Conflict;
 use crate::model::replication::review::Review;
@@ -40,6 +41,8 @@ pub type Registries = BTreeMap<RegistryName, Arc<dyn RegistryClient>>;
 
 /// While something goes on, views are made so often.
 const TICK: Duration = Duration::from_millis(500);
+/// A run that was stopped is over within this time.
+const ENDS_IN: Duration = Duration::from_secs(30);
 /// Runs that are over and that nobody has asked about yet; the oldest is forgotten beyond that.
 pub const ENDED_MAX: usize = 256;
 
@@ -199,6 +202,13 @@ impl Handle {
             // A rule whose registry is not known says so when it runs.
             let _ = self.pools(rule);
         }
+        let runs: Vec<Arc<Run>> = self.with(|s| s.runs.values().cloned().collect());
+        for run in runs {
+            // What is not wanted any more is not written any more.
+            if !rules.iter().any(|r| same_content(r, &run.rule)) {
+                run.set_pace(Pace::Stopped);
+            }
+        }
         self.note(self.matters().keep(rules)).await?;
         self.stir();
         Ok(())
@@ -284,6 +294,7 @@ impl Handle {
         let pools = self.pools(&rule)?;
         let name = rule.name.clone();
         let now = self.0.clock.now();
+        self.make_way(&rule).await;
         let begun = self.with(|s| {
             if let Some(run) = s.runs.get(&name).filter(|run| run.join(only.as_ref())) {
                 return Err(run.id);
@@ -324,6 +335,21 @@ impl Handle {
         });
         self.0.changed.notify_one();
         Ok(id)
+    }
+
+    /// A run of what the rule was before ends first, and one that ends is waited for: it can be joined no more.
+    async fn make_way(&self, rule: &Rule) {
+        let Some(run) = self.with(|s| s.runs.get(&rule.name).cloned()) else { return };
+        if run.view().state.is_over() {
+            return;
+        }
+        if !same_content(&run.rule, rule) {
+            run.set_pace(Pace::Stopped);
+        }
+        if *run.pace.borrow() == Pace::Stopped {
+            // It ends where it is; a journal that says nothing keeps nobody waiting for ever.
+            let _ = tokio::time::timeout(ENDS_IN, run.over()).await;
+        }
     }
 
     /// Goes on with what an engine core that ended left unfinished: a new run for each rule that is still there. Of a rule
@@ -428,7 +454,10 @@ impl Handle {
     /// When there is no such run, or replication has ended.
     pub async fn ended(&self, id: RunId) -> Outcome<RunView> {
         let mut views = self.views();
-        let of = |views: &Arc<Views>| views.runs.iter().any(|r| r.id == id && r.state.is_over());
+        // (The run of a rule that another one has taken the place of is shown no more.)
+        let is_there = || self.with(|s| s.runs.values().any(|run| run.id == id));
+        let over = |views: &Arc<Views>| views.runs.iter().any(|r| r.id == id && r.state.is_over());
+        let of = |views: &Arc<Views>| over(views) || !is_there();
         let found = views.wait_for(of).await.ok().and_then(|v| v.runs.iter().find(|r| r.id == id).cloned());
         found.ok_or_else(|| Fault::new(Kind::NotFound, format!("there is no {id}")))
     }

@@ -49,6 +49,8 @@ pub struct Run {
     notes: Notes,
     clock: SharedClock,
     claimed: Claimed,
+    /// It is over, and its record is written.
+    done: watch::Sender<bool>,
 }
 
 /// What a comparison has found for somebody to decide.
@@ -84,8 +86,8 @@ impl Run {
         clock: SharedClock,
     ) -> Run {
         let (pace, claimed) = (watch::Sender::new(Pace::Go), Claimed::default());
-        let (parts, found) = (Mutex::new(parts), Mutex::default());
-        Run { id, rule, pools, pace, parts, matters, found, notes, clock, claimed }
+        let (parts, found, done) = (Mutex::new(parts), Mutex::default(), watch::Sender::new(false));
+        Run { id, rule, pools, pace, parts, matters, found, notes, clock, claimed, done }
     }
 
     fn matter<T>(&self, work: impl FnOnce(&mut Matter) -> T) -> T {
@@ -116,6 +118,7 @@ impl Run {
         }
         // A record that cannot be written leaves the run open: it is found again, and compares anew.
         let _ = self.notes.now(vec![Note::Run(Box::new(self.view()))]).await;
+        self.done.send_replace(true);
     }
 
     async fn stopped(&self) {
@@ -140,9 +143,15 @@ impl Run {
         }
     }
 
-    /// Somebody else asks for these repositories, or for all. False when this run is over.
+    /// Somebody else asks for these repositories, or for all. False when this run is over, or ends.
     pub fn join(&self, only: Option<&BTreeSet<Repository>>) -> bool {
-        self.with(|parts| parts.join(only))
+        *self.pace.borrow() != Pace::Stopped && self.with(|parts| parts.join(only))
+    }
+
+    /// Waits until it is over and its record is written.
+    pub async fn over(&self) {
+        // (What it waits for is in this run itself, so it cannot be gone.)
+        let _ = self.done.subscribe().wait_for(|done| *done).await;
     }
 
     async fn once(&self) {
