@@ -60,6 +60,8 @@ struct Entry {
     said: Option<String>,
     due: Option<Millis>,
     missed: Option<Millis>,
+    /// The run whose times were taken last: each is taken once, so that times to come do not move on with the clock.
+    taken: Option<(RunId, Option<Millis>)>,
 }
 
 /// All rules, and what would start them.
@@ -105,6 +107,7 @@ impl Entry {
             said: None,
             due: None,
             missed: None,
+            taken: None,
         }
     }
 
@@ -142,6 +145,9 @@ impl Entry {
         self.running = newest.map_or(self.awaited.is_some(), |r| !r.state.is_over());
         let Some(run) = newest else { return };
         self.awaited = None;
+        if self.taken.replace((run.id, run.ended)) == Some((run.id, run.ended)) {
+            return;
+        }
         // What began before the rule was changed compared something else.
         if run.cause != Cause::Event && run.began >= self.content {
             self.since = self.since.max(Some(run.began));
