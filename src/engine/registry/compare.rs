@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::text::Untrusted;
 use crate::engine::registry::pace::{Pace, again, go};
+use crate::engine::registry::pages::Pages;
 use crate::engine::registry::pool::Pool;
 use crate::engine::registry::tally::Tally;
 use crate::model::oci::{Digest, Reference, Repository, Tag};
@@ -205,15 +206,14 @@ impl<'a> Comparison<'a> {
         &self,
         ask: impl Fn(Option<String>) -> F,
     ) -> Outcome<Vec<T>> {
-        let (mut out, mut next) = (Vec::new(), None::<String>);
+        let (mut out, mut pages) = (Vec::new(), Pages::default());
         loop {
             go(&self.pace).await;
-            let page = again(TRIES, || ask(next.clone())).await?;
+            let page = again(TRIES, || ask(pages.next())).await?;
             out.extend(page.items);
-            if page.next.is_none() || page.next == next {
+            if !pages.turn(page.next)? {
                 return Ok(out);
             }
-            next = page.next;
         }
     }
 
