@@ -366,11 +366,12 @@ impl<'a> Comparison<'a> {
         let targets: Vec<BoxFuture<'_, Head>> = self.lines.iter().enumerate().map(at_target).collect();
         let source = head(first.ends.source.as_ref(), place.from, &reference);
         let (source, targets) = tokio::join!(source, join_all(targets));
-        let is_known = source.is_ok() && targets.iter().any(Result::is_ok);
-        if is_known {
-            self.failed.store(0, Ordering::Relaxed);
-        } else {
+        // A refusal is an answer: only silence says that an end is gone.
+        let is_silent = |head: &Head| head.as_ref().is_err_and(Fault::is_unknown);
+        if is_silent(&source) || targets.iter().all(is_silent) {
             self.failed.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.failed.store(0, Ordering::Relaxed);
         }
         (source, targets)
     }
