@@ -2,7 +2,7 @@
 //! then what others say about it (signatures, bills of materials).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt;
@@ -37,9 +37,15 @@ pub type Claimed = Mutex<BTreeMap<(Repository, Digest), usize>>;
 pub struct Walk {
     met: Mutex<BTreeMap<Digest, Arc<OnceCell<()>>>>,
     count: AtomicU32,
+    is_final: AtomicBool,
 }
 
 impl Walk {
+    /// True when a blob did not come however often it was tried: the tag is not tried again for that.
+    pub fn is_final(&self) -> bool {
+        self.is_final.load(Ordering::Relaxed)
+    }
+
     fn once(&self, digest: &Digest) -> Arc<OnceCell<()>> {
         let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
         met.entry(digest.clone()).or_default().clone()
@@ -201,7 +207,7 @@ impl Image<'_> {
         if first == self.place {
             (self.claim)(&blob.digest, ticket.progress.clone());
         }
-        ticket.wait().await
+        ticket.wait().await.inspect_err(|_| self.walk.is_final.store(true, Ordering::Relaxed))
     }
 
     /// The children of an index that are carried; the others are gaps.

@@ -8,7 +8,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::watch;
 
 use crate::base::clock::SharedClock;
-use crate::base::fault::{Fault, Outcome};
+use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::text::Untrusted;
 use crate::engine::registry::compare::{Compared, Comparison, Found};
 use crate::engine::registry::guard::{Guard, is_of_guard};
@@ -32,6 +32,11 @@ use crate::store::replication::Note;
 const TAGS: usize = 64;
 /// A tag, and a sign of life, are tried so often.
 const TRIES: u32 = 4;
+
+/// True when a tag may come at another try: what is not as it should be, or too much, is so the next time as well.
+fn helps(fault: &Fault) -> bool {
+    may_pass(fault) && !matches!(fault.kind, Kind::Invalid | Kind::Exhausted)
+}
 
 /// A run with its parts.
 pub struct Run {
@@ -402,7 +407,7 @@ impl Run {
         let mut done = 0;
         let outcome = loop {
             match image.bring(trail.tag, trail.digest).await {
-                Err(fault) if may_pass(&fault) && done + 1 < TRIES => {
+                Err(fault) if helps(&fault) && !image.walk.is_final() && done + 1 < TRIES => {
                     self.with(|parts| parts.retried(place));
                     tokio::time::sleep(pause(done)).await;
                 }
