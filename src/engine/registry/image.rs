@@ -130,8 +130,14 @@ impl Image<'_> {
         self.put_now(reference, manifest).await
     }
 
+    /// (A list of referrers that the target does not keep itself is seen to at the end: a tag for it that came into being before its own
+    /// turn would look as somebody else's.)
     async fn put_now(&self, reference: &Reference, manifest: &Manifest) -> Outcome<()> {
-        let put = self.pool.ends.target.put_manifest(self.to, reference, manifest).await;
+        let target = &self.pool.ends.target;
+        let put = match reference {
+            Reference::Tag(_) => target.put_manifest(self.to, reference, manifest).await,
+            Reference::Digest(_) => target.put_alone(self.to, reference, manifest).await,
+        };
         let gaps = self.gaps();
         put.map_err(|fault| match fault.kind {
             Kind::Conflict if manifest.form == Form::Index && !gaps.is_empty() => {
