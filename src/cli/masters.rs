@@ -251,7 +251,11 @@ fn list_deletes(cx: &mut Cx<'_>, rule: &RuleName, all: &[Review]) -> Done {
 /// `longshore replicate verify`
 pub async fn verify(cx: &mut Cx<'_>, args: VerifyArgs) -> Done {
     let rule = rule_name(&args.rule)?;
-    let engine = if args.kept { cx.open(Purpose::Look).await? } else { act::connect(cx).await? };
+    // Where no engine runs this looks by itself, and begins nothing: neither runs that are due nor repairs of pools.
+    let engine = cx.open(Purpose::Look).await?;
+    if engine.own && !args.kept {
+        cx.print.note("no engine is running: the report is shown and not kept");
+    }
     let request = Request::Query(Query::Verify { rule, kept: args.kept, read: args.read });
     let Reply::Reports(all) = cx.ask(&engine, request).await? else { return Err(Stop::misfit()) };
     if cx.json {

@@ -66,6 +66,8 @@ struct Inner {
     lags: Arc<Lags>,
     matters: Arc<Matters>,
     deleting: tokio::sync::Mutex<()>,
+    /// It compares, and keeps nothing.
+    looks: bool,
     state: Mutex<State>,
     changed: Notify,
     views: watch::Sender<Arc<Views>>,
@@ -92,6 +94,23 @@ impl Replicator {
     /// # Errors
     /// When the store cannot be read.
     pub async fn begin(registries: Registries, store: Store, clock: SharedClock) -> Outcome<Replicator> {
+        Replicator::start(registries, store, clock, false).await
+    }
+
+    /// One that only compares, by a store that is only read: no run is begun or gone on with, and no report is kept.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn to_look(registries: Registries, store: Store, clock: SharedClock) -> Outcome<Replicator> {
+        Replicator::start(registries, store, clock, true).await
+    }
+
+    async fn start(
+        registries: Registries,
+        store: Store,
+        clock: SharedClock,
+        looks: bool,
+    ) -> Outcome<Replicator> {
         let matters = Arc::new(Matters::new(store.conflicts().await?, store.reviews().await?));
         let (notes, writer) = Notes::new(store.clone());
         let tasks = Tasks::new();
@@ -107,7 +126,8 @@ impl Replicator {
         };
         let (views, changed) = (watch::Sender::new(Arc::default()), Notify::new());
         let (state, deleting, lags) = (Mutex::new(state), tokio::sync::Mutex::new(()), Arc::default());
-        let inner = Inner { store, clock, notes, tasks, lags, matters, deleting, state, changed, views };
+        let inner =
+            Inner { store, clock, notes, tasks, lags, matters, deleting, looks, state, changed, views };
         let handle = Handle(Arc::new(inner));
         let teller = handle.clone();
         handle.0.tasks.spawn(async move { teller.tell().await });
@@ -158,6 +178,11 @@ impl Handle {
     /// Held while deletions are carried out.
     pub(super) fn deleting(&self) -> &tokio::sync::Mutex<()> {
         &self.0.deleting
+    }
+
+    /// True when it keeps nothing.
+    pub(super) fn looks(&self) -> bool {
+        self.0.looks
     }
 
     /// The durable state.
