@@ -6,7 +6,7 @@ use longshore::adapters::sim::{RegistryCall, RegistryPace, layer};
 use longshore::base::ids::RuleName;
 use longshore::model::oci::{Manifest, Reference};
 use longshore::model::replication::{Budget, Cause, LineLimits, On, Rule, RunState};
-use longshore::ports::registry::RegistryClient;
+use longshore::ports::registry::Content;
 
 use crate::{Lab, fill, line, only, rule};
 
