@@ -6,7 +6,7 @@ use longshore::adapters::sim::{RegistryCall, RegistryPace, layer};
 use longshore::base::ids::RuleName;
 use longshore::model::oci::{Manifest, Reference};
 use longshore::model::replication::{Budget, Cause, LineLimits, On, Rule, RunState};
-use longshore::ports::registry::Content;
+use longshore::ports::registry::{Catalogue, Content};
 
 use crate::{Lab, fill, line, only, rule};
 
@@ -143,4 +143,35 @@ async fn a_damaged_blob_is_sent_twice_and_not_more() {
     assert_eq!(view.state, RunState::Incomplete, "{view:?}");
     let reads = lab.hq.counts().of(RegistryCall::ReadBlob);
     assert!(reads <= 4, "two blobs, twice each: {reads}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn referrers_that_did_not_come_with_their_tag_come_with_the_next_run() {
+    for crashes in [false, true] {
+        let mut lab = Lab::new().await;
+        let image = lab.hq.push_image("feed/web", "v1", &[layer(1, 100)]).unwrap();
+        lab.hq.push_artifact("feed/web", &image, "text/sig", "signed".into()).unwrap();
+        for registry in [&lab.hq, &lab.branch] {
+            registry.pace(RegistryPace { latency_ms: 100, ..RegistryPace::default() });
+        }
+        let id = lab.handle().start(rule(&["branch"]), Cause::Schedule).await.unwrap();
+        while lab.branch.all_tags().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        lab.branch.trouble(|t| t.read_only = true);
+        let view = lab.handle().ended(id).await.unwrap();
+        assert_eq!(view.state, RunState::Incomplete, "{view:?}");
+        assert!(view.reason.unwrap().safe().contains("what refers to it has not"));
+        lab.branch.trouble(|t| t.read_only = false);
+        if crashes {
+            lab.crash().await;
+            lab.begin().await;
+        }
+        let listed = async || lab.branch.referrers(&"feed/web".parse().unwrap(), &image).await.unwrap().len();
+        assert_eq!(listed().await, 0);
+        assert_eq!(lab.run(rule(&["branch"])).await.state, RunState::Done);
+        assert_eq!(listed().await, 1);
+        let view = lab.run(rule(&["branch"])).await;
+        assert_eq!((view.tags.same, view.tags.done), (1, 0), "it is owed no more");
+    }
 }

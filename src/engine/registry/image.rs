@@ -21,6 +21,8 @@ use crate::model::oci::{Descriptor, Digest, Form, Manifest, Platform, Reference,
 const DEPTH_MAX: u32 = 8;
 /// Manifests of one image, at most: those of an index with the ones that it names, each once.
 const MANIFESTS_MAX: u32 = 1_000;
+/// What is told of a tag that has arrived without all that refers to it.
+pub const OWED: &str = "the tag has arrived, what refers to it has not";
 /// Children of one index that are brought at a time.
 const CHILDREN: usize = 16;
 /// Referrers of one image, with those of its children and their own, at most.
@@ -38,12 +40,18 @@ pub struct Walk {
     met: Mutex<BTreeMap<Digest, Arc<OnceCell<()>>>>,
     count: AtomicU32,
     is_final: AtomicBool,
+    has_arrived: AtomicBool,
 }
 
 impl Walk {
     /// True when a blob did not come however often it was tried: the tag is not tried again for that.
     pub fn is_final(&self) -> bool {
         self.is_final.load(Ordering::Relaxed)
+    }
+
+    /// True when the tag points to what it is to point to, whatever became of what is said about it.
+    pub fn has_arrived(&self) -> bool {
+        self.has_arrived.load(Ordering::Relaxed)
     }
 
     fn once(&self, digest: &Digest) -> Arc<OnceCell<()>> {
@@ -106,8 +114,9 @@ impl Image<'_> {
         self.call().await;
         (self.before)().await?;
         self.put_now(&Reference::Tag(tag.clone()), &manifest).await?;
+        self.walk.has_arrived.store(true, Ordering::Relaxed);
         let about = self.carried(&manifest);
-        self.referrers(about).await.map_err(|f| f.because("the tag has arrived, what refers to it has not"))
+        self.referrers(about).await.map_err(|f| f.because(OWED))
     }
 
     async fn call(&self) {

@@ -218,6 +218,13 @@ impl Run {
     fn compared(&self, tag: Compared) {
         let Compared { place, mut row, mut verdict, known, source, target } = tag;
         let at = (self.rule.name.clone(), row.repository.clone(), row.tag.clone());
+        if row.difference == Difference::Same && source.digest().is_some() {
+            let owed = (self.rule.name.clone(), row.line.to.clone(), row.repository.clone(), row.tag.clone());
+            if self.matters.owes(&owed) {
+                // It is brought once more for what refers to it.
+                row.difference = Difference::Behind;
+            }
+        }
         let question = self.guarded(place, &mut row, &mut verdict, &known, (&source, &target));
         match &verdict.deed {
             Deed::Ask => self.matter(|m| m.conflicts.push(question)),
@@ -416,6 +423,13 @@ impl Run {
             done += 1;
         };
         *gaps = image.gaps();
+        let owed = (
+            self.rule.name.clone(),
+            pool.ends.line.to.clone(),
+            turn.tag.repository.clone(),
+            turn.tag.tag.clone(),
+        );
+        self.matters.owe(owed, outcome.is_err() && image.walk.has_arrived());
         outcome
     }
 
