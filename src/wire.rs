@@ -17,14 +17,18 @@ use futures_util::future::BoxFuture;
 use crate::adapters::archive::TarFiles;
 use crate::adapters::docker::contexts;
 use crate::adapters::sim::{Fleet, Scenario, demo};
+use crate::adapters::tokens::asking;
 use crate::base::clock::{Clock, SharedClock};
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::{HostId, Seeded, SiteName};
 use crate::cli::io::Io;
-use crate::cli::{Backend, Check, ConsoleOptions, Opened, Practice, Purpose, RegistryAuth, Session};
+use crate::cli::{
+    AccessDoor, Backend, Check, ConsoleOptions, Opened, Practice, Purpose, RegistryAuth, Session,
+};
 use crate::engine::archive::Depot;
 use crate::engine::core::Connector;
 use crate::engine::session::{self, Setup};
+use crate::model::access::command::AccessCommand;
 use crate::model::command::{Command, HostEdit};
 use crate::model::host::{HostConfig, HostSource};
 use crate::model::pool::ClusterSpec;
@@ -200,6 +204,11 @@ impl Backend for Wire {
     fn registry_auth(&self, session: &Session) -> Outcome<Option<RegistryAuth>> {
         let (config, state) = (Config::load()?, Wire::state_dir(session)?);
         config.tokens.map(|settings| tokens::registry_auth(&settings, &state)).transpose()
+    }
+
+    fn change_access(&self, door: AccessDoor, command: AccessCommand) -> BoxFuture<'_, Outcome<String>> {
+        let AccessDoor { url, login, secret, ca } = door;
+        async move { asking::change(&asking::Door { url, login, secret, ca }, &command).await }.boxed()
     }
 
     fn log_in(&self, registry: Registry, username: String, secret: String) -> BoxFuture<'_, Outcome<String>> {

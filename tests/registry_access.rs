@@ -11,6 +11,13 @@
 #[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
 mod support;
 
+#[cfg(test)]
+#[path = "support/site.rs"]
+#[allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
+mod machine;
+#[cfg(test)]
+#[path = "registry_access/people.rs"]
+mod people;
 #[path = "registry_access/site.rs"]
 mod site;
 

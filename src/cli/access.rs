@@ -6,14 +6,14 @@ use crate::base::clock::Millis;
 use crate::base::fault::{Fault, Kind};
 use crate::base::ids::{ProjectName, UserName};
 use crate::base::stamp::rfc3339;
-use crate::cli::args::access::{ProjectVerb, RobotVerb, RoleArg, UserVerb};
+use crate::cli::args::access::{AsArgs, AskingAsArgs, ProjectVerb, RobotVerb, RoleArg, UserVerb};
 use crate::cli::args::registry::YesNo;
 use crate::cli::cx::{Cx, Done, Engine, Stop, read_span};
-use crate::cli::{DONE, Purpose, act, list as lists, secret};
+use crate::cli::{AccessDoor, DONE, Purpose, act, list as lists, secret};
 use crate::model::access::command::AccessCommand;
 use crate::model::access::view::{AccessView, RobotView};
 use crate::model::access::{Role, Subject};
-use crate::model::command::Command;
+use crate::model::command::{Accepted, Command};
 use crate::model::query::{Reply, Request};
 use crate::view::access as rows;
 use crate::view::json::access::{MemberRecord, ProjectRecord, RobotRecord, UserRecord};
@@ -63,6 +63,21 @@ async fn send(cx: &mut Cx<'_>, command: AccessCommand) -> Done {
     act::run(cx, vec![Command::Access(Box::new(command))], act::Patience::Default).await
 }
 
+/// The token service that is to be asked, if it is one; its password is asked for.
+async fn door(cx: &mut Cx<'_>, of: AsArgs) -> Result<Option<AccessDoor>, Stop> {
+    let (Some(url), Some(login)) = (of.service, of.login) else { return Ok(None) };
+    let secret = secret::known(cx, of.login_stdin, &format!("password of {login} at {url}")).await?;
+    Ok(Some(AccessDoor { url, login, secret, ca: of.ca }))
+}
+
+/// Sends a request to the engine of this machine, or to a token service elsewhere.
+async fn send_as(cx: &mut Cx<'_>, of: AsArgs, command: AccessCommand) -> Done {
+    let Some(door) = door(cx, of).await? else { return send(cx, command).await };
+    let text = cx.backend.change_access(door, command).await?;
+    act::acknowledged(cx, &Accepted { op: None, text });
+    Ok(DONE)
+}
+
 /// Sends a request; as soon as it is durable, says so. What follows it is said on standard error.
 async fn tell(cx: &mut Cx<'_>, engine: &Engine, command: AccessCommand, next: &str) -> Done {
     act::acknowledge(cx, engine, Command::Access(Box::new(command))).await?;
@@ -79,7 +94,7 @@ pub async fn user(cx: &mut Cx<'_>, verb: Option<UserVerb>) -> Done {
         Some(UserVerb::Add { name, admin, password }) => {
             add_user(cx, &name, admin, password.password_stdin).await
         }
-        Some(UserVerb::Passwd { name, password }) => passwd(cx, &name, password.password_stdin).await,
+        Some(UserVerb::Passwd { name, password, of }) => passwd(cx, &name, password.password_stdin, of).await,
         Some(UserVerb::Set { name, admin }) => {
             let (name, admin) = (user_name(&name)?, admin == YesNo::Yes);
             let engine = act::connect(cx).await?;
@@ -121,8 +136,17 @@ async fn add_user(cx: &mut Cx<'_>, name: &str, admin: bool, from_stdin: bool) ->
     tell(cx, &engine, AccessCommand::PutUser { name, password, admin }, &next).await
 }
 
-async fn passwd(cx: &mut Cx<'_>, name: &str, from_stdin: bool) -> Done {
+async fn passwd(cx: &mut Cx<'_>, name: &str, from_stdin: bool, of: AskingAsArgs) -> Done {
     let name = user_name(name)?;
+    if let (Some(url), Some(login)) = (of.service, of.login) {
+        let prompts = [format!("password of {login} at {url}"), format!("new password of {name}")];
+        let [secret, password] = secret::known_and_chosen(cx, from_stdin, &prompts).await?;
+        let password = cx.backend.hash(password).await?;
+        let door = AccessDoor { url, login, secret, ca: of.ca };
+        let text = cx.backend.change_access(door, AccessCommand::SetPassword { name, password }).await?;
+        act::acknowledged(cx, &Accepted { op: None, text });
+        return Ok(DONE);
+    }
     let engine = act::connect(cx).await?;
     known_user(&cx.present(&engine).access, &name)?;
     let password = secret::chosen(cx, from_stdin, &format!("new password of {name}")).await?;
@@ -162,13 +186,13 @@ pub async fn project(cx: &mut Cx<'_>, verb: Option<ProjectVerb>) -> Done {
         Some(ProjectVerb::Rm { name }) => {
             send(cx, AccessCommand::RemoveProject { name: project_name(&name)? }).await
         }
-        Some(ProjectVerb::Grant { project, user, role }) => {
+        Some(ProjectVerb::Grant { project, user, role, of }) => {
             let (project, user) = (project_name(&project)?, user_name(&user)?);
-            send(cx, AccessCommand::Grant { project, user, role: role.into() }).await
+            send_as(cx, of, AccessCommand::Grant { project, user, role: role.into() }).await
         }
-        Some(ProjectVerb::Revoke { project, user }) => {
+        Some(ProjectVerb::Revoke { project, user, of }) => {
             let (project, user) = (project_name(&project)?, user_name(&user)?);
-            send(cx, AccessCommand::Revoke { project, user }).await
+            send_as(cx, of, AccessCommand::Revoke { project, user }).await
         }
     }
 }
@@ -222,39 +246,53 @@ pub async fn robot(cx: &mut Cx<'_>, verb: Option<RobotVerb>) -> Done {
     match verb {
         None => robots(cx, None).await,
         Some(RobotVerb::Ls { project }) => robots(cx, project.as_deref()).await,
-        Some(RobotVerb::Add { robot, role, expires }) => {
+        Some(RobotVerb::Add { robot, role, expires, of }) => {
             let ((project, name), expires) = (robot_name(&robot)?, end(&expires, cx.now())?);
-            let engine = act::connect(cx).await?;
+            let way = way(cx, of).await?;
             let (secret, hash) = cx.backend.draw().await?;
             let shown = Shown { login: Subject::Robot(project.clone(), name.clone()), secret, expires };
             let command =
                 AccessCommand::MakeRobot { project, name, role: role.into(), secret: hash, expires };
-            with_secret(cx, &engine, command, &shown).await
+            with_secret(cx, way, command, &shown).await
         }
-        Some(RobotVerb::Renew { robot, expires, new_secret }) => {
+        Some(RobotVerb::Renew { robot, expires, new_secret, of }) => {
             let ((project, name), expires) = (robot_name(&robot)?, end(&expires, cx.now())?);
             if !new_secret {
-                return send(cx, AccessCommand::RenewRobot { project, name, secret: None, expires }).await;
+                let command = AccessCommand::RenewRobot { project, name, secret: None, expires };
+                return send_as(cx, of, command).await;
             }
-            let engine = act::connect(cx).await?;
+            let way = way(cx, of).await?;
             let (secret, hash) = cx.backend.draw().await?;
             let shown = Shown { login: Subject::Robot(project.clone(), name.clone()), secret, expires };
             let command = AccessCommand::RenewRobot { project, name, secret: Some(hash), expires };
-            with_secret(cx, &engine, command, &shown).await
+            with_secret(cx, way, command, &shown).await
         }
-        Some(RobotVerb::Disable { robot }) => {
+        Some(RobotVerb::Disable { robot, of }) => {
             let (project, name) = robot_name(&robot)?;
-            send(cx, AccessCommand::DisableRobot { project, name, disabled: true }).await
+            send_as(cx, of, AccessCommand::DisableRobot { project, name, disabled: true }).await
         }
-        Some(RobotVerb::Enable { robot }) => {
+        Some(RobotVerb::Enable { robot, of }) => {
             let (project, name) = robot_name(&robot)?;
-            send(cx, AccessCommand::DisableRobot { project, name, disabled: false }).await
+            send_as(cx, of, AccessCommand::DisableRobot { project, name, disabled: false }).await
         }
-        Some(RobotVerb::Rm { robot }) => {
+        Some(RobotVerb::Rm { robot, of }) => {
             let (project, name) = robot_name(&robot)?;
-            send(cx, AccessCommand::RemoveRobot { project, name }).await
+            send_as(cx, of, AccessCommand::RemoveRobot { project, name }).await
         }
     }
+}
+
+/// Where a request goes.
+enum Way {
+    Engine(Engine),
+    Service(AccessDoor),
+}
+
+async fn way(cx: &mut Cx<'_>, of: AsArgs) -> Result<Way, Stop> {
+    Ok(match door(cx, of).await? {
+        Some(door) => Way::Service(door),
+        None => Way::Engine(act::connect(cx).await?),
+    })
 }
 
 /// What is shown of a robot once.
@@ -276,10 +314,16 @@ struct Made<'a> {
 }
 
 /// Sends a request that gives a robot a new secret, and prints that: the only time that it is there to be read.
-async fn with_secret(cx: &mut Cx<'_>, engine: &Engine, command: AccessCommand, shown: &Shown) -> Done {
-    let command = Command::Access(Box::new(command));
-    let Reply::Accepted(accepted) = cx.ask(engine, Request::Command(command)).await? else {
-        return Err(Stop::misfit());
+async fn with_secret(cx: &mut Cx<'_>, way: Way, command: AccessCommand, shown: &Shown) -> Done {
+    let accepted = match way {
+        Way::Service(door) => Accepted { op: None, text: cx.backend.change_access(door, command).await? },
+        Way::Engine(engine) => {
+            let request = Request::Command(Command::Access(Box::new(command)));
+            let Reply::Accepted(accepted) = cx.ask(&engine, request).await? else {
+                return Err(Stop::misfit());
+            };
+            accepted
+        }
     };
     let login = shown.login.to_string();
     if cx.json {

@@ -9,7 +9,7 @@ use crate::base::ids::{OpId, PoolId};
 use crate::cli::args::{BusyWord, DownArgs, ScaleArgs, WaitArgs};
 use crate::cli::cx::{Cx, Done, Engine, Stop, read_span};
 use crate::cli::{DONE, Purpose, preview, wait};
-use crate::model::command::{Busy, Change, Command, Target};
+use crate::model::command::{Accepted, Busy, Change, Command, Target};
 use crate::model::placement::Strategy;
 use crate::model::query::{Reply, Request};
 
@@ -160,6 +160,12 @@ pub async fn acknowledge(cx: &mut Cx<'_>, engine: &Engine, command: Command) -> 
     let Reply::Accepted(accepted) = cx.ask(engine, Request::Command(command)).await? else {
         return Err(Stop::misfit());
     };
+    acknowledged(cx, &accepted);
+    Ok(accepted.op)
+}
+
+/// Says that it was accepted.
+pub fn acknowledged(cx: &mut Cx<'_>, accepted: &Accepted) {
     let said = if cx.json {
         let op = accepted.op.map(|op| op.to_string());
         cx.print.json_line(&Acknowledgement { accepted: true, op, text: &accepted.text })
@@ -171,5 +177,4 @@ pub async fn acknowledge(cx: &mut Cx<'_>, engine: &Engine, command: Command) -> 
     };
     // The change stands, read or not: the work goes on. The printer keeps the fault, and the end of the command tells it.
     drop(said.and_then(|()| cx.print.flush()));
-    Ok(accepted.op)
 }

@@ -52,6 +52,7 @@ use crate::cli::io::Io;
 use crate::cli::print::Printer;
 use crate::engine::archive::Depot;
 use crate::engine::handle::Handle;
+use crate::model::access::command::AccessCommand;
 use crate::model::host::HostConfig;
 use crate::model::registry::Registry;
 
@@ -77,6 +78,8 @@ pub trait Backend: Send + Sync {
     fn hash(&self, password: String) -> BoxFuture<'_, Outcome<String>>;
     /// A new secret that nobody can guess, and its hash.
     fn draw(&self) -> BoxFuture<'_, Outcome<(String, String)>>;
+    /// Asks a token service elsewhere for a change of who may do what; says what was done.
+    fn change_access(&self, door: AccessDoor, command: AccessCommand) -> BoxFuture<'_, Outcome<String>>;
     /// What a registry has to be told so that it asks our token service; `None` when none is configured.
     ///
     /// # Errors
@@ -98,6 +101,19 @@ pub trait Backend: Send + Sync {
     fn depot(&self) -> Outcome<Depot>;
     /// Whether the session's state directory holds a state.
     fn has_state(&self, session: &Session) -> bool;
+}
+
+/// A token service elsewhere, and as whom it is asked.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccessDoor {
+    /// Where it is: `https://NAME:PORT`.
+    pub url: String,
+    /// A user's name.
+    pub login: String,
+    /// Their password.
+    pub secret: String,
+    /// Further certificate authorities, PEM.
+    pub ca: Option<PathBuf>,
 }
 
 /// What a registry has to be told so that it asks our token service.

@@ -22,6 +22,10 @@ pub async fn chosen(cx: &mut Cx<'_>, from_stdin: bool, prompt: &str) -> Result<S
         }
         first
     };
+    long_enough(password)
+}
+
+fn long_enough(password: String) -> Result<String, Stop> {
     if password.chars().count() < PASSWORD_MIN {
         let text = format!("a password has at least {PASSWORD_MIN} characters: nothing was changed");
         return Err(
@@ -39,6 +43,24 @@ pub async fn known(cx: &mut Cx<'_>, from_stdin: bool, prompt: &str) -> Result<St
     Hidden::open(cx)?.ask(cx, &format!("{prompt}: ")).await
 }
 
+/// A password that somebody has, and one that somebody chooses; from standard input, a line each.
+pub async fn known_and_chosen(
+    cx: &mut Cx<'_>,
+    from_stdin: bool,
+    prompts: &[String; 2],
+) -> Result<[String; 2], Stop> {
+    if !from_stdin {
+        let has = known(cx, false, &prompts[0]).await?;
+        return Ok([has, chosen(cx, false, &prompts[1]).await?]);
+    }
+    let bytes = bytes_of_stdin(cx, 2 * PASSWORD_MAX).await?;
+    let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
+    let (first, rest) = bytes.split_at(end);
+    let bare = |line: &[u8]| line.strip_suffix(b"\r").unwrap_or(line).to_vec();
+    let has = read(bare(first))?;
+    Ok([has, long_enough(read(bare(rest.strip_prefix(b"\n").unwrap_or(rest)))?)?])
+}
+
 fn read(bytes: Vec<u8>) -> Result<String, Stop> {
     let wrong = |why: &str| Stop::usage(&Fault::new(Kind::Invalid, format!("the password {why}")));
     if bytes.len() > PASSWORD_MAX {
@@ -54,11 +76,15 @@ fn read(bytes: Vec<u8>) -> Result<String, Stop> {
 
 /// Everything on standard input but the last line end.
 async fn all_of_stdin(cx: &mut Cx<'_>) -> Result<String, Stop> {
+    read(bytes_of_stdin(cx, PASSWORD_MAX).await?)
+}
+
+async fn bytes_of_stdin(cx: &mut Cx<'_>, most: usize) -> Result<Vec<u8>, Stop> {
     let mut blocks = cx.print.io.keys.read();
     let mut bytes = Vec::new();
     let interrupted = cx.interrupted();
     tokio::pin!(interrupted);
-    while bytes.len() <= PASSWORD_MAX + 2 {
+    while bytes.len() <= most + 4 {
         tokio::select! {
             block = blocks.recv() => match block {
                 Some(block) => bytes.extend(block),
@@ -72,7 +98,7 @@ async fn all_of_stdin(cx: &mut Cx<'_>) -> Result<String, Stop> {
             bytes.pop();
         }
     }
-    read(bytes)
+    Ok(bytes)
 }
 
 /// The keyboard, of which nothing is shown.

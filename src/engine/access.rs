@@ -15,8 +15,9 @@ use crate::plan::access::apply::apply;
 /// registries, so a grant is one change that holds at every site, and one line of the journal.
 pub fn decide(desired: &Desired, command: &Command, caller: &Caller, now: Millis) -> Option<Decided> {
     let Command::Access(asked) = command else { return None };
-    // Whoever talks to the engine is who the kernel says, on its own machine: a system admin.
-    let by = Subject::Operator(caller.who.clone());
+    // Whoever talks to the engine itself is who the kernel says, on its own machine: a system admin. Who came by the token
+    // service may do what their roles say.
+    let by = caller.login.clone().unwrap_or_else(|| Subject::Operator(caller.who.clone()));
     Some(apply(&desired.access, &by, (**asked).clone(), now).map(|applied| {
         let text = applied.sentence;
         let mut writes: Vec<Write> =

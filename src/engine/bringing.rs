@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, oneshot};
+use tokio::task::JoinSet;
 
 use crate::base::clock::Millis;
-use crate::base::fault::{Fault, Outcome};
+use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::RegistryName;
 use crate::engine::core::Core;
 use crate::engine::execute::Report;
@@ -106,7 +107,8 @@ impl Core {
         let look = self.layer.harbors.alarm(&name);
         tokio::spawn(async move {
             let _turn = gate.lock().await;
-            let outcome = bring(&*connector, &registry, wanted, now).await;
+            let work = async move { bring(&*connector, &registry, wanted, now).await };
+            let outcome = to_its_end(work).await;
             let outcome = outcome.map_err(|fault| fault.because(format!("Harbor {name} cannot be compared")));
             let answer = reply.map(|reply| (reply, said(&outcome)));
             // The core takes reports until it ends, and then nothing is written any more.
@@ -135,9 +137,14 @@ impl Core {
             Ok(came) => {
                 writes.extend(came.lines.iter().map(|text| line(What::Outcome, text)));
                 // Somebody may have said meanwhile that grants follow no more.
-                if self.desired.brought.get(name).is_some_and(|before| *before != came.brought) {
-                    let list: List = came.brought.clone();
-                    writes.push(Write::PutBrought(name.clone(), Box::new(list)));
+                if let Some(kept) = self.desired.brought.get(name) {
+                    // (Another report that came with this one may have changed it.)
+                    let kept = pending(writes, name).unwrap_or(kept);
+                    let is_alone = !self.layer.bringing.under_way.contains_key(name);
+                    let next = came.after(kept, &self.desired.access, is_alone);
+                    if next != *kept {
+                        writes.push(Write::PutBrought(name.clone(), Box::new(next)));
+                    }
                 }
                 (together(&came.failed).map(|fault| fault.to_string()), came.waiting.clone())
             }
@@ -178,6 +185,28 @@ impl Core {
     }
 }
 
+/// What is to be remembered of a Harbor by writes that are not made yet.
+fn pending<'a>(writes: &'a [Write], name: &RegistryName) -> Option<&'a List> {
+    writes.iter().rev().find_map(|write| match write {
+        Write::PutBrought(of, list) if of == name => Some(&**list),
+        _ => None,
+    })
+}
+
+/// What came of this work. That it died is an outcome as well: without a report, this Harbor would be under way for ever.
+async fn to_its_end(work: impl Future<Output = Outcome<Came>> + Send + 'static) -> Outcome<Came> {
+    let mut task = JoinSet::new();
+    // (In a set, so that it ends with whoever waits for it.)
+    let _ends = task.spawn(work);
+    match task.join_next().await {
+        Some(Ok(outcome)) => outcome,
+        died => {
+            let why = died.and_then(Result::err).map_or_else(String::new, |e| format!(": {e}"));
+            Err(Fault::new(Kind::Bug, format!("bringing it broke off{why}")).hint("please report this"))
+        }
+    }
+}
+
 /// One fault of several.
 fn together(failed: &[Fault]) -> Option<Fault> {
     let first = failed.first()?.clone();
@@ -197,4 +226,17 @@ fn said(outcome: &Outcome<Came>) -> Reply {
         Err(fault) => HarborDone { failed: Some(fault.clone()), ..HarborDone::nothing() },
     };
     Reply::HarborDone(Box::new(done))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn work_that_dies_is_reported_too() {
+        let fault = to_its_end(async { panic!("a fault of ours") }).await.map(drop).unwrap_err();
+        assert_eq!(fault.kind, Kind::Bug);
+        assert!(fault.to_string().contains("bringing it broke off"), "{fault}");
+        assert!(to_its_end(async { Ok(Came::default()) }).await.is_ok());
+    }
 }

@@ -10,7 +10,7 @@ use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::RegistryName;
 use crate::engine::core::{Connector, Core};
 use crate::engine::intake::{self, Caller};
-use crate::engine::registry::bring::{Wanted, compare};
+use crate::engine::registry::bring::{Compared, Wanted, compare};
 use crate::engine::registry::harbor::reach;
 use crate::model::command::{Refusal, RefusalKind};
 use crate::model::desired::Write;
@@ -241,9 +241,10 @@ async fn plan(
     now: Millis,
 ) -> Outcome<HarborSaid> {
     let admin = reach(connector, registry).await?;
-    let plan = compare(&*admin, wanted, now).await?;
+    let Compared { plan, unread } = compare(&*admin, wanted, now).await?;
     let steps = plan.steps.iter().map(ToString::to_string).collect();
-    let apart = plan.apart.iter().map(ToString::to_string).collect();
+    let unread = unread.iter().map(ToString::to_string);
+    let apart = plan.apart.iter().map(ToString::to_string).chain(unread).collect();
     Ok(HarborSaid::Access(AccessRows { steps, apart, follows }))
 }
 

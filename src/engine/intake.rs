@@ -6,6 +6,7 @@ use crate::base::clock::Millis;
 use crate::base::ids::{OpId, PoolId, Slot};
 use crate::base::text::age;
 use crate::engine::restarts;
+use crate::model::access::Subject;
 use crate::model::command::{Accepted, Busy, Change, Command, Refusal, RefusalKind, Target};
 use crate::model::desired::{Desired, QueuedCommand, Write};
 use crate::model::instance::Instance;
@@ -21,6 +22,8 @@ pub struct Caller {
     pub who: String,
     /// The session may only look.
     pub read_only: bool,
+    /// Who logged in at the token service; none for whoever the kernel says, on the engine's own machine.
+    pub login: Option<Subject>,
 }
 
 /// An accepted command: its durable changes, and the answer that is given once they are durable.
@@ -145,7 +148,7 @@ pub fn release(
     shrink: &Shrink<'_>,
     now: Millis,
 ) -> Decided {
-    let caller = Caller { who: queued.by.clone(), read_only: false };
+    let caller = Caller { who: queued.by.clone(), read_only: false, login: None };
     let Command::SetReplicas { pool, change, confirm, strategy, .. } = &queued.command else {
         return Err(Refusal::new(RefusalKind::Invalid, "only a scale can be queued"));
     };

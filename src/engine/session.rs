@@ -296,7 +296,7 @@ async fn run_core(
     calls: &mut mpsc::Receiver<Call>,
     publish: &watch::Sender<Arc<World>>,
 ) -> Fault {
-    let caller = Caller { who: me().user, read_only: setup.read_only };
+    let caller = Caller { who: me().user, read_only: setup.read_only, login: None };
     let appeared = engine_appears(setup);
     tokio::pin!(appeared);
     loop {

@@ -2,6 +2,7 @@
 //!
 //! Only what was read is compared: a list that could not be read leads to no step, least of all to a removal.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::base::clock::Millis;
@@ -51,6 +52,8 @@ pub enum Apart {
     LivesLonger(ProjectName, Untrusted),
     /// A robot that has less than a day left: Harbor cannot make such a one.
     TooShort(ProjectName, UserName),
+    /// What was brought to this project and is not wanted any more may still be there: our log-in does not see the project.
+    Unseen(ProjectName),
     /// A user who may do everything here: in Harbor that is set for the user, not for a project.
     Administrator(UserName),
 }
@@ -84,6 +87,12 @@ impl fmt::Display for Apart {
             Apart::TooShort(project, name) => {
                 write!(f, "{project}: robot {name} has less than a day left, Harbor cannot make it")
             }
+            Apart::Unseen(project) => {
+                write!(
+                    f,
+                    "{project}: our log-in does not see it, what is to go from there may still be there"
+                )
+            }
             Apart::Administrator(user) => {
                 write!(f, "{user} may do everything here; in Harbor that is set by hand")
             }
@@ -94,10 +103,14 @@ impl fmt::Display for Apart {
 /// The steps, in the order in which they have to be made, and what stays apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccessPlan {
-    /// One call each.
+    /// One call each; what takes away comes first.
     pub steps: Vec<AccessStep>,
     /// To be shown beside them.
     pub apart: Vec<Apart>,
+    /// Of those, what was brought there, is not wanted any more, and stays all the same: a revocation that did not arrive.
+    pub left: Vec<Apart>,
+    /// What was brought there, is not wanted any more, and was seen not to be there.
+    pub gone: Brought,
 }
 
 /// What has to be done so that these projects, their members and robots are in Harbor as they are here. Projects that only
@@ -126,6 +139,9 @@ pub fn access(
             one.forget(&name, seen);
         }
     }
+    one.look_for_the_rest(seen);
+    // (The sort is stable: a project is still made before its members.)
+    plan.steps.sort_by_key(|step| !step.takes_away());
     plan
 }
 
@@ -166,8 +182,52 @@ impl One<'_> {
         }
     }
 
+    /// What is to go from a project whose list was read without it, or that an administrator does not see, is gone.
+    fn look_for_the_rest(&mut self, seen: &[SeenProject]) {
+        let unwanted = self.brought.unwanted(self.wanted);
+        let all = matches!(self.login, Login::User { admin: true, .. });
+        let find = |name: &ProjectName| seen.iter().find(|s| s.project.name.raw() == name.as_str());
+        let mut unseen = BTreeSet::new();
+        for (project, user) in unwanted.members {
+            let same = |m: &Member| m.kind == MemberKind::User && m.name.raw() == user.as_str();
+            let gone = match find(&project) {
+                Some(seen) => seen.members.as_ref().is_some_and(|all| !all.iter().any(same)),
+                None if all => true,
+                None => {
+                    unseen.insert(project.clone());
+                    false
+                }
+            };
+            if gone {
+                self.plan.gone.members.insert((project, user));
+            }
+        }
+        for (project, robot) in unwanted.robots {
+            let same = |r: &HarborRobot| r.short() == Some(robot.as_str());
+            let gone = match find(&project) {
+                Some(seen) => seen.robots.as_ref().is_some_and(|all| !all.iter().any(same)),
+                None if all => true,
+                None => {
+                    unseen.insert(project.clone());
+                    false
+                }
+            };
+            if gone {
+                self.plan.gone.robots.insert((project, robot));
+            }
+        }
+        self.plan.left.extend(unseen.iter().cloned().map(Apart::Unseen));
+        self.plan.apart.extend(unseen.into_iter().map(Apart::Unseen));
+    }
+
     /// A project that is gone here: what was brought there goes, the project and its images stay.
     fn forget(&mut self, name: &ProjectName, seen: &SeenProject) {
+        if seen.members.is_none() {
+            self.plan.apart.push(Apart::NotRead(name.clone(), "list of members"));
+        }
+        if seen.robots.is_none() {
+            self.plan.apart.push(Apart::NotRead(name.clone(), "list of robots"));
+        }
         for member in seen.members.iter().flatten().filter(|m| m.kind == MemberKind::User) {
             if self.brought.has_member(name, member.name.raw()) {
                 self.leaves(name, member, true);
@@ -234,7 +294,13 @@ impl One<'_> {
         } else if remove && (member.role.ours().is_some() || self.choices.replace_unknown) {
             self.plan.steps.push(AccessStep::RemoveMember { project, member });
         } else {
-            self.plan.apart.push(Apart::Extra(project, member));
+            let ours =
+                member.kind == MemberKind::User && self.brought.has_member(&project, member.name.raw());
+            let left = Apart::Extra(project, member);
+            if ours {
+                self.plan.left.push(left.clone());
+            }
+            self.plan.apart.push(left);
         }
     }
 

@@ -8,7 +8,9 @@ use futures_util::future::BoxFuture;
 use crate::base::fault::Outcome;
 use crate::base::ids::RegistryName;
 use crate::model::access::Subject;
+use crate::model::access::command::AccessCommand;
 use crate::model::access::scope::{Granted, Scope};
+use crate::model::command::{Accepted, Refusal};
 use crate::model::oci::{Digest, Repository, Tag};
 
 /// Where log-ins, rights and reports are dealt with.
@@ -32,6 +34,12 @@ pub trait Desk: Send + Sync {
     /// # Errors
     /// When what is known of users is not there.
     fn allowed(&self, subject: &Subject, asked: &[Scope]) -> Outcome<Granted>;
+
+    /// Changes who may do what, as somebody who has logged in: with the rights that they have then.
+    ///
+    /// # Errors
+    /// The refusal, in words.
+    fn change(&self, by: Subject, command: AccessCommand) -> BoxFuture<'static, Result<Accepted, Refusal>>;
 
     /// Takes a registry's report. False when there is no room for it: the registry repeats it later.
     fn hint(&self, hint: Hint) -> bool;

@@ -1,6 +1,6 @@
 //! The configuration file: hosts, and how the console looks. Everything in it has a default.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -51,6 +51,7 @@ struct FileTokens {
     key: Option<PathBuf>,
     #[serde(default)]
     behind_tls: bool,
+    proxies: Option<Vec<IpAddr>>,
     issuer: Option<String>,
 }
 
@@ -106,7 +107,7 @@ impl Config {
             Fault::new(Kind::Invalid, format!("{name}:{line}:{column}: {}", e.message().replace('\n', " ")))
                 .hint(
                     "the keys are: hosts (name, address, tls-dir), local, allow-plain-tcp, theme, environment, \
-                     token-service (listen, url, certificate, key, behind-tls, issuer)",
+                     token-service (listen, url, certificate, key, behind-tls, proxies, issuer)",
                 )
         })?;
         for (i, host) in file.hosts.iter().enumerate() {
@@ -182,7 +183,12 @@ impl FileTokens {
             );
         }
         let issuer = self.issuer.unwrap_or_else(|| "longshore".to_owned());
-        Ok(TokenSettings { listen: self.listen, url, tls, behind_tls: self.behind_tls, issuer })
+        if self.proxies.is_some() && !self.behind_tls {
+            return wrong("names proxies, but nothing in front ends TLS", "say behind-tls = true as well");
+        }
+        let here = || vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        let proxies = self.behind_tls.then(|| self.proxies.unwrap_or_else(here));
+        Ok(TokenSettings { listen: self.listen, url, tls, proxies, issuer })
     }
 }
 
@@ -229,7 +235,15 @@ mod tests {
         let far =
             read(&format!("{tls}listen = \"0.0.0.0:5443\"\nurl = \"https://l.example:5443/\"")).unwrap();
         assert_eq!(far.tokens.unwrap().url, "https://l.example:5443");
+        let proxied = |more: &str| {
+            let text =
+                format!("behind-tls = true\nlisten = \"0.0.0.0:5443\"\nurl = \"https://l.example\"\n{more}");
+            read(&text).unwrap().tokens.unwrap().proxies.unwrap()
+        };
+        assert!(proxied("").iter().all(IpAddr::is_loopback), "unless said otherwise, it is on this machine");
+        assert_eq!(proxied("proxies = [\"10.0.0.5\"]"), ["10.0.0.5".parse::<IpAddr>().unwrap()]);
         for (text, word) in [
+            ("listen = \"127.0.0.1:1\"\nproxies = []".to_owned(), "names proxies"),
             ("listen = \"0.0.0.0:5443\"".to_owned(), "without TLS"),
             (format!("{tls}listen = \"0.0.0.0:5443\""), "under which url"),
             ("listen = \"127.0.0.1:1\"\nkey = \"/k\"".to_owned(), "only one of"),

@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use tokio::time::timeout;
 
 use crate::base::fault::Fault;
+use crate::base::text::count;
 use crate::cli::{Backend, Check, Purpose, Session, Verdict};
 use crate::engine::core::Connector;
 use crate::engine::lock;
@@ -211,7 +212,14 @@ async fn token_service(wire: &Wire, session: &Session, config: &Config) -> Optio
     };
     (opened.close)().await;
     Some(match service {
-        Some(service) if service.open => check(name, Verdict::Ok, format!("open at {}", service.url), None),
+        Some(service) if service.open => {
+            let (url, done) = (&service.url, service.counts);
+            let (tokens, denied) = (count(done.tokens, "token"), count(done.denied, "right"));
+            let failed = count(done.failed + done.throttled, "log-in");
+            let found =
+                format!("open at {url}; since then {tokens} given, {denied} refused, {failed} failed");
+            check(name, Verdict::Ok, found, None)
+        }
         Some(service) => {
             let why = service.trouble.unwrap_or_else(|| "the token service is about to open".to_owned());
             check(name, Verdict::Fail, why, Some("mend that; the engine tries again every few seconds"))

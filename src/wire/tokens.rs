@@ -1,25 +1,28 @@
 //! The token service of the configuration: opened for the engine, and asked by the engine itself for tokens of its own.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{OnceCell, mpsc};
 
+use crate::adapters::tokens::counts::{Counted, Counts};
 use crate::adapters::tokens::keys::{SigningKey, certificate_path, make_reports_secret, reports_secret};
 use crate::adapters::tokens::limits::Limits;
-use crate::adapters::tokens::listener::{Listen, Listener, Parts, TlsFiles};
+use crate::adapters::tokens::listener::{Listen, Listener, Parts};
 use crate::adapters::tokens::secrets::Argon;
 use crate::adapters::tokens::sign::Signer;
+use crate::adapters::tokens::tls::TlsFiles;
 use crate::base::clock::SharedClock;
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::RegistryName;
 use crate::cli::RegistryAuth;
 use crate::engine::access::service::TokenService;
 use crate::model::access::scope::Scope;
+use crate::model::access::view::ServiceCounts;
 use crate::model::access::{Access, Subject};
 use crate::model::journal::Draft;
 use crate::plan::access::grant;
@@ -37,8 +40,8 @@ pub struct TokenSettings {
     pub url: String,
     /// Certificate and key, PEM.
     pub tls: Option<(PathBuf, PathBuf)>,
-    /// Something in front of it ends TLS.
-    pub behind_tls: bool,
+    /// Something in front of it ends TLS, and its requests come from these addresses.
+    pub proxies: Option<Vec<IpAddr>>,
     /// In whose name tokens are signed.
     pub issuer: String,
 }
@@ -50,6 +53,8 @@ pub struct Tokens {
     clock: SharedClock,
     argon: OnceCell<Arc<Argon>>,
     signer: OnceLock<Signer>,
+    /// Of the listener that is open.
+    counts: Mutex<Arc<Counts>>,
 }
 
 /// What checks and makes hashes. Making it takes as long as two hashes: on a thread that may block.
@@ -91,7 +96,14 @@ pub fn registry_auth(settings: &TokenSettings, state: &std::path::Path) -> Outco
 impl Tokens {
     /// Nothing is opened yet.
     pub fn new(settings: TokenSettings, state: PathBuf, clock: SharedClock) -> Tokens {
-        Tokens { settings, state, clock, argon: OnceCell::new(), signer: OnceLock::new() }
+        Tokens {
+            settings,
+            state,
+            clock,
+            argon: OnceCell::new(),
+            signer: OnceLock::new(),
+            counts: Mutex::default(),
+        }
     }
 
     /// The key as it was made by whoever opened the service first.
@@ -109,6 +121,12 @@ impl Tokens {
 impl TokenService for Tokens {
     fn url(&self) -> String {
         self.settings.url.clone()
+    }
+
+    fn counts(&self) -> ServiceCounts {
+        let counted = self.counts.lock().unwrap_or_else(PoisonError::into_inner).read();
+        let Counted { tokens, denied, failed, throttled, .. } = counted;
+        ServiceCounts { tokens, denied, failed, throttled }
     }
 
     fn secrets(&self) -> BoxFuture<'_, Outcome<Arc<dyn Secrets>>> {
@@ -134,12 +152,14 @@ impl TokenService for Tokens {
             let listen = Listen {
                 address: self.settings.listen,
                 tls: self.settings.tls.as_ref().map(files),
-                plain_http: self.settings.behind_tls,
+                proxies: self.settings.proxies.clone(),
                 events_secret,
                 limits: Limits::default(),
             };
             let parts = Parts { desk, signer, clock: self.clock.clone(), journal };
-            Ok(Listener::open(listen, parts).await?.serve().boxed())
+            let listener = Listener::open(listen, parts).await?;
+            *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = listener.counts();
+            Ok(listener.serve().boxed())
         }
         .boxed()
     }
@@ -186,7 +206,7 @@ mod tests {
             listen: "127.0.0.1:5443".parse().unwrap(),
             url: "http://127.0.0.1:5443".into(),
             tls: None,
-            behind_tls: false,
+            proxies: None,
             issuer: "longshore".into(),
         };
         let tokens = Arc::new(Tokens::new(settings, dir.path().to_owned(), Arc::new(SystemClock)));

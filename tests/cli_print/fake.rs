@@ -12,11 +12,12 @@ use longshore::base::ids::HostId;
 use longshore::base::text::is_hostile;
 use longshore::cli::io::{Io, Keys};
 use longshore::cli::{
-    Backend, Check, ConsoleOptions, Opened, Practice, Purpose, RegistryAuth, Session, Verdict,
+    AccessDoor, Backend, Check, ConsoleOptions, Opened, Practice, Purpose, RegistryAuth, Session, Verdict,
     main as longshore,
 };
 use longshore::engine::archive::Depot;
 use longshore::engine::handle::{CALLS_MAX, Call, Handle};
+use longshore::model::access::command::AccessCommand;
 use longshore::model::exec::{ExecInput, ExecOutput, ExecSession};
 use longshore::model::host::{HostConfig, HostSource};
 use longshore::model::logs::{LogChunk, LogTarget};
@@ -171,6 +172,16 @@ impl Backend for Fake {
 
     fn draw(&self) -> BoxFuture<'_, Outcome<(String, String)>> {
         Box::pin(async { Ok(("drawn-secret".into(), "$argon2id$drawn".into())) })
+    }
+
+    fn change_access(&self, door: AccessDoor, command: AccessCommand) -> BoxFuture<'_, Outcome<String>> {
+        Box::pin(async move {
+            let AccessDoor { url, login, secret, ca } = door;
+            match secret.as_str() {
+                "right-one" => Ok(format!("{login} at {url}, {ca:?}: {command:?}")),
+                _ => Err(Fault::new(Kind::Refused, "name or secret is wrong").hint("ask again")),
+            }
+        })
     }
 
     fn registry_auth(&self, _: &Session) -> Outcome<Option<RegistryAuth>> {

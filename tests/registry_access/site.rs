@@ -3,10 +3,9 @@
 use std::net::TcpListener as Port;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use longshore::adapters::tokens::counts::Counts;
 use longshore::adapters::tokens::keys::{SigningKey, certificate_path};
 use longshore::adapters::tokens::limits::Limits;
@@ -14,75 +13,20 @@ use longshore::adapters::tokens::listener::{Listen, Listener, Parts};
 use longshore::adapters::tokens::secrets::Argon;
 use longshore::adapters::tokens::sign::Signer;
 use longshore::base::clock::{Clock, Millis, SystemClock};
-use longshore::base::fault::Outcome;
+use longshore::engine::access::desk::{EngineDesk, Known};
 use longshore::model::access::command::AccessCommand;
-use longshore::model::access::scope::{Granted, Scope};
-use longshore::model::access::{Access, Role, Subject};
+use longshore::model::access::{Role, Subject};
 use longshore::plan::access::apply::apply;
-use longshore::plan::access::{active, grant};
-use longshore::ports::desk::{Desk, Hint, Secrets, Strength};
+use longshore::ports::desk::{Hint, Secrets, Strength};
 use longshore::view::registry_auth::{AuthConfig, auth_config};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::support::skopeo::look;
 
 /// How soon a robot's time ends in a test, in milliseconds.
 pub const SOON_MS: u64 = 1_500;
 const EVENTS_SECRET: &str = "the-secret-of-reports";
-
-/// The desk of the tests: the decisions of the product over a list in memory.
-struct Counter {
-    access: RwLock<Access>,
-    secrets: Argon,
-    hints: mpsc::Sender<Hint>,
-}
-
-impl Counter {
-    fn find(&self, login: &str) -> Option<(Subject, Strength, Option<String>)> {
-        let subject: Subject = login.parse().ok()?;
-        let access = self.access.read().unwrap();
-        let (strength, hash) = match &subject {
-            Subject::Operator(_) => return None,
-            Subject::User(name) => (Strength::Password, access.users.get(name).map(|u| u.password.clone())),
-            Subject::Robot(project, name) => {
-                (Strength::Drawn, access.robot(project, name).map(|r| r.secret.clone()))
-            }
-        };
-        Some((subject, strength, hash))
-    }
-}
-
-impl Desk for Counter {
-    fn well(&self) -> Outcome<()> {
-        Ok(())
-    }
-
-    fn knows(&self, service: &str) -> bool {
-        service.starts_with("hub-")
-    }
-
-    fn authenticate<'a>(
-        &'a self,
-        login: &'a str,
-        secret: &'a str,
-    ) -> BoxFuture<'a, Outcome<Option<Subject>>> {
-        Box::pin(async move {
-            let Some((subject, strength, hash)) = self.find(login) else { return Ok(None) };
-            let is_right = self.secrets.verify(secret.to_owned(), hash, strength).await?;
-            let is_active = active(&self.access.read().unwrap(), &subject, SystemClock.now()).is_ok();
-            Ok((is_right && is_active).then_some(subject))
-        })
-    }
-
-    fn allowed(&self, subject: &Subject, asked: &[Scope]) -> Outcome<Granted> {
-        Ok(grant(&self.access.read().unwrap(), subject, asked, SystemClock.now()))
-    }
-
-    fn hint(&self, hint: Hint) -> bool {
-        self.hints.try_send(hint).is_ok()
-    }
-}
 
 /// One real registry.
 pub struct Registry {
@@ -111,7 +55,7 @@ impl Registry {
         let address = free.local_addr().unwrap().to_string();
         drop(free);
         let auth = auth_config(&AuthConfig {
-            registry: format!("r{n}"),
+            registry: format!("hub-{n}"),
             base: service.to_owned(),
             service: format!("hub-{n}"),
             issuer: "longshore-test".into(),
@@ -171,7 +115,9 @@ pub struct Site {
     pub registries: Vec<Registry>,
     pub hints: mpsc::Receiver<Hint>,
     pub counts: Arc<Counts>,
-    desk: Arc<Counter>,
+    /// What the engine's desk goes by, as the core says it.
+    known: watch::Sender<Known>,
+    argon: Arc<Argon>,
     service: String,
     task: tokio::task::JoinHandle<()>,
     _journal: mpsc::Receiver<longshore::model::journal::Draft>,
@@ -195,17 +141,25 @@ impl Site {
         let key = SigningKey::open(state.path()).unwrap();
         let (hints_in, hints) = mpsc::channel(1000);
         let (journal_in, journal) = mpsc::channel(100);
-        let desk =
-            Arc::new(Counter { access: RwLock::default(), secrets: Argon::new().unwrap(), hints: hints_in });
+        let names = (0..count).map(|n| format!("hub-{n}").parse().unwrap()).collect();
+        let (known, seen) = watch::channel(Known { registries: Arc::new(names), ..Known::default() });
+        let argon = Arc::new(Argon::new().unwrap());
+        let desk = EngineDesk {
+            known: seen,
+            secrets: argon.clone(),
+            clock: Arc::new(SystemClock),
+            hints: Arc::new(move |hint| hints_in.try_send(hint).is_ok()),
+            changes: Arc::new(|_, _| panic!("no test changes anything through the service")),
+        };
         let listen = Listen {
             address: "127.0.0.1:0".parse().unwrap(),
             tls: None,
-            plain_http: false,
+            proxies: None,
             events_secret: Some(EVENTS_SECRET.into()),
             limits: Limits { failures_of_address: 1000, failures_of_name: 1000, ..Limits::default() },
         };
         let parts = Parts {
-            desk: desk.clone(),
+            desk: Arc::new(desk),
             signer: Signer::new(key, "longshore-test"),
             clock: Arc::new(SystemClock),
             journal: journal_in,
@@ -220,14 +174,15 @@ impl Site {
         for registry in &mut registries {
             registry.until_it_answers().await;
         }
-        let site = Site { registries, hints, counts, desk, service, task, _journal: journal, _state: state };
+        let site =
+            Site { registries, hints, counts, known, argon, service, task, _journal: journal, _state: state };
         site.people().await;
         Some(site)
     }
 
     async fn people(&self) {
         for name in ["root", "ada", "dev", "gail", "newcomer"] {
-            let password = self.desk.secrets.hash(format!("pw-{name}"), Strength::Password).await.unwrap();
+            let password = self.argon.hash(format!("pw-{name}"), Strength::Password).await.unwrap();
             let (name, admin) = (name.parse().unwrap(), name == "root");
             self.ask("os", AccessCommand::PutUser { name, password: Some(password), admin });
         }
@@ -238,7 +193,7 @@ impl Site {
             let (project, user) = ("feed".parse().unwrap(), user.parse().unwrap());
             self.ask("root", AccessCommand::Grant { project, user, role });
         }
-        let secret = self.desk.secrets.hash("robot-secret".into(), Strength::Drawn).await.unwrap();
+        let secret = self.argon.hash("robot-secret".into(), Strength::Drawn).await.unwrap();
         for (name, soon) in [("ci", 3_600_000), ("late", 1)] {
             let (project, name) = ("feed".parse().unwrap(), name.parse().unwrap());
             let expires = Some(self.now().plus(soon));
@@ -255,9 +210,11 @@ impl Site {
     /// Changes who may do what, as somebody.
     pub fn ask(&self, by: &str, command: AccessCommand) {
         let by = if by == "os" { Subject::Operator("tester".into()) } else { by.parse().unwrap() };
-        let mut access = self.desk.access.write().unwrap();
-        let applied = apply(&access, &by, command, self.now()).unwrap();
-        applied.changes.into_iter().for_each(|change| access.change(change));
+        self.known.send_modify(|known| {
+            let applied = apply(&known.access, &by, command, self.now()).unwrap();
+            let access = Arc::make_mut(&mut known.access);
+            applied.changes.into_iter().for_each(|change| access.change(change));
+        });
     }
 
     /// A token as a client gets it.

@@ -99,7 +99,7 @@ impl Flow {
 
     pub async fn ask_as(&self, who: &str, request: Request) -> Reply {
         let (reply, answer) = tokio::sync::oneshot::channel();
-        let caller = Caller { who: who.into(), read_only: who == "guest" };
+        let caller = Caller { who: who.into(), read_only: who == "guest", login: None };
         let incoming = longshore::engine::core::Incoming { caller, call: Call::Ask { request, reply } };
         self.core.as_ref().unwrap().calls.send(incoming).await.unwrap();
         answer.await.unwrap()

@@ -96,11 +96,12 @@ pub const FOREIGN: &[(&str, &[&[&str]])] = &[
     ("hyper_util", &[&["src/adapters/docker/", "src/adapters/tokens/"]]),
     ("jiff", &[&["src/wire"]]),
     ("jsonwebtoken", &[&["src/adapters/tokens/"]]),
+    ("mimalloc", &[&["src/main.rs"]]),
     ("nix", &[MACHINE, TERMINAL]),
     ("ratatui", &[&["src/tui/"]]),
     ("rcgen", &[&["src/adapters/tokens/"]]),
     ("regex", &[&["src/model/constraint.rs", "src/plan/", "src/tui/"]]),
-    ("reqwest", &[&["src/adapters/oci/", "src/adapters/harbor/"]]),
+    ("reqwest", &[&["src/adapters/oci/", "src/adapters/harbor/", "src/adapters/tokens/"]]),
     ("rusqlite", &[&["src/store/"]]),
     (
         "rustls",

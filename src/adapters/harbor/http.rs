@@ -20,6 +20,8 @@ const DIAL: Duration = Duration::from_secs(5);
 const KINDS: &str = "application/json, text/plain;q=0.9, */*;q=0.1";
 /// Tries of a call that reads.
 const TRIES: u32 = 3;
+/// No answer asks for a longer pause than so: what a stranger says must not lead beyond the end of time.
+const PAUSE_MAX: Duration = Duration::from_secs(86_400);
 /// Before the second try; doubled before the third.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -321,10 +323,10 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name| headers.get(name).and_then(|v| v.to_str().ok()).map(str::trim);
     let wanted = text(RETRY_AFTER)?;
     if let Ok(seconds) = wanted.parse() {
-        return Some(Duration::from_secs(seconds));
+        return Some(Duration::from_secs(seconds).min(PAUSE_MAX));
     }
     let (then, now) = (httpdate::parse_http_date(wanted).ok()?, httpdate::parse_http_date(text(DATE)?).ok()?);
-    Some(then.duration_since(now).unwrap_or(Duration::ZERO))
+    Some(then.duration_since(now).unwrap_or(Duration::ZERO).min(PAUSE_MAX))
 }
 
 /// Percent-encodes one part of a path.

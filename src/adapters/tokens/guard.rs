@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::adapters::tokens::limits::{FAILURE_LINES, FAILURES_MAX, Limits};
-use crate::base::text::{fit, safe};
+use crate::base::text::{self, fit, safe};
+use crate::model::access::Subject;
 
 /// The widest name in a journal line.
 const NAME_COLUMNS: usize = 64;
@@ -37,10 +38,16 @@ pub struct Guard {
     untold: BTreeMap<(String, IpAddr), Untold>,
     /// Those for which there was no room in `untold`.
     beyond: u64,
+    /// Connections that were closed, since their address had too many: how many, and the address of the last.
+    crowded: Option<(u64, IpAddr)>,
+    /// Rights that were asked for and not given, in words, how often.
+    denied: BTreeMap<String, u64>,
+    /// Those for which there was no room in `denied`.
+    denied_beyond: u64,
 }
 
 /// Whoever has one address of an IPv6 network usually has the whole /64.
-fn network(address: IpAddr) -> IpAddr {
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
         v4 @ IpAddr::V4(_) => v4,
@@ -50,7 +57,15 @@ fn network(address: IpAddr) -> IpAddr {
 impl Guard {
     /// Nothing has failed yet.
     pub fn new(limits: Limits) -> Guard {
-        Guard { limits, failures: HashMap::new(), untold: BTreeMap::new(), beyond: 0 }
+        Guard {
+            limits,
+            failures: HashMap::new(),
+            untold: BTreeMap::new(),
+            beyond: 0,
+            crowded: None,
+            denied: BTreeMap::new(),
+            denied_beyond: 0,
+        }
     }
 
     fn keys(&self, name: &str, address: IpAddr) -> [(Key, u32); 2] {
@@ -61,8 +76,12 @@ impl Guard {
         ]
     }
 
-    /// How long this name may not log in from there; `None` when it may.
+    /// How long this name may not log in from there; `None` when it may. Robots always may: nobody guesses their secrets, and
+    /// whole sites log in with one from one address.
     pub fn blocked(&self, name: &str, address: IpAddr, now: Instant) -> Option<Duration> {
+        if is_robot(name) {
+            return None;
+        }
         let left = self.keys(name, address).into_iter().filter_map(|(key, max)| {
             let failures = self.failures.get(&key).filter(|f| f.count >= max)?;
             (failures.since + self.limits.window).checked_duration_since(now).filter(|left| !left.is_zero())
@@ -72,7 +91,8 @@ impl Guard {
 
     /// A log-in was wrong.
     pub fn failed(&mut self, name: &str, address: IpAddr, now: Instant) {
-        for (key, _) in self.keys(name, address) {
+        let keys = self.keys(name, address).into_iter().filter(|_| !is_robot(name));
+        for (key, _) in keys {
             self.make_room(now);
             let failures = self.failures.entry(key).or_insert(Failures { count: 0, since: now });
             if now.saturating_duration_since(failures.since) >= self.limits.window {
@@ -95,6 +115,38 @@ impl Guard {
     /// A log-in was right: this name's failures there are forgotten, not those of the address under other names.
     pub fn succeeded(&mut self, name: &str, address: IpAddr) {
         self.failures.remove(&Key::Name(cut(name), network(address)));
+    }
+
+    /// A connection was closed at once: its address has too many.
+    pub fn crowded(&mut self, address: IpAddr) {
+        let before = self.crowded.map_or(0, |(count, _)| count);
+        self.crowded = Some((before + 1, address.to_canonical()));
+    }
+
+    /// A right was asked for and not given: `push of feed/web: gail is guest of feed`.
+    pub fn denied(&mut self, what: &str) {
+        if self.denied.len() >= FAILURES_MAX && !self.denied.contains_key(what) {
+            self.denied_beyond += 1;
+            return;
+        }
+        *self.denied.entry(what.to_owned()).or_default() += 1;
+    }
+
+    /// What was denied since this was asked last, the most frequent first.
+    fn told_denied(&mut self, lines: &mut Vec<String>) {
+        let mut all: Vec<_> = std::mem::take(&mut self.denied).into_iter().collect();
+        all.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        let rest = all.split_off(all.len().min(FAILURE_LINES));
+        lines.extend(all.into_iter().map(|(what, count)| {
+            let times = if count == 1 { "once".to_owned() } else { format!("{count} times") };
+            format!("{} ({times})", safe(&what.replacen(": ", " refused: ", 1)))
+        }));
+        let others =
+            rest.iter().map(|(_, count)| count).sum::<u64>() + std::mem::take(&mut self.denied_beyond);
+        if others > 0 {
+            lines
+                .push(format!("{others} more rights in the registries were refused, to others or elsewhere"));
+        }
     }
 
     fn untold(&mut self, name: &str, address: IpAddr) -> Option<&mut Untold> {
@@ -141,8 +193,21 @@ impl Guard {
                 "{others} more log-ins to the registries failed, under other names or from elsewhere"
             ));
         }
+        self.told_denied(&mut lines);
+        if let Some((count, last)) = self.crowded.take() {
+            let most = self.limits.connections_of_address;
+            let count = text::count(count, "connection");
+            lines.push(format!(
+                "{count} to the token service closed at once, the last from {last}: one address may have {most} at a time"
+            ));
+        }
         lines
     }
+}
+
+/// Whether this is a robot's log-in name: its secret has 256 random bits.
+fn is_robot(name: &str) -> bool {
+    matches!(name.parse(), Ok(Subject::Robot(..)))
 }
 
 /// A name that anybody may have sent: safe to show, and short.
@@ -193,6 +258,44 @@ mod tests {
         guard.succeeded("alice", at("10.0.0.1"));
         guard.failed("alice", at("10.0.0.1"), Instant::now());
         assert!(guard.blocked("alice", at("10.0.0.1"), Instant::now()).is_none(), "right once, counted anew");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_robot_is_never_kept_out_and_keeps_nobody_out() {
+        let mut guard = Guard::new(Limits::default());
+        let here = at("10.0.0.1");
+        for _ in 0..1000 {
+            guard.failed("robot$feed+ci", here, Instant::now());
+        }
+        for name in ["robot$feed+ci", "robot$feed+cd", "alice"] {
+            assert_eq!(guard.blocked(name, here, Instant::now()), None, "{name}");
+        }
+        assert_eq!(
+            guard.told(),
+            ["log-in to the registries as robot$feed+ci from 10.0.0.1 failed 1000 times"]
+        );
+        (0..60).for_each(|_| guard.failed("robot$", here, Instant::now()));
+        assert!(guard.blocked("alice", here, Instant::now()).is_some(), "what names no robot is none");
+        assert!(guard.blocked("robot$feed+ci", here, Instant::now()).is_none());
+    }
+
+    #[test]
+    fn what_was_denied_is_told_in_a_few_lines() {
+        let mut guard = Guard::new(Limits::default());
+        (0..12).for_each(|_| guard.denied("push of feed/web: gail is guest of feed"));
+        guard.denied("pull of pay/db: dev is a user, but not a member of pay");
+        assert_eq!(
+            guard.told(),
+            [
+                "push of feed/web refused: gail is guest of feed (12 times)",
+                "pull of pay/db refused: dev is a user, but not a member of pay (once)",
+            ]
+        );
+        assert!(guard.told().is_empty());
+        (0..10_000).for_each(|n| guard.denied(&format!("pull of r{n}: there is no project r{n}")));
+        let lines = guard.told();
+        assert_eq!(lines.len(), FAILURE_LINES + 1);
+        assert!(lines[FAILURE_LINES].starts_with("9992 more rights"), "{lines:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,6 +7,9 @@ use std::time::Duration;
 pub struct Limits {
     /// Connections at a time; one more waits in the kernel's queue. A site's hosts all pull at once when a pool grows.
     pub connections: usize,
+    /// Of those, so many from one address (of IPv6: from its /64), so that nobody takes them all. Not counted where a proxy in
+    /// front makes all connections.
+    pub connections_of_address: usize,
     /// Time for a TLS handshake, and for the headers of a request: who is slower holds a place that others need.
     pub headers: Duration,
     /// Time for a request's body and for its answer.
@@ -34,6 +37,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             connections: 512,
+            connections_of_address: 128,
             headers: Duration::from_secs(10),
             request: Duration::from_secs(20),
             connection: Duration::from_secs(120),
@@ -60,3 +64,6 @@ pub const SECRET_MAX: usize = 1024;
 pub const FAILURES_MAX: usize = 4096;
 /// Journal lines about failed log-ins at a time; the rest is summed up in one.
 pub const FAILURE_LINES: usize = 8;
+/// Journal lines at a time altogether: those, as many about rights that were refused, the sums of both, and one about
+/// connections that were closed.
+pub const TOLD_MAX: usize = 2 * FAILURE_LINES + 3;

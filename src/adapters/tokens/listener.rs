@@ -1,8 +1,8 @@
 //! The listener of the token service: plain on this machine, TLS elsewhere, with a bound on everything that comes in.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -12,31 +12,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::adapters::tokens::counts::Counts;
-use crate::adapters::tokens::guard::Guard;
-use crate::adapters::tokens::limits::{FAILURE_LINES, Limits};
-use crate::adapters::tokens::of_file;
+use crate::adapters::tokens::guard::{Guard, network};
+use crate::adapters::tokens::limits::{Limits, TOLD_MAX};
 use crate::adapters::tokens::routes::Service;
 use crate::adapters::tokens::sign::Signer;
+use crate::adapters::tokens::tls::{Tls, TlsFiles};
 use crate::base::clock::SharedClock;
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::hash::sha256;
 use crate::model::journal::{Draft, What};
 use crate::ports::desk::Desk;
-
-/// The files of a TLS server, PEM.
-#[derive(Clone, Debug)]
-pub struct TlsFiles {
-    /// Its certificate, and those between it and the authority.
-    pub certificate: PathBuf,
-    /// Its key.
-    pub key: PathBuf,
-}
 
 /// Where and how to listen.
 #[derive(Clone, Debug)]
@@ -45,8 +32,8 @@ pub struct Listen {
     pub address: SocketAddr,
     /// With TLS; without, only this machine's own addresses are listened on.
     pub tls: Option<TlsFiles>,
-    /// Allows plain HTTP on other addresses: something else in front ends TLS.
-    pub plain_http: bool,
+    /// Something in front ends TLS, and says from these addresses who asks; so plain HTTP is allowed on every address.
+    pub proxies: Option<Vec<IpAddr>>,
     /// The secret that registries report with; none refuses all reports.
     pub events_secret: Option<String>,
     /// The bounds.
@@ -69,7 +56,7 @@ pub struct Parts {
 pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Tls>,
     service: Arc<Service>,
     journal: mpsc::Sender<Draft>,
 }
@@ -80,14 +67,14 @@ impl Listener {
     /// # Errors
     /// When the address is taken, a file cannot be read, or passwords would cross a network in the clear.
     pub async fn open(listen: Listen, parts: Parts) -> Outcome<Listener> {
-        let Listen { address, tls, plain_http, events_secret, limits } = listen;
-        if tls.is_none() && !plain_http && !address.ip().is_loopback() {
+        let Listen { address, tls, proxies, events_secret, limits } = listen;
+        if tls.is_none() && proxies.is_none() && !address.ip().is_loopback() {
             let why = format!("passwords would reach {address} unencrypted");
             return Err(Fault::new(Kind::Refused, why).hint(
                 "give a certificate and a key, listen on 127.0.0.1, or say that something in front ends TLS",
             ));
         }
-        let tls = tls.as_ref().map(acceptor).transpose()?;
+        let tls = tls.as_ref().map(Tls::open).transpose()?;
         let fail = |e: std::io::Error| {
             Fault::new(Kind::Refused, format!("cannot listen for registries' log-ins on {address}: {e}"))
         };
@@ -99,6 +86,7 @@ impl Listener {
             clock: parts.clock,
             counts: Arc::default(),
             guard: Mutex::new(Guard::new(limits.clone())),
+            proxies,
             events_secret: events_secret.filter(|s| !s.is_empty()).map(|s| sha256(s.as_bytes())),
             limits,
         };
@@ -116,48 +104,94 @@ impl Listener {
     }
 
     /// Answers until it is dropped; what is under way then is cut.
-    pub async fn serve(self) {
+    pub async fn serve(mut self) {
         let places = Arc::new(Semaphore::new(self.service.limits.connections));
+        let crowd = Arc::new(Crowd::default());
         let mut connections = JoinSet::new();
         let mut telling = tokio::time::interval(self.service.limits.journal_every);
         loop {
             tokio::select! {
                 accepted = accept(&self.socket, &places) => {
                     let Some((stream, from, place)) = accepted else { continue };
-                    let (tls, service) = (self.tls.clone(), self.service.clone());
+                    let Some(one) = self.admit(&crowd, from) else { continue };
+                    let (tls, service) = (self.tls.as_ref().map(Tls::acceptor), self.service.clone());
                     connections.spawn(async move {
-                        let _place = place;
+                        let _places = (place, one);
                         connection(stream, from, tls, service).await;
                     });
                 }
-                _ = telling.tick() => self.tell(),
+                _ = telling.tick() => {
+                    // (A few small files, once a minute.)
+                    let renewed = self.tls.as_mut().and_then(Tls::renew);
+                    renewed.map(|line| self.journal.try_send(line).ok());
+                    self.tell();
+                }
                 Some(_) = connections.join_next() => {}
             }
         }
     }
 
+    /// A place among those of its address; none when that has enough. Behind a proxy all come from there.
+    fn admit(&self, crowd: &Arc<Crowd>, from: IpAddr) -> Option<Option<OneOfCrowd>> {
+        if self.service.proxies.is_some() {
+            return Some(None);
+        }
+        let one = crowd.join(network(from), self.service.limits.connections_of_address);
+        if one.is_none() {
+            self.guard().crowded(from);
+        }
+        one.map(Some)
+    }
+
+    fn guard(&self) -> MutexGuard<'_, Guard> {
+        self.service.guard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Tells the journal of failed log-ins, if it has room for what there is.
     fn tell(&self) {
-        let Ok(places) = self.journal.try_reserve_many(FAILURE_LINES + 1) else {
+        let Ok(places) = self.journal.try_reserve_many(TOLD_MAX) else {
             return;
         };
-        let lines = self.service.guard.lock().unwrap_or_else(std::sync::PoisonError::into_inner).told();
+        let lines = self.guard().told();
         for (place, line) in places.zip(lines) {
             place.send(Draft::engine(What::Refused, line));
         }
     }
 }
 
-fn acceptor(files: &TlsFiles) -> Outcome<TlsAcceptor> {
-    let chain = CertificateDer::pem_file_iter(&files.certificate)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|e| of_file(&files.certificate, e))?;
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|e| of_file(&files.key, e))?;
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .and_then(|b| b.with_no_client_auth().with_single_cert(chain, key))
-        .map_err(|e| of_file(&files.certificate, e))?;
-    Ok(TlsAcceptor::from(Arc::new(config)))
+/// How many connections each address has.
+#[derive(Default)]
+struct Crowd(Mutex<HashMap<IpAddr, usize>>);
+
+impl Crowd {
+    /// One more from there, unless that would be more than so many.
+    fn join(self: &Arc<Crowd>, network: IpAddr, most: usize) -> Option<OneOfCrowd> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(network).or_default();
+        if *count >= most {
+            return None;
+        }
+        *count += 1;
+        Some(OneOfCrowd { crowd: self.clone(), network })
+    }
+}
+
+/// One connection of those that its address has, until it is dropped.
+struct OneOfCrowd {
+    crowd: Arc<Crowd>,
+    network: IpAddr,
+}
+
+impl Drop for OneOfCrowd {
+    fn drop(&mut self) {
+        let mut counts = self.crowd.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.network) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.network);
+            }
+        }
+    }
 }
 
 /// The next connection, once there is a place for it.

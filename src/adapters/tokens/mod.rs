@@ -1,5 +1,6 @@
 //! The token service for registries: secrets, the signing key, tokens, and the listener that gives them out.
 
+pub mod asking;
 pub mod counts;
 mod events;
 mod form;
@@ -10,6 +11,7 @@ pub mod listener;
 mod routes;
 pub mod secrets;
 pub mod sign;
+pub mod tls;
 
 use crate::base::fault::{Fault, Kind};
 

@@ -1,4 +1,4 @@
-//! The answers of the token service: `/token` by GET and POST, `/events`, `/health`.
+//! The answers of the token service: `/token` by GET and POST, `/v1/access`, `/events`, `/health`.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::time::Instant;
 
@@ -15,14 +17,23 @@ use crate::adapters::tokens::events;
 use crate::adapters::tokens::form::{Fields, basic};
 use crate::adapters::tokens::guard::Guard;
 use crate::adapters::tokens::limits::Limits;
+use crate::adapters::tokens::secrets::costs_as_ours;
 use crate::adapters::tokens::sign::Signer;
 use crate::base::clock::SharedClock;
 use crate::base::fault::{Fault, Kind};
 use crate::base::hash::sha256;
+use crate::base::ids::RegistryName;
 use crate::base::stamp::rfc3339;
 use crate::model::access::Subject;
+use crate::model::access::command::AccessCommand;
 use crate::model::access::scope::Scope;
-use crate::ports::desk::Desk;
+use crate::model::command::RefusalKind;
+use crate::ports::desk::{Desk, Strength};
+
+/// Where people change who may do what.
+pub(crate) const CHANGES: &str = "/v1/access";
+/// Where a proxy says who asks it.
+const FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// What an answer is made of.
 pub(crate) type Answer = Response<Full<Bytes>>;
@@ -35,17 +46,30 @@ pub(crate) struct Service {
     pub counts: Arc<Counts>,
     pub guard: Mutex<Guard>,
     pub limits: Limits,
+    /// What ends TLS in front: from there, a request's header says where it came from.
+    pub proxies: Option<Vec<IpAddr>>,
     /// The hash of the secret that registries report with; none refuses all reports.
     pub events_secret: Option<String>,
 }
 
 impl Service {
     /// Answers one request.
-    pub(crate) async fn answer(&self, from: IpAddr, request: Request<Incoming>) -> Answer {
+    pub(crate) async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Answer {
+        let from = self.client(peer, request.headers());
         let work = self.route(from, request);
         tokio::time::timeout(self.limits.request, work)
             .await
             .unwrap_or_else(|_| plain(StatusCode::REQUEST_TIMEOUT, "the request took too long"))
+    }
+
+    /// Where a request came from. Only what our own proxy says is believed, and of that only what it has added itself: the last.
+    fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let is_proxy = |proxies: &Vec<IpAddr>| proxies.contains(&peer.to_canonical());
+        if !self.proxies.as_ref().is_some_and(is_proxy) {
+            return peer;
+        }
+        let last = headers.get_all(FORWARDED_FOR).iter().next_back().and_then(|v| v.to_str().ok());
+        last.and_then(|all| all.rsplit(',').next()?.trim().parse().ok()).unwrap_or(peer)
     }
 
     async fn route(&self, from: IpAddr, request: Request<Incoming>) -> Answer {
@@ -53,6 +77,7 @@ impl Service {
         match (request.method(), path.as_str()) {
             (&Method::GET, "/token") => self.by_query(from, &request).await,
             (&Method::POST, "/token") => self.by_form(from, request).await,
+            (&Method::POST, CHANGES) => self.change(from, request).await,
             (&Method::POST, "/events") => self.report(None, request).await,
             (&Method::POST, _) if path.starts_with("/events/") => {
                 self.report(path.strip_prefix("/events/"), request).await
@@ -61,7 +86,7 @@ impl Service {
                 Ok(()) => plain(StatusCode::OK, "well"),
                 Err(_) => plain(StatusCode::SERVICE_UNAVAILABLE, "not ready"),
             },
-            (_, "/token" | "/events" | "/health") => {
+            (_, "/token" | "/events" | "/health" | CHANGES) => {
                 plain(StatusCode::METHOD_NOT_ALLOWED, "this is asked for otherwise")
             }
             _ => plain(StatusCode::NOT_FOUND, "there is nothing here"),
@@ -124,6 +149,7 @@ impl Service {
         let token = self.desk.allowed(&subject, &asked).and_then(|granted| {
             more(&self.counts.granted, granted.scopes.len());
             more(&self.counts.denied, granted.denied.len());
+            granted.denied.iter().for_each(|what| self.guard().denied(what));
             let token = self.signer.token(&subject, service, &granted, now)?;
             Ok((granted, token))
         });
@@ -178,6 +204,50 @@ impl Service {
         }
     }
 
+    /// `POST /v1/access`: one change of who may do what, as whoever logs in with it.
+    async fn change(&self, from: IpAddr, request: Request<Incoming>) -> Answer {
+        let header = request.headers().get(AUTHORIZATION).and_then(|h| h.to_str().ok());
+        let Some((login, secret)) = header.and_then(basic) else {
+            one(&self.counts.anonymous);
+            return unauthorized("log in with a name and a password");
+        };
+        if !has_type(&request, "application/json") {
+            return plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a change in JSON is expected");
+        }
+        let subject = match self.log_in(from, &login, &secret).await {
+            Ok(subject) => subject,
+            Err(answer) => return answer,
+        };
+        let body = match body(request, self.limits.form_bytes).await {
+            Ok(body) => body,
+            Err(answer) => return answer,
+        };
+        let Ok(command) = serde_json::from_slice::<AccessCommand>(&body) else {
+            return plain(StatusCode::BAD_REQUEST, "the change cannot be read");
+        };
+        let is_ours = match &command {
+            AccessCommand::PutUser { password: Some(hash), .. }
+            | AccessCommand::SetPassword { password: hash, .. } => costs_as_ours(hash, Strength::Password),
+            AccessCommand::MakeRobot { secret: hash, .. }
+            | AccessCommand::RenewRobot { secret: Some(hash), .. } => costs_as_ours(hash, Strength::Drawn),
+            _ => true,
+        };
+        if !is_ours {
+            return plain(StatusCode::BAD_REQUEST, "the hash is not of the sort that is kept here");
+        }
+        match self.desk.change(subject, command).await {
+            Ok(accepted) => json(StatusCode::OK, &serde_json::json!({ "text": accepted.text })),
+            Err(refusal) => {
+                let status = match refusal.why {
+                    RefusalKind::NotFound => StatusCode::NOT_FOUND,
+                    RefusalKind::Unavailable | RefusalKind::Fenced => StatusCode::SERVICE_UNAVAILABLE,
+                    _ => StatusCode::FORBIDDEN,
+                };
+                json(status, &serde_json::json!({ "text": refusal.text, "hint": refusal.hint }))
+            }
+        }
+    }
+
     fn unavailable(&self, why: &Fault) -> Answer {
         one(&self.counts.unavailable);
         let text = match why.kind {
@@ -204,8 +274,11 @@ impl Service {
         if !events::TYPES.iter().any(|kind| has_type(&request, kind)) {
             return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a registry's report is expected");
         }
-        let Ok(registry) = name.map(str::parse).transpose() else {
-            return refuse(StatusCode::NOT_FOUND, "the address names no registry");
+        // What never could be taken must not be repeated for ever, as the registry does after a 503.
+        let registry = name.and_then(|name| name.parse::<RegistryName>().ok());
+        let Some(registry) = registry.filter(|name| self.desk.knows(name.as_str())) else {
+            let text = "the address names no registry of ours: report to /events/NAME, as `registry auth-config` says";
+            return refuse(StatusCode::NOT_FOUND, text);
         };
         let body = match body(request, self.limits.events_bytes).await {
             Ok(body) => body,
@@ -214,7 +287,7 @@ impl Service {
                 return answer;
             }
         };
-        let Ok(hints) = events::read(registry.as_ref(), &body) else {
+        let Ok(hints) = events::read(Some(&registry), &body) else {
             return refuse(StatusCode::BAD_REQUEST, "the report cannot be read");
         };
         one(&self.counts.reports);

@@ -85,6 +85,16 @@ fn hash(secret: &str, strength: Strength) -> Outcome<String> {
         .map_err(|e| Fault::new(Kind::Bug, format!("a secret cannot be hashed: {e}")))
 }
 
+/// Whether a hash that somebody else has made costs what ours do: one that costs more would hold up all log-ins, and its
+/// own cost is what checking takes.
+pub(crate) fn costs_as_ours(hash: &str, strength: Strength) -> bool {
+    let cost = match strength {
+        Strength::Password => "$argon2id$v=19$m=19456,t=2,p=1$",
+        Strength::Drawn => "$argon2id$v=19$m=64,t=1,p=1$",
+    };
+    hash.starts_with(cost)
+}
+
 /// 256 bits of the machine's randomness in hexadecimal digits.
 pub(crate) fn random() -> Outcome<String> {
     let mut out = String::with_capacity(64);
@@ -145,6 +155,8 @@ mod tests {
             assert!(hash.starts_with("$argon2id$") && !hash.contains("hunter2"), "{hash}");
             let again = argon.hash("hunter2".into(), strength).await.unwrap();
             assert_ne!(hash, again, "each has a salt of its own");
+            let other = if strength == Strength::Drawn { Strength::Password } else { Strength::Drawn };
+            assert!(costs_as_ours(&hash, strength) && !costs_as_ours(&hash, other), "{hash}");
             let verify =
                 |secret: &str, hash: Option<&String>| argon.verify(secret.into(), hash.cloned(), strength);
             assert!(verify("hunter2", Some(&hash)).await.unwrap());

@@ -12,6 +12,37 @@ pub struct PasswordArgs {
     pub password_stdin: bool,
 }
 
+/// Where a change is asked for, when that is not the engine of this machine.
+#[derive(Args, Clone, Debug)]
+pub struct AsArgs {
+    /// Ask this token service (https://NAME:PORT) instead of this machine's engine, with the rights of --login
+    #[arg(long, value_name = "URL", requires = "login")]
+    pub service: Option<String>,
+    /// The user to log in as there
+    #[arg(long, value_name = "NAME", requires = "service")]
+    pub login: Option<String>,
+    /// A file with further certificate authorities for it, PEM
+    #[arg(long, value_name = "FILE", requires = "service")]
+    pub ca: Option<std::path::PathBuf>,
+    /// Read the password of --login from standard input instead of asking for it on the terminal
+    #[arg(long = "password-stdin", requires = "service", id = "login_password_stdin")]
+    pub login_stdin: bool,
+}
+
+/// The same for a change that asks for a password itself.
+#[derive(Args, Clone, Debug)]
+pub struct AskingAsArgs {
+    /// Ask this token service (https://NAME:PORT) instead of this machine's engine, with the rights of --login
+    #[arg(long, value_name = "URL", requires = "login")]
+    pub service: Option<String>,
+    /// The user to log in as there; with --password-stdin their password is the first line, the new one the second
+    #[arg(long, value_name = "NAME", requires = "service")]
+    pub login: Option<String>,
+    /// A file with further certificate authorities for it, PEM
+    #[arg(long, value_name = "FILE", requires = "service")]
+    pub ca: Option<std::path::PathBuf>,
+}
+
 /// What to do with users.
 #[derive(Debug, Subcommand)]
 pub enum UserVerb {
@@ -42,6 +73,9 @@ pub enum UserVerb {
         /// Where the password comes from.
         #[command(flatten)]
         password: PasswordArgs,
+        /// Where it is asked for.
+        #[command(flatten)]
+        of: AskingAsArgs,
     },
     /// Say whether a user is a system admin
     #[command(after_help = "Example: longshore user set ada --admin yes")]
@@ -117,7 +151,8 @@ pub enum ProjectVerb {
     },
     /// Make a user a member of a project, or change a member's role, in all registries at once
     #[command(after_help = "Examples:\n  longshore project grant feed ada project-admin\n  \
-        longshore project grant feed bob guest")]
+        longshore project grant feed bob guest\n  \
+        longshore project grant feed bob guest --service https://longshore.example.com:5443 --login ada")]
     Grant {
         /// Where
         #[arg(value_name = "PROJECT")]
@@ -128,6 +163,9 @@ pub enum ProjectVerb {
         /// To be what
         #[arg(value_name = "ROLE", value_enum)]
         role: RoleArg,
+        /// Where it is asked for.
+        #[command(flatten)]
+        of: AsArgs,
     },
     /// End a membership
     #[command(after_help = "Example: longshore project revoke feed bob\n\n\
@@ -139,6 +177,9 @@ pub enum ProjectVerb {
         /// Whose
         #[arg(value_name = "USER")]
         user: String,
+        /// Where it is asked for.
+        #[command(flatten)]
+        of: AsArgs,
     },
 }
 
@@ -159,6 +200,9 @@ pub enum RobotVerb {
         /// How long it can log in: 12h, 90d, or never
         #[arg(long, value_name = "TIME", default_value = "90d")]
         expires: String,
+        /// Where it is asked for.
+        #[command(flatten)]
+        of: AsArgs,
     },
     /// List robots, those whose time is over or ends soon first
     #[command(
@@ -183,6 +227,9 @@ pub enum RobotVerb {
         /// Make a new secret and print it, once; the old one no longer counts
         #[arg(long)]
         new_secret: bool,
+        /// Where it is asked for.
+        #[command(flatten)]
+        of: AsArgs,
     },
     /// Keep a robot from logging in
     #[command(after_help = "Example: longshore robot disable feed/ci")]
@@ -190,6 +237,9 @@ pub enum RobotVerb {
         /// Which
         #[arg(value_name = "PROJECT/NAME")]
         robot: String,
+        /// Where it is asked for.
+        #[command(flatten)]
+        of: AsArgs,
     },
     /// Let a robot log in again
     #[command(after_help = "Example: longshore robot enable feed/ci")]
@@ -197,6 +247,9 @@ pub enum RobotVerb {
         /// Which
         #[arg(value_name = "PROJECT/NAME")]
         robot: String,
+        /// Where it is asked for.
+        #[command(flatten)]
+        of: AsArgs,
     },
     /// Remove a robot
     #[command(after_help = "Example: longshore robot rm feed/ci")]
@@ -204,5 +257,8 @@ pub enum RobotVerb {
         /// Which
         #[arg(value_name = "PROJECT/NAME")]
         robot: String,
+        /// Where it is asked for.
+        #[command(flatten)]
+        of: AsArgs,
     },
 }

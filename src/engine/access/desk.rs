@@ -9,8 +9,10 @@ use tokio::sync::watch;
 use crate::base::clock::SharedClock;
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::RegistryName;
+use crate::model::access::command::AccessCommand;
 use crate::model::access::scope::{Granted, Scope};
 use crate::model::access::{Access, Subject};
+use crate::model::command::{Accepted, Refusal};
 use crate::plan::access::{active, grant};
 use crate::ports::desk::{Desk, Hint, Secrets, Strength};
 
@@ -26,6 +28,10 @@ pub struct Known {
 /// Takes what registries report. False when there is no room for it. It never waits.
 pub type HintSink = Arc<dyn Fn(Hint) -> bool + Send + Sync>;
 
+/// Takes what somebody who has logged in wants changed, and says what came of it.
+pub type ChangeSink =
+    Arc<dyn Fn(Subject, AccessCommand) -> BoxFuture<'static, Result<Accepted, Refusal>> + Send + Sync>;
+
 /// The desk of the engine.
 pub struct EngineDesk {
     /// What it goes by.
@@ -36,6 +42,8 @@ pub struct EngineDesk {
     pub clock: SharedClock,
     /// Where registries' reports go.
     pub hints: HintSink,
+    /// Where changes go: the core, as everybody's.
+    pub changes: ChangeSink,
 }
 
 impl EngineDesk {
@@ -89,6 +97,10 @@ impl Desk for EngineDesk {
         Ok(grant(&self.known()?.access, subject, asked, self.clock.now()))
     }
 
+    fn change(&self, by: Subject, command: AccessCommand) -> BoxFuture<'static, Result<Accepted, Refusal>> {
+        (self.changes)(by, command)
+    }
+
     fn hint(&self, hint: Hint) -> bool {
         (self.hints)(hint)
     }
@@ -100,7 +112,6 @@ mod tests {
 
     use super::*;
     use crate::base::clock::{Clock, Millis, TokioClock};
-    use crate::model::access::command::AccessCommand;
     use crate::model::access::{ROBOT, Role};
     use crate::plan::access::apply::apply;
 
@@ -138,7 +149,8 @@ mod tests {
         let (known, seen) = watch::channel(Known { registries: Arc::new(names), ..Known::default() });
         let (hints, taken) = mpsc::channel(1);
         let hints: HintSink = Arc::new(move |hint| hints.try_send(hint).is_ok());
-        let desk = EngineDesk { known: seen, secrets: Arc::new(Plain), clock: clock.clone(), hints };
+        let changes: ChangeSink = Arc::new(|_, _| unreachable!("nothing is changed here"));
+        let desk = EngineDesk { known: seen, secrets: Arc::new(Plain), clock: clock.clone(), hints, changes };
         (Place { known, desk, clock }, taken)
     }
 

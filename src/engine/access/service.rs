@@ -5,17 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::base::clock::SharedClock;
 use crate::base::fault::{Fault, Outcome};
-use crate::engine::access::desk::{EngineDesk, HintSink, Known};
-use crate::engine::core::Core;
+use crate::engine::access::desk::{ChangeSink, EngineDesk, HintSink, Known};
+use crate::engine::core::{Core, Incoming};
+use crate::engine::handle::Call;
+use crate::engine::intake::Caller;
 use crate::engine::observe::Wakes;
-use crate::model::access::view::{AccessView, ServiceView};
+use crate::model::access::view::{AccessView, ServiceCounts, ServiceView};
+use crate::model::command::{Command, Refusal, RefusalKind};
 use crate::model::desired::Write;
 use crate::model::journal::Draft;
+use crate::model::query::{Reply, Request};
 use crate::ports::desk::{Desk, Secrets};
 use crate::store::Store;
 
@@ -28,6 +32,11 @@ const OPEN_AGAIN: Duration = Duration::from_secs(3);
 pub trait TokenService: Send + Sync {
     /// Where registries' clients reach it.
     fn url(&self) -> String;
+
+    /// What it has done since it was opened.
+    fn counts(&self) -> ServiceCounts {
+        ServiceCounts::default()
+    }
 
     /// What checks secrets.
     fn secrets(&self) -> BoxFuture<'_, Outcome<Arc<dyn Secrets>>>;
@@ -43,8 +52,18 @@ pub trait TokenService: Send + Sync {
     ) -> BoxFuture<'_, Outcome<BoxFuture<'static, ()>>>;
 }
 
+/// Where what comes in at the service goes.
+#[derive(Clone)]
+pub struct Sinks {
+    /// What registries report.
+    pub hints: HintSink,
+    /// What people want changed.
+    pub changes: ChangeSink,
+}
+
 /// The running service, as the core holds it. Dropping it closes the service.
 pub struct Tokens {
+    service: Arc<dyn TokenService>,
     known: watch::Sender<Known>,
     view: watch::Receiver<ServiceView>,
     tasks: [JoinHandle<()>; 2],
@@ -57,22 +76,24 @@ impl Drop for Tokens {
 }
 
 impl Tokens {
-    /// Begins to open it. `wakes` are notified when how it stands has changed; `hints` gets what registries report.
+    /// Begins to open it. `wakes` are notified when how it stands has changed; `sinks` get what comes in.
     pub fn begin(
         service: Arc<dyn TokenService>,
         known: Known,
         store: Store,
         clock: SharedClock,
         wakes: Wakes,
-        hints: HintSink,
+        sinks: Sinks,
     ) -> Tokens {
         let (known, seen) = watch::channel(known);
-        let first = ServiceView { url: service.url(), open: false, trouble: None };
+        let counts = ServiceCounts::default();
+        let first = ServiceView { url: service.url(), open: false, trouble: None, counts };
         let (shown, view) = watch::channel(first);
         let (journal, lines) = mpsc::channel(LINES_MAX);
+        let kept = service.clone();
         let keeping = async move {
             loop {
-                let begun = open(&*service, &seen, &clock, &hints, journal.clone()).await;
+                let begun = open(&*service, &seen, &clock, &sinks, journal.clone()).await;
                 let trouble = begun.as_ref().err().map(words);
                 shown.send_modify(|view| (view.open, view.trouble) = (trouble.is_none(), trouble));
                 wakes.changed.notify_one();
@@ -82,7 +103,12 @@ impl Tokens {
                 tokio::time::sleep(OPEN_AGAIN).await;
             }
         };
-        Tokens { known, view, tasks: [tokio::spawn(keeping), tokio::spawn(write_down(store, lines))] }
+        Tokens {
+            service: kept,
+            known,
+            view,
+            tasks: [tokio::spawn(keeping), tokio::spawn(write_down(store, lines))],
+        }
     }
 
     /// Says who may do what from now on.
@@ -92,7 +118,7 @@ impl Tokens {
 
     /// How it stands.
     pub fn view(&self) -> ServiceView {
-        self.view.borrow().clone()
+        ServiceView { counts: self.service.counts(), ..self.view.borrow().clone() }
     }
 }
 
@@ -105,12 +131,12 @@ async fn open(
     service: &dyn TokenService,
     known: &watch::Receiver<Known>,
     clock: &SharedClock,
-    hints: &HintSink,
+    sinks: &Sinks,
     journal: mpsc::Sender<Draft>,
 ) -> Outcome<BoxFuture<'static, ()>> {
     let secrets = service.secrets().await?;
-    let (known, clock, hints) = (known.clone(), clock.clone(), hints.clone());
-    service.open(Arc::new(EngineDesk { known, secrets, clock, hints }), journal).await
+    let (known, clock, Sinks { hints, changes }) = (known.clone(), clock.clone(), sinks.clone());
+    service.open(Arc::new(EngineDesk { known, secrets, clock, hints, changes }), journal).await
 }
 
 /// Writes the service's own lines into the journal.
@@ -129,6 +155,34 @@ impl Core {
         Known { access: self.desired.access.clone(), registries: Arc::new(registries) }
     }
 
+    /// Hands on what somebody who has logged in wants changed: into the queue that all requests go through.
+    fn changes(&self) -> ChangeSink {
+        let inbox = self.layer.policing.inbox.clone();
+        Arc::new(move |by, command| {
+            let inbox = inbox.clone();
+            let lost = |why: &str| Refusal::new(RefusalKind::Unavailable, why);
+            Box::pin(async move {
+                let busy = lost("the engine takes no requests now: nothing was changed");
+                let Some(calls) = inbox.and_then(|inbox| inbox.upgrade()) else { return Err(busy) };
+                let (reply, answer) = oneshot::channel();
+                let caller = Caller { who: by.to_string(), read_only: false, login: Some(by) };
+                let request = Request::Command(Command::Access(Box::new(command)));
+                if calls.try_send(Incoming { caller, call: Call::Ask { request, reply } }).is_err() {
+                    return Err(busy.hint("try again in a moment"));
+                }
+                drop(calls);
+                match answer.await {
+                    Ok(Reply::Accepted(accepted)) => Ok(accepted),
+                    Ok(Reply::Refused(refusal)) => Err(refusal),
+                    _ => {
+                        Err(lost("the engine has stopped before it answered")
+                            .hint("look whether it was done"))
+                    }
+                }
+            })
+        })
+    }
+
     /// Opens the token service, if one is configured and this core may write.
     pub(in crate::engine) fn begin_tokens(&mut self) {
         let Some(store) = self.store.clone().filter(|_| self.is_active()) else { return };
@@ -137,7 +191,8 @@ impl Core {
         // What a report says is looked at by the rules that run on events.
         let hints = self.hints.clone();
         let hints: HintSink = Arc::new(move |hint| hints.hint(hint));
-        self.tokens = Some(Tokens::begin(service, self.known(), store, clock, wakes, hints));
+        let sinks = Sinks { hints, changes: self.changes() };
+        self.tokens = Some(Tokens::begin(service, self.known(), store, clock, wakes, sinks));
         self.note_access();
     }
 

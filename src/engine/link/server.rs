@@ -104,7 +104,7 @@ async fn client(stream: UnixStream, calls: mpsc::Sender<Incoming>, world: watch:
     };
     let (out, outbox) = mpsc::channel::<Bytes>(FRAMES_MAX);
     let mut served = Served {
-        caller: Caller { who, read_only },
+        caller: Caller { who, read_only, login: None },
         calls,
         out,
         tails: BTreeMap::new(),

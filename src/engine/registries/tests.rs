@@ -4,7 +4,7 @@ use super::*;
 use crate::model::site::{Site, SiteLimits};
 
 fn caller() -> Caller {
-    Caller { who: "alice".into(), read_only: false }
+    Caller { who: "alice".into(), read_only: false, login: None }
 }
 
 fn registry(name: &str) -> Registry {

@@ -194,7 +194,7 @@ impl Image<'_> {
             return self.child_once(digest, depth).await;
         }
         let once = self.walk.once(digest);
-        once.get_or_try_init(|| self.child_once(digest, depth)).await.map(|()| ())
+        once.get_or_try_init(|| self.child_once(digest, depth)).await.copied()
     }
 
     async fn child_once(&self, digest: &Digest, depth: u32) -> Outcome<()> {

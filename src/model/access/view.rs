@@ -58,6 +58,23 @@ pub struct ServiceView {
     pub open: bool,
     /// Why not.
     pub trouble: Option<String>,
+    /// What it has done since it was opened.
+    #[serde(default)]
+    pub counts: ServiceCounts,
+}
+
+/// What the token service has done since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ServiceCounts {
+    /// Tokens that were given out.
+    pub tokens: u64,
+    /// Rights that were asked for and refused.
+    pub denied: u64,
+    /// Log-ins with a wrong name or secret.
+    pub failed: u64,
+    /// Log-ins that were not even looked at.
+    pub throttled: u64,
 }
 
 /// How a robot stands.

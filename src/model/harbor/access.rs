@@ -210,14 +210,60 @@ impl Brought {
         next
     }
 
-    /// Only what is wanted now.
+    /// The same with these.
     #[must_use]
-    pub fn only(&self, wanted: &Access) -> Brought {
+    pub fn with(&self, made: &Brought) -> Brought {
+        let mut next = self.clone();
+        next.members.extend(made.members.iter().cloned());
+        next.robots.extend(made.robots.iter().cloned());
+        next
+    }
+
+    /// Notes what this step has given.
+    pub fn note_made(&mut self, step: &AccessStep) {
+        match step {
+            AccessStep::AddMember { project, user, .. } => {
+                self.members.insert((project.clone(), user.clone()));
+            }
+            AccessStep::AddRobot { project, name, .. } => {
+                self.robots.insert((project.clone(), name.clone()));
+            }
+            _ => {}
+        }
+    }
+
+    /// What of it is not wanted any more.
+    #[must_use]
+    pub fn unwanted(&self, wanted: &Access) -> Brought {
         let members: BTreeSet<_> = memberships(wanted).collect();
-        let is_wanted = |(project, name): &&(ProjectName, UserName)| wanted.robot(project, name).is_some();
+        let is_gone = |(project, name): &&(ProjectName, UserName)| wanted.robot(project, name).is_none();
         Brought {
-            members: self.members.intersection(&members).cloned().collect(),
-            robots: self.robots.iter().filter(is_wanted).cloned().collect(),
+            members: self.members.difference(&members).cloned().collect(),
+            robots: self.robots.iter().filter(is_gone).cloned().collect(),
+        }
+    }
+
+    /// The same without these; what is wanted now is kept.
+    #[must_use]
+    pub fn without(&self, gone: &Brought, wanted: &Access) -> Brought {
+        let gone = gone.unwanted(wanted);
+        Brought {
+            members: self.members.difference(&gone.members).cloned().collect(),
+            robots: self.robots.difference(&gone.robots).cloned().collect(),
+        }
+    }
+
+    /// Notes that what this step takes away is not there any more.
+    pub fn note_end(&mut self, step: &AccessStep) {
+        match step {
+            AccessStep::RemoveMember { project, member } => {
+                self.members.extend(member.name.raw().parse().ok().map(|user| (project.clone(), user)));
+            }
+            AccessStep::RemoveRobot { project, robot } => {
+                let short = robot.short().and_then(|short| short.parse().ok());
+                self.robots.extend(short.map(|robot| (project.clone(), robot)));
+            }
+            _ => {}
         }
     }
 
@@ -304,6 +350,47 @@ pub enum AccessStep {
     },
 }
 
+impl AccessStep {
+    /// Whether somebody can do less after it. Those come first: nothing that is added may keep them from being made.
+    pub fn takes_away(&self) -> bool {
+        match self {
+            AccessStep::RemoveMember { .. } | AccessStep::RemoveRobot { .. } | AccessStep::ClosePublic(_) => {
+                true
+            }
+            AccessStep::ChangeMember { member, role, .. } => match member.role {
+                HarborRole::ProjectAdmin | HarborRole::Maintainer => *role < Role::ProjectAdmin,
+                HarborRole::Developer => *role < Role::Developer,
+                HarborRole::Guest | HarborRole::LimitedGuest => false,
+                // Nobody here knows what it may do: it may be anything.
+                HarborRole::Other { .. } => true,
+            },
+            AccessStep::ChangeRobot { disabled: true, .. } => true,
+            AccessStep::ChangeRobot { project, robot, role: Some(role), .. } if !robot.disabled => {
+                let wanted = rights(*role);
+                let here = |g: &&Grant| g.kind.raw() == "project" && g.namespace.raw() == project.as_str();
+                robot.grants.iter().find(here).is_some_and(|grant| grant.rights.is_superset(&wanted))
+            }
+            AccessStep::ChangeRobot { .. }
+            | AccessStep::CreateProject(_)
+            | AccessStep::AddMember { .. }
+            | AccessStep::AddRobot { .. } => false,
+        }
+    }
+
+    /// Whether somebody has to ask for it: Harbor makes a new robot's secret and tells it once; and a robot that somebody has
+    /// shut out there, or that is not of our making, gets no more by itself.
+    pub fn waits(&self, brought: &Brought) -> bool {
+        match self {
+            AccessStep::AddRobot { .. } => true,
+            AccessStep::ChangeRobot { project, robot, disabled, .. } if !self.takes_away() => {
+                let ours = robot.short().is_some_and(|short| brought.has_robot(project, short));
+                !ours || (robot.disabled && !disabled)
+            }
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for AccessStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -378,6 +465,61 @@ mod tests {
         for ours in [Role::Guest, Role::Developer, Role::ProjectAdmin] {
             assert_eq!(HarborRole::from(ours).ours(), Some(ours));
         }
+    }
+
+    #[test]
+    fn what_takes_away_is_told_from_what_gives() {
+        let project = ProjectName::new("feed").unwrap();
+        let member = |role, to| AccessStep::ChangeMember {
+            project: project.clone(),
+            member: Member { id: 1, name: "a".into(), kind: MemberKind::User, role },
+            role: to,
+        };
+        for (from, to, less) in [
+            (HarborRole::ProjectAdmin, Role::Developer, true),
+            (HarborRole::Maintainer, Role::Developer, true),
+            (HarborRole::Developer, Role::Guest, true),
+            (HarborRole::Other { id: 9, name: "x".into() }, Role::Guest, true),
+            (HarborRole::Maintainer, Role::ProjectAdmin, false),
+            (HarborRole::Guest, Role::Developer, false),
+            (HarborRole::LimitedGuest, Role::Guest, false),
+        ] {
+            assert_eq!(member(from.clone(), to).takes_away(), less, "{from} to {to}");
+        }
+        let robot = |from: Role, was_disabled, role, disabled| AccessStep::ChangeRobot {
+            project: project.clone(),
+            robot: HarborRobot {
+                id: 1,
+                login: "robot$feed+ci".into(),
+                description: "".into(),
+                level: "project".into(),
+                grants: vec![Grant {
+                    kind: "project".into(),
+                    namespace: "feed".into(),
+                    rights: rights(from),
+                }],
+                days: -1,
+                expires: None,
+                disabled: was_disabled,
+                editable: true,
+            },
+            role,
+            disabled,
+        };
+        let mut made = Brought::default();
+        made.robots.insert((project.clone(), "ci".parse().unwrap()));
+        let none = Brought::default();
+        let less = robot(Role::Developer, false, Some(Role::Guest), false);
+        assert!(!less.waits(&none) && !robot(Role::Guest, false, None, true).waits(&none));
+        let more = robot(Role::Guest, false, Some(Role::Developer), false);
+        assert!(more.waits(&none) && !more.waits(&made), "only a robot of ours gets more by itself");
+        let enabled = robot(Role::Guest, true, None, false);
+        assert!(enabled.waits(&none) && enabled.waits(&made), "whoever shut it out meant that");
+        assert!(robot(Role::Guest, false, None, true).takes_away());
+        assert!(robot(Role::Developer, false, Some(Role::Guest), false).takes_away());
+        assert!(!robot(Role::Guest, false, Some(Role::Developer), false).takes_away());
+        assert!(!robot(Role::Guest, true, None, false).takes_away(), "it can log in again");
+        assert!(!robot(Role::Developer, true, Some(Role::Guest), false).takes_away(), "it can log in again");
     }
 
     #[test]

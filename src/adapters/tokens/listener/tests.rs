@@ -11,7 +11,9 @@ use super::*;
 use crate::adapters::tokens::keys::SigningKey;
 use crate::base::clock::SystemClock;
 use crate::model::access::Subject;
+use crate::model::access::command::AccessCommand;
 use crate::model::access::scope::{Granted, Scope};
+use crate::model::command::{Accepted, Refusal, RefusalKind};
 use crate::ports::desk::Hint;
 
 /// `alice` with `right` may have everything; `full` meets a desk without room, `broken` one without a list.
@@ -41,8 +43,20 @@ impl Desk for OneUser {
         })
     }
 
-    fn allowed(&self, _: &Subject, asked: &[Scope]) -> Outcome<Granted> {
+    fn allowed(&self, subject: &Subject, asked: &[Scope]) -> Outcome<Granted> {
+        if subject.to_string() == "gail" {
+            let denied = vec!["push of feed/web: gail is guest of feed".to_owned()];
+            return Ok(Granted { denied, ..Granted::default() });
+        }
         Ok(Granted { scopes: asked.to_vec(), ..Granted::default() })
+    }
+
+    fn change(&self, by: Subject, command: AccessCommand) -> BoxFuture<'static, Result<Accepted, Refusal>> {
+        let AccessCommand::Grant { user, .. } = command else { panic!("{command:?}") };
+        let refusal = Refusal::new(RefusalKind::Invalid, format!("{by} may not")).hint("ask ada");
+        let text = format!("{user} by {by}");
+        let done = if by.to_string() == "ada" { Ok(Accepted { op: None, text }) } else { Err(refusal) };
+        Box::pin(async { done })
     }
 
     fn hint(&self, hint: Hint) -> bool {
@@ -66,13 +80,13 @@ impl Drop for Open {
 
 fn listen(address: &str, limits: Limits) -> Listen {
     let events_secret = Some("reports".to_owned());
-    Listen { address: address.parse().unwrap(), tls: None, plain_http: false, events_secret, limits }
+    Listen { address: address.parse().unwrap(), tls: None, proxies: None, events_secret, limits }
 }
 
 async fn try_open(listen: Listen) -> Outcome<(Listener, mpsc::Receiver<Hint>, mpsc::Receiver<Draft>)> {
     let state = tempfile::tempdir().unwrap();
     let signer = Signer::new(SigningKey::open(state.path()).unwrap(), "us");
-    let ((hints_in, hints), (journal_in, journal)) = (mpsc::channel(2), mpsc::channel(16));
+    let ((hints_in, hints), (journal_in, journal)) = (mpsc::channel(2), mpsc::channel(64));
     let parts = Parts {
         desk: Arc::new(OneUser(hints_in)),
         signer,
@@ -83,7 +97,11 @@ async fn try_open(listen: Listen) -> Outcome<(Listener, mpsc::Receiver<Hint>, mp
 }
 
 async fn open(limits: Limits) -> Open {
-    let (listener, hints, journal) = try_open(listen("127.0.0.1:0", limits)).await.unwrap();
+    open_as(listen("127.0.0.1:0", limits)).await
+}
+
+async fn open_as(listen: Listen) -> Open {
+    let (listener, hints, journal) = try_open(listen).await.unwrap();
     let (address, counts) = (listener.address(), listener.counts());
     Open { address, counts, hints, journal, task: tokio::spawn(listener.serve()) }
 }
@@ -123,7 +141,7 @@ async fn plain_http_stays_on_this_machine_unless_somebody_says_otherwise() {
     let refused = |listen: Listen| async move { try_open(listen).await.map(|_| ()).map_err(|f| f.kind) };
     assert_eq!(refused(listen("0.0.0.0:0", Limits::default())).await, Err(Kind::Refused));
     assert_eq!(refused(listen("127.0.0.1:0", Limits::default())).await, Ok(()));
-    let told = Listen { plain_http: true, ..listen("0.0.0.0:0", Limits::default()) };
+    let told = Listen { proxies: Some(vec![]), ..listen("0.0.0.0:0", Limits::default()) };
     assert_eq!(refused(told).await, Ok(()));
     let files = TlsFiles { certificate: "/nowhere/c.pem".into(), key: "/nowhere/k.pem".into() };
     let tls = Listen { tls: Some(files), ..listen("0.0.0.0:0", Limits::default()) };
@@ -188,6 +206,40 @@ async fn who_guesses_is_stopped_and_told_once() {
 }
 
 #[tokio::test]
+async fn behind_a_proxy_each_client_is_counted_by_the_address_that_the_proxy_saw() {
+    let limits = Limits { failures_of_address: 3, failures_of_name: 2, ..Limits::default() };
+    let here = "127.0.0.1".parse().unwrap();
+    let listen = |proxies| Listen { proxies, ..listen("127.0.0.1:0", limits.clone()) };
+    let ask = async |at: &Open, forwarded: &str, login: &str| {
+        let login = STANDARD.encode(login);
+        let head = format!("X-Forwarded-For: {forwarded}\r\nAuthorization: Basic {login}\r\n");
+        status(
+            &at.send(&format!(
+                "GET /token?service=hub HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{head}\r\n"
+            ))
+            .await,
+        )
+    };
+    let at = open_as(listen(Some(vec![here]))).await;
+    for n in 0..4 {
+        // Who asks may write what they like in front; the proxy adds what it saw.
+        let asked = ask(&at, &format!("10.0.0.{n}, 192.0.2.1"), &format!("user-{n}:wrong")).await;
+        assert_eq!(asked, if n < 3 { 401 } else { 429 });
+    }
+    assert_eq!(ask(&at, "192.0.2.1", "alice:right").await, 429);
+    assert_eq!(ask(&at, "192.0.2.2", "alice:right").await, 200, "nobody locks out the others");
+    assert_eq!(ask(&at, "192.0.2.1", "robot$feed+ci:right").await, 200, "nor robots");
+    // Not from our proxy: what the header says is nothing.
+    for proxies in [None, Some(vec![]), Some(vec!["192.0.2.9".parse().unwrap()])] {
+        let at = open_as(listen(proxies)).await;
+        for n in 0..4 {
+            let asked = ask(&at, &format!("10.0.0.{n}"), &format!("user-{n}:wrong")).await;
+            assert_eq!(asked, if n < 3 { 401 } else { 429 });
+        }
+    }
+}
+
+#[tokio::test]
 async fn reports_need_the_secret_and_become_hints() {
     let mut at = open(Limits::default()).await;
     let kind = "application/vnd.docker.distribution.events.v2+json";
@@ -195,24 +247,26 @@ async fn reports_need_the_secret_and_become_hints() {
     let body = |count: usize| format!("{{\"events\":[{}]}}", vec![event; count].join(","));
     let secret = "Authorization: Bearer reports\r\n";
     for wrong in ["", "Authorization: Bearer report\r\n", "Authorization: Basic reports\r\n"] {
-        assert_eq!(status(&at.post("/events", kind, wrong, &body(1)).await), 401, "{wrong:?}");
+        assert_eq!(status(&at.post("/events/hub", kind, wrong, &body(1)).await), 401, "{wrong:?}");
     }
-    assert_eq!(status(&at.post("/events", "application/json", secret, &body(1)).await), 415);
-    assert_eq!(status(&at.post("/events", kind, secret, "{").await), 400);
-    assert_eq!(status(&at.post("/events/No%20name", kind, secret, &body(1)).await), 404);
-    assert_eq!(status(&at.post("/events", kind, secret, &" ".repeat((1 << 20) + 1)).await), 413);
+    assert_eq!(status(&at.post("/events/hub", "application/json", secret, &body(1)).await), 415);
+    assert_eq!(status(&at.post("/events/hub", kind, secret, "{").await), 400);
+    for nobody in ["/events", "/events/", "/events/No%20name", "/events/elsewhere"] {
+        assert_eq!(status(&at.post(nobody, kind, secret, &body(1)).await), 404, "{nobody}");
+    }
+    assert_eq!(status(&at.post("/events/hub", kind, secret, &" ".repeat((1 << 20) + 1)).await), 413);
     let of_2_8 = "application/vnd.docker.distribution.events.v1+json";
-    assert_eq!(status(&at.post("/events/north", of_2_8, secret, &body(1)).await), 200);
+    assert_eq!(status(&at.post("/events/hub", of_2_8, secret, &body(1)).await), 200);
     let hint = at.hints.try_recv().unwrap();
-    assert_eq!((hint.registry.unwrap().as_str(), hint.repository.as_str()), ("north", "feed/web"));
+    assert_eq!((hint.registry.unwrap().as_str(), hint.repository.as_str()), ("hub", "feed/web"));
     assert_eq!(
-        status(&at.post("/events", kind, secret, &body(5)).await),
+        status(&at.post("/events/hub", kind, secret, &body(5)).await),
         503,
         "two have room, three come again"
     );
     let counted = at.counts.read();
     assert_eq!((counted.reports, counted.hints, counted.hints_full), (2, 3, 3), "{counted:?}");
-    assert_eq!(counted.reports_refused, 7, "{counted:?}");
+    assert_eq!(counted.reports_refused, 10, "{counted:?}");
 }
 
 #[tokio::test]
@@ -235,4 +289,140 @@ async fn who_is_slow_long_or_many_holds_nobody_up() {
     assert_eq!(status(&at.get("/health", None).await), 200, "the idle ones give up their places");
     let slow = "POST /token HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 9\r\nConnection: close\r\n\r\na";
     assert_eq!(status(&at.send(slow).await), 408);
+}
+
+#[tokio::test]
+async fn one_address_takes_not_all_places() {
+    let limits = Limits {
+        connections: 6,
+        connections_of_address: 4,
+        journal_every: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    let ask = async |at: &Open, from: &str| {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
+        let mut stream = socket.connect(at.address).await.unwrap();
+        let _sent = stream.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+        let mut answer = Vec::new();
+        let _reset = stream.read_to_end(&mut answer).await;
+        status(&String::from_utf8(answer).unwrap())
+    };
+    let idle = async |at: &Open| {
+        let mut idle = Vec::new();
+        for _ in 0..4 {
+            let mut stream = TcpStream::connect(at.address).await.unwrap();
+            stream.write_all(b"GET /health HT").await.unwrap();
+            idle.push(stream);
+        }
+        idle
+    };
+    let mut at = open(limits.clone()).await;
+    let held = idle(&at).await;
+    assert_eq!(ask(&at, "127.0.0.1").await, 0, "it has four already");
+    assert_eq!(ask(&at, "127.0.0.2").await, 200, "others have room");
+    let line = tokio::time::timeout(Duration::from_secs(20), at.journal.recv()).await.unwrap().unwrap();
+    assert!(
+        line.text.contains("1 connection to the token service closed at once, the last from 127.0.0.1"),
+        "{line:?}"
+    );
+    drop(held);
+    for _ in 0..200 {
+        if ask(&at, "127.0.0.1").await == 200 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(ask(&at, "127.0.0.1").await, 200, "who lets go may come again");
+    // Behind a proxy all connections are its own.
+    let at = open_as(Listen { proxies: Some(vec![]), ..listen("127.0.0.1:0", limits) }).await;
+    let _held = idle(&at).await;
+    assert_eq!(ask(&at, "127.0.0.1").await, 200);
+}
+
+#[tokio::test]
+async fn a_change_goes_on_under_the_name_that_logged_in() {
+    let limits = Limits { failures_of_name: 2, ..Limits::default() };
+    let at = open(limits).await;
+    let grant = r#"{"grant":{"project":"feed","user":"bob","role":"developer"}}"#;
+    let post = async |credentials: &str, kind: &str, body: &str| {
+        let header = format!("Authorization: Basic {}\r\n", STANDARD.encode(credentials));
+        at.post("/v1/access", kind, &header, body).await
+    };
+    let done = post("ada:right", "application/json", grant).await;
+    assert!(status(&done) == 200 && done.contains(r#""text":"bob by ada""#), "{done}");
+    let refused = post("gail:right", "application/json", grant).await;
+    assert!(
+        status(&refused) == 403 && refused.contains("gail may not") && refused.contains("ask ada"),
+        "{refused}"
+    );
+    assert_eq!(status(&post("ada:right", "text/plain", grant).await), 415);
+    assert_eq!(status(&post("ada:right", "application/json", "{}").await), 400);
+    // A hash that is dear to check would hold up everybody's log-ins.
+    let dear = r#"{"set-password":{"name":"ada","password":"$argon2id$v=19$m=4194304,t=99,p=1$c2FsdHNhbHQ$aGFzaGhhc2g"}}"#;
+    assert_eq!(status(&post("ada:right", "application/json", dear).await), 400);
+    assert_eq!(status(&at.post("/v1/access", "application/json", "", grant).await), 401);
+    assert_eq!(status(&at.get("/v1/access", Some("ada:right")).await), 405);
+    for wanted in [401, 401, 429] {
+        assert_eq!(status(&post("ada:wrong", "application/json", grant).await), wanted);
+    }
+    assert_eq!(status(&post("ada:right", "application/json", grant).await), 429, "as for tokens");
+    assert_eq!(at.counts.read().failed, 2);
+}
+
+#[tokio::test]
+async fn a_right_that_is_refused_is_told_to_the_journal() {
+    let limits = Limits { journal_every: Duration::from_millis(300), ..Limits::default() };
+    let mut at = open(limits).await;
+    let query = "/token?service=hub&scope=repository:feed/web:push";
+    assert_eq!(status(&at.get(query, Some("gail:right")).await), 200);
+    let line = tokio::time::timeout(Duration::from_secs(20), at.journal.recv()).await.unwrap().unwrap();
+    assert_eq!(line.text, "push of feed/web refused: gail is guest of feed (once)");
+    assert_eq!(at.counts.read().denied, 1);
+}
+
+/// A certificate and its key for a name, in these files.
+fn write_pair(files: &TlsFiles, name: &str) {
+    let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+    std::fs::write(&files.certificate, made.cert.pem()).unwrap();
+    std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
+}
+
+/// Whether somebody who trusts only the certificate in the file can shake hands.
+async fn is_shown(address: SocketAddr, certificate: &[u8]) -> bool {
+    use tokio_rustls::rustls::pki_types::CertificateDer;
+    use tokio_rustls::rustls::pki_types::pem::PemObject;
+    use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring};
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(certificate).unwrap()).unwrap();
+    let client = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = TcpStream::connect(address).await.unwrap();
+    let name = "longshore.test".try_into().unwrap();
+    tokio_rustls::TlsConnector::from(Arc::new(client)).connect(name, stream).await.is_ok()
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_shown_without_a_restart_and_a_broken_one_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = TlsFiles { certificate: dir.path().join("c.pem"), key: dir.path().join("k.pem") };
+    write_pair(&files, "longshore.test");
+    let first = std::fs::read(&files.certificate).unwrap();
+    let limits = Limits { journal_every: Duration::from_millis(100), ..Limits::default() };
+    let mut at = open_as(Listen { tls: Some(files.clone()), ..listen("127.0.0.1:0", limits) }).await;
+    assert!(is_shown(at.address, &first).await);
+    let mut told =
+        async || tokio::time::timeout(Duration::from_secs(20), at.journal.recv()).await.unwrap().unwrap();
+    std::fs::write(&files.key, "no key at all").unwrap();
+    let line = told().await;
+    assert!(line.what == What::Failed && line.text.contains("the old one stays"), "{line:?}");
+    assert!(is_shown(at.address, &first).await);
+    // Of two files one is written first: whatever is told of that moment, the new pair is shown in the end.
+    write_pair(&files, "longshore.test");
+    while told().await.what != What::Outcome {}
+    let second = std::fs::read(&files.certificate).unwrap();
+    assert!(is_shown(at.address, &second).await && !is_shown(at.address, &first).await);
 }
