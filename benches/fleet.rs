@@ -205,6 +205,7 @@ fn known() -> (Desired, BTreeMap<HostId, Arc<HostView>>) {
                 since: NOW,
                 moved_from: None,
                 move_to: None,
+                renewed: None,
             };
             let tag = instance.tag(&install);
             lists.entry(host).or_default().push(container(p * SLOTS + slot, tag));

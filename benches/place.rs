@@ -366,6 +366,7 @@ fn record(pool: &Pool, slot: u32, host: HostId) -> Instance {
         since: Millis(0),
         moved_from: None,
         move_to: None,
+        renewed: None,
     }
 }
 

@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests say what failed by failing")]
 
 #[path = "support/flow.rs"]
-#[expect(dead_code, reason = "other tests use the rest")]
 mod flow;
 #[path = "images/lab.rs"]
 mod lab;

@@ -197,6 +197,7 @@ fn instance(pool: &Pool, slot: u32, host: &HostId, from: Option<HostId>) -> Inst
         since: Millis(0),
         moved_from: from.map(|host| Box::new(MovedFrom { host, generation: 1, revision: 1, op: OpId(1) })),
         move_to: None,
+        renewed: None,
     }
 }
 

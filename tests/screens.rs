@@ -19,6 +19,8 @@ mod images_keys;
 mod keys;
 #[path = "console/noise.rs"]
 mod noise;
+#[path = "console/prewarm_keys.rs"]
+mod prewarm_keys;
 #[path = "console/tables.rs"]
 mod tables;
 #[path = "console/world.rs"]

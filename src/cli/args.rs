@@ -117,7 +117,7 @@ pub enum Verb {
         #[command(flatten)]
         wait: WaitArgs,
     },
-    /// Take back an operation that is still queued; end a prewarm, what has arrived stays
+    /// Take back an operation that is still queued; end a restart or a prewarm, what has come about stays
     #[command(after_help = "Example: longshore cancel op-12")]
     Cancel {
         /// The operation, as `longshore ops` shows it

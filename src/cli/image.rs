@@ -73,6 +73,28 @@ async fn registry(cx: &mut Cx<'_>, first: &str, reach: &Reach) -> Result<Registr
     Ok(Registry { plain_http: reach.plain_http, ca, ..Registry::new(name, address) })
 }
 
+/// The registry of this install that has this name.
+async fn recorded(cx: &mut Cx<'_>, name: &str) -> Result<Option<Registry>, Stop> {
+    if !cx.backend.has_state(&cx.session) {
+        return Ok(None);
+    }
+    let engine = cx.open(Purpose::Look).await?;
+    let world = cx.present(&engine);
+    Ok(world.registries.values().map(|view| &view.registry).find(|r| r.name.as_str() == name).cloned())
+}
+
+fn inside(registry: Registry, rest: &str) -> Result<Source, Stop> {
+    let whole = format!("{}/{rest}", registry.address);
+    let image = whole.parse::<ImageName>().map_err(|e| Stop::usage(&e))?;
+    Ok(Source { registry, image })
+}
+
+/// A name as in a pool file: it says where the image is.
+fn by_itself(image: ImageName) -> Result<Source, Stop> {
+    let name = RegistryName::new("registry").map_err(Stop::from)?;
+    Ok(Source { registry: Registry::new(name, image.registry.clone()), image })
+}
+
 /// An image as commands name it, and the registry that it is in.
 async fn named(cx: &mut Cx<'_>, text: &str, reach: &Reach) -> Result<Source, Stop> {
     let (first, rest) = text.split_once('/').ok_or_else(|| {
@@ -80,9 +102,7 @@ async fn named(cx: &mut Cx<'_>, text: &str, reach: &Reach) -> Result<Source, Sto
         Stop::usage(&fault.hint("write REGISTRY/REPOSITORY:TAG, with a registry's name or address"))
     })?;
     let registry = registry(cx, first, reach).await?;
-    let whole = format!("{}/{rest}", registry.address);
-    let image = whole.parse::<ImageName>().map_err(|e| Stop::usage(&e))?;
-    Ok(Source { registry, image })
+    inside(registry, rest)
 }
 
 /// Says now and then how far it is: on a terminal only, in one line.
@@ -205,25 +225,23 @@ fn sentence(image: &Carried) -> String {
 }
 
 async fn check(cx: &mut Cx<'_>, args: CheckArgs) -> Done {
-    let depot = depot(cx)?;
     let policy = match &args.policy {
         Some(path) => read_policy(path)?,
         None => stored(cx).await?,
     };
     // A name as in a pool file stands for itself; only what begins with a registry's name here is looked up.
     let known = args.image.parse::<ImageName>().ok();
-    let first = args.image.split_once('/').map(|(first, _)| first);
-    let source = match (first, known) {
-        (Some(first), _) if is_address(first) || cx.backend.has_state(&cx.session) => {
-            named(cx, &args.image, &args.reach).await?
-        }
-        (_, Some(image)) => {
-            let name = RegistryName::new("registry").map_err(Stop::from)?;
-            Source { registry: Registry::new(name, image.registry.clone()), image }
-        }
-        (_, None) => named(cx, &args.image, &args.reach).await?,
+    let source = match (args.image.split_once('/'), known) {
+        (Some((first, rest)), known) if !is_address(first) => match (recorded(cx, first).await?, known) {
+            (Some(registry), _) => inside(registry, rest)?,
+            (None, Some(image)) => by_itself(image)?,
+            (None, None) => named(cx, &args.image, &args.reach).await?,
+        },
+        (None, Some(image)) => by_itself(image)?,
+        _ => named(cx, &args.image, &args.reach).await?,
     };
     let looked = if policy.needs_facts() {
+        let depot = depot(cx)?;
         tokio::select! {
             looked = depot.look(&source.registry, &source.image) => looked.map(Some),
             () = cx.interrupted() => return Err(Stop::said("stopped")),

@@ -1,7 +1,7 @@
 //! `prewarm`: an image is brought onto hosts before it is needed; `--plan` says what that would take.
 
 use crate::base::fault::{Fault, Kind};
-use crate::base::ids::{OpId, PoolId};
+use crate::base::ids::{HostId, OpId, PoolId};
 use crate::base::text::{age, took};
 use crate::cli::act::{self, Patience};
 use crate::cli::args::prewarm::PrewarmArgs;
@@ -10,7 +10,7 @@ use crate::cli::{DONE, Purpose, amount, list as lists};
 use crate::model::command::Command;
 use crate::model::coverage::{Coverage, Holds};
 use crate::model::operation::{OpKind, OpStatus, Operation};
-use crate::model::prewarm::{PrewarmAsk, PrewarmView};
+use crate::model::prewarm::{Prewarm, PrewarmAsk, PrewarmView};
 use crate::model::query::{Query, Reply, Request};
 use crate::model::world::World;
 use crate::view::coverage::{host_rows, sentences};
@@ -115,9 +115,13 @@ pub async fn operation(cx: &mut Cx<'_>, text: &str) -> Done {
     let Some(found) = all.into_iter().find(|o| o.id == op) else {
         return Err(Stop::said(format!("there is no operation {op}")).hint("see `longshore ops`"));
     };
-    let view = match found.kind {
-        OpKind::Prewarm(_) => match cx.ask(&engine, Request::Query(Query::Prewarm { op })).await? {
+    let view = match &found.kind {
+        OpKind::Prewarm(_) => match engine.handle.ask(Request::Query(Query::Prewarm { op })).await {
             Reply::Prewarm(view) => Some(*view),
+            // Nobody carries it on just now, or it was long ago: then only the operation is known.
+            Reply::Failed(fault) if fault.kind == Kind::NotFound => None,
+            Reply::Failed(fault) => return Err(fault.into()),
+            Reply::Refused(refusal) => return Err(refusal.into()),
             _ => return Err(Stop::misfit()),
         },
         _ => None,
@@ -136,7 +140,8 @@ fn tell(cx: &mut Cx<'_>, op: &Operation, view: Option<&PrewarmView>) -> Done {
     cx.print.line(&format!("{}: {} by {}, {} ago{took}", op.id, row.what, row.by, age(now.since(op.at))))?;
     let running = op.status == OpStatus::Running;
     cx.print.line(&format!("  {}{}", if running { "running: " } else { "" }, row.line))?;
-    let Some(view) = view else { return Ok(DONE) };
+    let OpKind::Prewarm(wanted) = &op.kind else { return Ok(DONE) };
+    let Some(view) = view else { return alone(cx, op, wanted) };
     match (&view.digest, &view.unproved) {
         (Some(digest), _) => cx.print.line(&format!("  digest: {digest}"))?,
         (None, Some(why)) => {
@@ -150,5 +155,20 @@ fn tell(cx: &mut Cx<'_>, op: &Operation, view: Option<&PrewarmView>) -> Done {
         table.row([row.host, row.site, row.state.to_owned(), row.how]);
     }
     lists::print_table(cx, &table)?;
+    Ok(DONE)
+}
+
+/// A prewarm of which only the operation is known: how its hosts stand is not told.
+fn alone(cx: &mut Cx<'_>, op: &Operation, wanted: &Prewarm) -> Done {
+    if let Some(digest) = &wanted.digest {
+        cx.print.line(&format!("  digest: {digest}"))?;
+    }
+    let hosts: Vec<&str> = wanted.hosts.iter().map(HostId::as_str).collect();
+    cx.print.line(&format!("  hosts: {}", hosts.join(", ")))?;
+    cx.print.note(if op.status.is_over() {
+        "how each of them stood is not kept any more: see `longshore journal`"
+    } else {
+        "how each of them stands is not known: no engine carries it on just now"
+    });
     Ok(DONE)
 }

@@ -139,16 +139,22 @@ fn progress(op: &Operation) -> String {
     }
 }
 
+/// So many pools are named at the end of an operation; of more only the first is.
+const NAMED_POOLS: usize = 8;
+
 fn tell_end(cx: &mut Cx<'_>, op: &Operation) -> Done {
     if cx.json {
         cx.print.json_line(&OpRecord::of(op))?;
         return Ok(if op.status == OpStatus::Done { DONE } else { FAILED });
     }
     let pools: Vec<String> = op.pools.iter().map(ToString::to_string).collect();
+    let few = pools.len() <= NAMED_POOLS;
     let what = match &op.kind {
         OpKind::Scale { from, to, .. } => format!("{} {from} -> {to}", pools.join(", ")),
-        OpKind::Up | OpKind::Down | OpKind::Restart => format!("{} {}", op.kind.word(), pools.join(", ")),
-        OpKind::Drain { .. } | OpKind::Rebalance { .. } | OpKind::Prewarm(_) => crate::view::ops::what(op),
+        OpKind::Up | OpKind::Down | OpKind::Restart if few => {
+            format!("{} {}", op.kind.word(), pools.join(", "))
+        }
+        _ => crate::view::ops::what(op),
     };
     match &op.status {
         OpStatus::Done => {

@@ -145,7 +145,10 @@ impl Core {
 
     /// How far an image is on the hosts that an ask means.
     pub(super) fn cover(&self, ask: &PrewarmAsk, reply: oneshot::Sender<Reply>) {
-        let found = self.image_of(ask).and_then(|image| Ok((self.chosen_hosts(ask, &image)?, image)));
+        let found = self.image_of(ask).and_then(|image| {
+            self.may_bring(&image)?;
+            Ok((self.chosen_hosts(ask, &image)?, image))
+        });
         let (chosen, image) = match found {
             Ok(found) => found,
             Err(refusal) => return drop(reply.send(Reply::Refused(refusal))),

@@ -557,10 +557,16 @@ fn cancel(desired: &Desired, id: OpId, caller: &Caller, now: Millis) -> Decided 
     })?;
     let moves = matches!(op.kind, OpKind::Rebalance { .. }) && !op.status.is_over();
     let warms = matches!(op.kind, OpKind::Prewarm(_)) && !op.status.is_over();
-    if !moves && !warms && !matches!(op.status, OpStatus::Queued { .. }) {
+    let renews = op.kind == OpKind::Restart && !op.status.is_over();
+    if !moves && !warms && !renews && !matches!(op.status, OpStatus::Queued { .. }) {
         let hint = match &op.kind {
             OpKind::Drain { .. } => "a drain is taken back with `longshore hosts undrain`",
-            _ => "a scale under way is taken back with `longshore undo`",
+            OpKind::Up => "what a file asks for is changed with the next `longshore up FILE`",
+            OpKind::Down => "what is taken down is brought back with `longshore up FILE`",
+            OpKind::Scale { .. } => "a scale is taken back with `longshore undo`",
+            OpKind::Restart | OpKind::Rebalance { .. } | OpKind::Prewarm(_) => {
+                "it is over: there is nothing left to end"
+            }
         };
         return Err(Refusal::new(RefusalKind::Invalid, format!("{id} is {}, not queued", op.status.word()))
             .hint(hint));
@@ -569,6 +575,8 @@ fn cancel(desired: &Desired, id: OpId, caller: &Caller, now: Millis) -> Decided 
         format!("cancelled {id}: moves that have begun come to their end")
     } else if warms {
         format!("cancelled {id}: what is on its way breaks off, what has arrived stays")
+    } else if renews {
+        format!("cancelled {id}: what was renewed stays, and so do the containers that were not")
     } else {
         format!("cancelled {id}")
     };
@@ -579,6 +587,9 @@ fn cancel(desired: &Desired, id: OpId, caller: &Caller, now: Millis) -> Decided 
         .filter(|i| moves && i.move_to.is_some() && i.moved_from.is_none());
     let mut writes: Vec<Write> =
         wishes.map(|i| Write::PutInstance(Instance { move_to: None, ..i.clone() })).collect();
+    if renews {
+        writes.extend(restarts::ended(desired, op));
+    }
     writes.extend([
         Write::PutOperation(Operation { status: OpStatus::Cancelled, ended: Some(now), ..op.clone() }),
         Write::DropQueued(id),

@@ -9,7 +9,7 @@ use crate::engine::execute::{Report, Took, describe};
 use crate::engine::intake;
 use crate::engine::pace::Clocked;
 use crate::model::desired::Write;
-use crate::model::instance::{Instance, Phase};
+use crate::model::instance::Instance;
 use crate::model::journal::{Draft, What};
 use crate::model::operation::{OpKind, OpStatus, Operation, Progress, STALLED_AFTER_MS, STUCK_AFTER_MS};
 use crate::model::pool::RestartPolicy;
@@ -90,7 +90,7 @@ impl Core {
             self.speeds.note(site, false, bytes, ms);
         }
         self.settle_later(instance, Activity::Settling);
-        let record = Instance { phase: Phase::Started, since: self.clock.now(), ..instance.clone() };
+        let record = instance.begun(self.clock.now());
         writes.push(line(What::Outcome, instance, "made and started"));
         writes.push(Write::PutInstance(record));
     }

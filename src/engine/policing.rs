@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::base::clock::Millis;
-use crate::base::ids::RegistryName;
+use crate::base::ids::{PoolId, RegistryName};
 use crate::engine::core::{Core, Incoming};
 use crate::engine::handle::Call;
 use crate::engine::intake::{Admission, Caller, Decided};
@@ -18,14 +18,16 @@ use crate::engine::registry::facts::{Known, Looker};
 use crate::model::command::{Accepted, Command, Refusal, RefusalKind};
 use crate::model::desired::{Desired, Write};
 use crate::model::journal::{Draft, What};
-use crate::model::policy::{ImageFacts, ImagePolicy, ImageVerdict, StoredPolicy};
+use crate::model::policy::{ImageFacts, ImagePolicy, ImageVerdict, Stance, StoredPolicy};
 use crate::model::pool::ClusterSpec;
-use crate::model::query::{Reply, Request};
+use crate::model::query::{Query, Reply, Request};
 use crate::model::registry::Registry;
 use crate::plan::image_policy::{rules, verdict};
 
 /// A pushed pool file waits no longer than this for what its images say; what is not known by then counts as not known.
 const LOOK_DEADLINE: Duration = Duration::from_secs(20);
+/// And a question about an image that was never looked at no longer than this.
+const GLANCE_DEADLINE: Duration = Duration::from_secs(5);
 /// Images are looked at again this often, those that are known well enough not at all.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// And judged again this often: their age grows.
@@ -161,6 +163,11 @@ impl Policing {
     }
 }
 
+fn not_allowed(why: &str) -> Refusal {
+    Refusal::new(RefusalKind::Limit, format!("the rules for images do not allow this: {why}"))
+        .hint("see the rules: longshore policy show; look at an image: longshore image check IMAGE")
+}
+
 /// Decides about a command on the rules themselves; `None` when it is about something else.
 pub(super) fn decide(desired: &Desired, command: &Command, caller: &Caller, now: Millis) -> Option<Decided> {
     let done = |write: Write, text: &str| {
@@ -203,6 +210,17 @@ impl Core {
         self.desired.image_policy.as_ref().map(|stored| &stored.policy)
     }
 
+    /// An image held against the rules with what is known of it. A session that only looks places nothing: there what has not
+    /// been looked up yet bans nothing.
+    fn judged(&self, policy: &ImagePolicy, known: &Known, image: &str, now: Millis) -> ImageVerdict {
+        let mut out = judged(policy, known, image, now);
+        if !self.is_active() && !known.contains_key(image) {
+            out.breaches.retain(|breach| !breach.unknown);
+            out.passes = out.breaches.is_empty() || policy.breach == Stance::Warn;
+        }
+        out
+    }
+
     /// Judges the images of all pools by what is known, and lets placement know.
     pub(super) fn see_policy(&mut self) {
         if !self.layer.policing.is_due() {
@@ -214,12 +232,12 @@ impl Core {
                 self.desired.pools.values().map(|p| p.spec.image.clone()).collect();
             let (known, now) = (self.layer.policing.looker.known(), self.clock.now());
             for image in &images {
-                let verdict = judged(policy, &known, image, now);
+                let verdict = self.judged(policy, &known, image, now);
                 if !verdict.passes {
                     banned.insert(image.clone(), verdict.sentence());
                 }
             }
-            if policy.needs_facts() && self.is_active() {
+            if policy.needs_facts() {
                 let registries = self.desired.registries.clone();
                 self.layer.policing.keep((images, registries));
             }
@@ -229,24 +247,61 @@ impl Core {
         }
     }
 
-    /// Lets a pool file wait until its images are known, beside the core; gives the call back when it need not wait.
-    pub(super) fn look_first(&self, incoming: Incoming) -> Option<Incoming> {
-        let Call::Ask { request: Request::Command(Command::Up { spec, .. }), .. } = &incoming.call else {
-            return Some(incoming);
+    /// The images that have to be known before a request can be answered.
+    fn images_asked(&self, request: &Request) -> BTreeSet<String> {
+        let of_pool = |id: &PoolId| self.desired.pools.get(id).map(|pool| pool.spec.image.clone());
+        let of_ask = |image: &Option<String>, pool: &Option<PoolId>| {
+            image.clone().or_else(|| pool.as_ref().and_then(of_pool))
         };
-        let images: BTreeSet<String> = spec.pools.iter().map(|(_, pool)| pool.image.clone()).collect();
-        let asks = self.image_rules().is_some_and(ImagePolicy::needs_facts) && self.is_active();
-        if !asks
-            || incoming.caller.read_only
-            || self.layer.policing.looker.knows(images.iter().map(String::as_str))
-        {
+        match request {
+            Request::Command(Command::Up { spec, .. }) => {
+                spec.pools.iter().map(|(_, pool)| pool.image.clone()).collect()
+            }
+            Request::Command(Command::Prewarm(ask)) | Request::Query(Query::Coverage(ask)) => {
+                of_ask(&ask.image, &ask.pool).into_iter().collect()
+            }
+            Request::Query(Query::Estimate(ask)) => of_ask(&ask.image, &ask.pool).into_iter().collect(),
+            Request::Query(Query::Why { pool, .. } | Query::Preview { pool, .. }) => {
+                of_pool(pool).into_iter().collect()
+            }
+            _ => BTreeSet::new(),
+        }
+    }
+
+    /// Lets a pool file, a prewarm, or a question about where something would go wait until its images are known, beside the
+    /// core; gives the call back when it need not wait.
+    pub(super) fn look_first(&mut self, incoming: Incoming) -> Option<Incoming> {
+        let request = match &incoming.call {
+            Call::Ask { request, .. } => request,
+            Call::Looked { .. } => {
+                // What was looked up for it counts for its answer.
+                self.see_policy();
+                return Some(incoming);
+            }
+            _ => return Some(incoming),
+        };
+        if !self.image_rules().is_some_and(ImagePolicy::needs_facts) {
+            return Some(incoming);
+        }
+        let mut images = self.images_asked(request);
+        let is_change = matches!(request, Request::Command(_));
+        let deadline = if is_change { LOOK_DEADLINE } else { GLANCE_DEADLINE };
+        if is_change && (incoming.caller.read_only || !self.is_active()) {
+            return Some(incoming);
+        }
+        if !is_change {
+            // A question is answered with what is known, however old.
+            let known = self.layer.policing.looker.known();
+            images.retain(|image| !known.contains_key(image));
+        }
+        if self.layer.policing.looker.knows(images.iter().map(String::as_str)) {
             return Some(incoming);
         }
         let Some(inbox) = self.layer.policing.inbox.clone() else { return Some(incoming) };
         let (looker, registries) = (self.layer.policing.looker.clone(), self.desired.registries.clone());
         tokio::spawn(async move {
             // What is not known by then is judged as such.
-            let _ = timeout(LOOK_DEADLINE, looker.look(&images, &registries)).await;
+            let _ = timeout(deadline, looker.look(&images, &registries)).await;
             let Incoming { caller, call: Call::Ask { request, reply } } = incoming else { return };
             if let Some(calls) = inbox.upgrade() {
                 // A core that has ended answers nothing: the caller is told so by the channel.
@@ -272,9 +327,19 @@ impl Core {
         if refused.is_empty() {
             return Ok(warnings);
         }
-        let text = format!("the rules for images do not allow this: {}", refused.join("; "));
-        Err(Refusal::new(RefusalKind::Limit, text)
-            .hint("see the rules: longshore policy show; look at an image: longshore image check IMAGE"))
+        Err(not_allowed(&refused.join("; ")))
+    }
+
+    /// Whether an image may be brought onto hosts: what people are warned of, or why not.
+    pub(super) fn may_bring(&self, image: &str) -> Result<Option<String>, Refusal> {
+        let Some(policy) = self.image_rules() else { return Ok(None) };
+        let verdict = self.judged(policy, &self.layer.policing.looker.known(), image, self.clock.now());
+        let words = || format!("image {image}: {}", verdict.sentence());
+        match (verdict.passes, verdict.breaches.is_empty()) {
+            (true, true) => Ok(None),
+            (true, false) => Ok(Some(words())),
+            (false, _) => Err(not_allowed(&words())),
+        }
     }
 
     /// Answers what the rules say of images, without holding the core.

@@ -105,6 +105,7 @@ impl Core {
     /// Decides about a prewarm.
     pub(super) fn decide_prewarm(&self, ask: &PrewarmAsk, caller: &Caller) -> Decided {
         let image = self.image_of(ask)?;
+        let warning = self.may_bring(&image)?;
         let limit = ask.limit.unwrap_or(PULLS_A_SITE);
         if limit == 0 || limit > LIMIT_MAX || ask.rate == Some(0) {
             let text = "a prewarm with no pull at a time, or no byte a second, would never end";
@@ -144,6 +145,9 @@ impl Core {
         if let [(host, why), rest @ ..] = left_out.as_slice() {
             let more = if rest.is_empty() { String::new() } else { format!(", and {} more", rest.len()) };
             text.push_str(&format!("; left out: {host} ({why}){more}"));
+        }
+        if let Some(warning) = warning {
+            text.push_str(&format!(" (warning: {warning})"));
         }
         Ok(intake::accepted(op, text, caller, Vec::new()))
     }

@@ -31,6 +31,10 @@ pub struct Instance {
     pub cause: Option<String>,
     /// When this generation was recorded.
     pub since: Millis,
+    /// When its slot took this revision from another one: as that was recorded, then as the container began. What becomes of
+    /// the container afterwards does not change it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renewed: Option<Millis>,
     /// It was moved: the container that serves until this one does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moved_from: Option<Box<MovedFrom>>,
@@ -81,9 +85,23 @@ impl Instance {
             retry_at: None,
             cause: None,
             since: now,
+            renewed: None,
             moved_from: None,
             move_to: None,
         }
+    }
+
+    /// When the slot took `revision` from another one, for a record that follows this one at `now`.
+    pub fn renewed_as(&self, revision: u32, now: Millis) -> Option<Millis> {
+        if self.revision == revision { self.renewed } else { Some(now) }
+    }
+
+    /// The record once its container has begun.
+    pub fn begun(&self, now: Millis) -> Instance {
+        // Nothing has happened to it since it was renewed: that counts from here.
+        let is_first = self.phase == Phase::Intended && self.renewed == Some(self.since);
+        let renewed = if is_first { Some(now) } else { self.renewed };
+        Instance { phase: Phase::Started, since: now, renewed, ..self.clone() }
     }
 
     /// The hosts that it has to do with: where it is, where it comes from and where it goes.

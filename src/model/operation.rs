@@ -105,7 +105,7 @@ pub enum OpStatus {
         /// That operation.
         by: OpId,
     },
-    /// Taken back before it ran.
+    /// Taken back before it ran, or ended before its time.
     Cancelled,
 }
 

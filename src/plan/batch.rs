@@ -7,15 +7,16 @@ use crate::base::ids::Slot;
 use crate::model::instance::Instance;
 use crate::model::pool::Pool;
 
-/// When the next batch of a pool's renewal may begin, if that is still to come: `update_config.delay` after the newest container
-/// of the present revision was begun. None when nothing is to be renewed, or nothing has to be waited for.
+/// When the next batch of a pool's renewal may begin, if that is still to come: `update_config.delay` after the last slot took the
+/// present revision from another one. A container that begins anew, moves or is added meanwhile puts nothing off. None when
+/// nothing is to be renewed, or nothing has to be waited for.
 pub fn next(pool: &Pool, records: Option<&BTreeMap<Slot, Instance>>, now: Millis) -> Option<Millis> {
     let delay = pool.spec.update_delay_ms;
     let wanted = || records.into_iter().flatten().filter(|(slot, _)| pool.wants(**slot)).map(|(_, i)| i);
     if delay == 0 || wanted().all(|i| i.revision == pool.revision) {
         return None;
     }
-    let newest = wanted().filter(|i| i.revision == pool.revision).map(|i| i.since).max()?;
+    let newest = wanted().filter(|i| i.revision == pool.revision).filter_map(|i| i.renewed).max()?;
     // A time further ahead than the pause itself was noted before the clock was put back.
     Some(newest.plus(delay)).filter(|at| *at > now && at.since(now) <= delay)
 }
@@ -27,7 +28,7 @@ mod tests {
     use crate::model::instance::Phase;
     use crate::model::pool::PoolSpec;
 
-    fn instance(slot: u32, revision: u32, since: i64) -> Instance {
+    fn instance(slot: u32, revision: u32, renewed: Option<i64>) -> Instance {
         Instance {
             pool: "feed/web".parse().unwrap(),
             slot,
@@ -39,14 +40,16 @@ mod tests {
             failures: 0,
             retry_at: None,
             cause: None,
-            since: Millis(since),
+            // It began anew just now: that has no say.
+            since: Millis(9_999),
+            renewed: renewed.map(Millis),
             moved_from: None,
             move_to: None,
         }
     }
 
     #[test]
-    fn the_next_batch_waits_after_the_newest_container_of_the_one_before() {
+    fn the_next_batch_waits_after_the_newest_renewal_of_the_one_before() {
         let spec = PoolSpec { update_delay_ms: 600_000, ..PoolSpec::default() };
         let pool = Pool {
             id: "feed/web".parse().unwrap(),
@@ -59,14 +62,24 @@ mod tests {
             hosts: Vec::new(),
             last_scale: None,
         };
-        let all = |of: [(u32, i64); 3]| -> BTreeMap<Slot, Instance> {
-            (1..).zip(of).map(|(n, (revision, since))| (n, instance(n, revision, since))).collect()
+        let all = |of: [(u32, Option<i64>); 3]| -> BTreeMap<Slot, Instance> {
+            (1..).zip(of).map(|(n, (revision, renewed))| (n, instance(n, revision, renewed))).collect()
         };
         let next = |of, now| next(&pool, Some(&all(of)), Millis(now));
-        assert_eq!(next([(2, 1_000), (2, 5_000), (1, 0)], 10_000), Some(Millis(605_000)));
-        assert_eq!(next([(2, 1_000), (2, 5_000), (1, 0)], 605_000), None, "its time has come");
-        assert_eq!(next([(1, 1_000), (1, 5_000), (1, 0)], 10_000), None, "the first batch waits for nothing");
-        assert_eq!(next([(2, 1_000), (2, 5_000), (2, 0)], 10_000), None, "nothing is left to renew");
-        assert_eq!(next([(2, 1_000), (2, 5_000), (1, 0)], 1_000), None, "a clock that was put back");
+        let at = Some;
+        assert_eq!(next([(2, at(1_000)), (2, at(5_000)), (1, None)], 10_000), Some(Millis(605_000)));
+        assert_eq!(next([(2, at(1_000)), (2, at(5_000)), (1, None)], 605_000), None, "its time has come");
+        assert_eq!(next([(1, at(1_000)), (1, at(5_000)), (1, None)], 10_000), None, "the first batch");
+        assert_eq!(next([(2, None), (1, None), (1, None)], 10_000), None, "added, not renewed");
+        assert_eq!(
+            next([(2, at(1_000)), (2, at(5_000)), (2, None)], 10_000),
+            None,
+            "nothing is left to renew"
+        );
+        assert_eq!(
+            next([(2, at(1_000)), (2, at(5_000)), (1, None)], 1_000),
+            None,
+            "a clock that was put back"
+        );
     }
 }

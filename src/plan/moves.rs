@@ -285,6 +285,7 @@ pub fn successor(
         retry_at: None,
         cause: None,
         since: scene.now,
+        renewed: instance.renewed_as(scene.pool.revision, scene.now),
         moved_from: Some(leaving(instance)),
         move_to: None,
         ..instance.clone()

@@ -371,6 +371,7 @@ fn place(
         retry_at: None,
         cause: before.and_then(|b| b.cause.clone()),
         since: scene.now,
+        renewed: before.and_then(|old| old.renewed_as(scene.pool.revision, scene.now)),
         moved_from,
         move_to: None,
     };
@@ -403,9 +404,11 @@ fn again(scene: &Scene<'_>, instance: &Instance, ours: &[Ours<'_>], generation: 
     }
     // The same generation is the same container, of which an earlier attempt may have left a part: its labels stay.
     let is_same = generation == instance.generation;
+    let revision = if is_same { instance.revision } else { scene.pool.revision };
     let next = Instance {
         generation,
-        revision: if is_same { instance.revision } else { scene.pool.revision },
+        revision,
+        renewed: instance.renewed_as(revision, scene.now),
         op: if is_same { instance.op } else { scene.op },
         phase: Phase::Intended,
         retry_at: None,
@@ -552,7 +555,8 @@ fn running(scene: &Scene<'_>, instance: &Instance, one: &Ours<'_>, renew: bool) 
     let record = |phase| Instance { phase, retry_at: None, since: scene.now, ..instance.clone() };
     match (instance.phase, one.container.health) {
         (Phase::Intended, _) => {
-            Decision { update: Some((record(Phase::Started), None)), ..Decision::just(healthy) }
+            let next = Instance { retry_at: None, ..instance.begun(scene.now) };
+            Decision { update: Some((next, None)), ..Decision::just(healthy) }
         }
         (Phase::Started | Phase::Finished, _) if outdated && renew => {
             let why = format!("revision {} replaces {}", scene.pool.revision, instance.revision);

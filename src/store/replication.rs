@@ -51,6 +51,9 @@ pub enum Note {
     Report(Box<Report>),
     /// What the image with this digest says of itself, for each platform. Of these the last [`FACTS_KEPT`] are kept.
     ImageFacts(Digest, Vec<ImageFacts>),
+    /// What the name of an image points to; none when there is no such image any more. Of these the last [`FACTS_KEPT`] are
+    /// kept, too.
+    ImageTag(String, Option<Digest>),
 }
 
 /// Reports of a rule that are kept.
@@ -100,6 +103,13 @@ pub fn write(tx: &Transaction<'_>, note: &Note) -> Outcome<()> {
             let sql = "INSERT OR REPLACE INTO image_facts (digest, record) VALUES (?1, ?2)";
             run(tx, sql, params![digest.as_str(), json("what an image says", facts)?])?;
             let prune = "DELETE FROM image_facts WHERE seq <= (SELECT max(seq) FROM image_facts) - ?1";
+            run(tx, prune, params![FACTS_KEPT])
+        }
+        Note::ImageTag(image, None) => run(tx, "DELETE FROM image_tags WHERE image = ?1", params![image]),
+        Note::ImageTag(image, Some(digest)) => {
+            let sql = "INSERT OR REPLACE INTO image_tags (image, digest) VALUES (?1, ?2)";
+            run(tx, sql, params![image, digest.as_str()])?;
+            let prune = "DELETE FROM image_tags WHERE seq <= (SELECT max(seq) FROM image_tags) - ?1";
             run(tx, prune, params![FACTS_KEPT])
         }
         Note::Known(what) => memory::put_known(tx, what),
@@ -255,6 +265,20 @@ impl Store {
         let sql = "SELECT record FROM image_facts WHERE digest = ?1";
         let read = |row: &rusqlite::Row<'_>| Ok(record("what an image says", &row.get::<_, String>(0)?));
         Ok(self.read(move |c| rows(c, sql, params![digest], read)).await?.into_iter().next())
+    }
+
+    /// What the name of an image pointed to when that was last known, and what that says of itself.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn image_before(&self, image: &str) -> Outcome<Option<(Digest, Vec<ImageFacts>)>> {
+        let image = image.to_owned();
+        let sql = "SELECT t.digest, f.record FROM image_tags t JOIN image_facts f ON f.digest = t.digest WHERE t.image = ?1";
+        let read = |row: &rusqlite::Row<'_>| {
+            let (digest, facts) = (row.get::<_, String>(0)?, row.get::<_, String>(1)?);
+            Ok(digest.parse().and_then(|digest: Digest| Ok((digest, record("what an image says", &facts)?))))
+        };
+        Ok(self.read(move |c| rows(c, sql, params![image], read)).await?.into_iter().next())
     }
 }
 

@@ -16,6 +16,7 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
     ("0007_image_policy", include_str!("schema/0007_image_policy.sql")),
     ("0008_brought", include_str!("schema/0008_brought.sql")),
     ("0009_prewarms", include_str!("schema/0009_prewarms.sql")),
+    ("0010_image_tags", include_str!("schema/0010_image_tags.sql")),
 ];
 
 /// Brings a database to the newest schema.

@@ -1,5 +1,7 @@
 //! How far an image is, and how a prewarm stands on each host, in words.
 
+use std::collections::BTreeMap;
+
 use crate::base::ids::HostId;
 use crate::base::text::{self, safe, took};
 use crate::model::coverage::{Coverage, Holds, SiteHolds, listed_as};
@@ -44,6 +46,25 @@ pub fn sentences(found: &Coverage) -> Vec<String> {
     });
     out.extend(found.warnings.iter().map(|w| format!("warning: {}", safe(w))));
     out
+}
+
+/// Hosts of one reason that are named; of more the number is said.
+const NAMED: usize = 3;
+
+/// The hosts that are left out, a line for each reason.
+pub fn left_out(found: &Coverage) -> Vec<String> {
+    let mut by_reason: BTreeMap<&str, Vec<&HostId>> = BTreeMap::new();
+    for (host, why) in &found.left_out {
+        by_reason.entry(why).or_default().push(host);
+    }
+    let line = |(why, hosts): (&str, Vec<&HostId>)| {
+        let mut names: Vec<String> = hosts.iter().take(NAMED).map(ToString::to_string).collect();
+        if hosts.len() > NAMED {
+            names.push(format!("{} more", hosts.len() - NAMED));
+        }
+        format!("left out: {} ({}): {}", text::count(hosts.len() as u64, "host"), names.join(", "), safe(why))
+    };
+    by_reason.into_iter().map(line).collect()
 }
 
 fn have(hosts: u32) -> String {

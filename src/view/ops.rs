@@ -101,7 +101,10 @@ pub fn line(op: &Operation, now: Millis) -> String {
         }
         OpStatus::Failed { why } => format!("failed: {}", text::safe(why)),
         OpStatus::Superseded { by } => format!("replaced by {by}"),
-        OpStatus::Cancelled => "cancelled before it ran".to_owned(),
+        OpStatus::Cancelled if matches!(op.kind, OpKind::Scale { .. }) => {
+            "cancelled before it ran".to_owned()
+        }
+        OpStatus::Cancelled => "cancelled".to_owned(),
     }
 }
 

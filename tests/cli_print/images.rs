@@ -125,3 +125,20 @@ async fn the_rules_are_shown_as_they_were_set() {
     let plain = run(&Fake::mute(), "image export web:1 -o x.tar").await;
     assert!(plain.status == 1, "{plain:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_image_whose_first_part_is_no_registry_here_stands_for_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let rules = dir.path().join("rules.toml");
+    std::fs::write(&rules, "registries = [\"docker.io\", \"hq.example:5000\"]\n").unwrap();
+    let fake = Fake { state: true, ..Fake::new(answers).with(with_registry) };
+    let check = async |image: &str| {
+        let line = format!("image check {image} --policy {}", rules.display());
+        let ran = run(&fake, &line).await;
+        assert_eq!(ran.status, 0, "{ran:?}");
+        ran.out
+    };
+    assert!(check("bitnami/redis:7").await.contains("docker.io/bitnami/redis:7 may run"));
+    // The name of a registry of this install is looked up as before.
+    assert!(check("hq/feed/web:v2").await.contains("hq.example:5000/feed/web:v2 may run"));
+}

@@ -1,6 +1,7 @@
 //! What `prewarm`, `estimate` and `ops OP` print.
 
 use longshore::base::clock::Millis;
+use longshore::base::fault::{Fault, Kind};
 use longshore::base::ids::{HostId, OpId};
 use longshore::model::coverage::{Coverage, Holds, HostHolds, SiteHolds};
 use longshore::model::oci::Digest;
@@ -10,7 +11,7 @@ use longshore::model::prewarm::{
 };
 
 use longshore::model::command::Command;
-use longshore::model::query::Request;
+use longshore::model::query::{Query, Reply, Request};
 
 use crate::data::{EVIL, NOW, accept, answers, pool_id};
 use crate::fake::{Fake, clean, run};
@@ -176,4 +177,33 @@ async fn what_makes_no_sense_of_a_prewarm_or_an_estimate_is_refused_before() {
     let ran = run(&fake, "prewarm hq.example/other:1").await;
     assert_eq!(ran.status, 2, "{}", ran.err);
     assert!(ran.err.contains("onto which hosts") && ran.err.contains("--pool"), "{}", ran.err);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_prewarm_that_nobody_carries_on_is_told_from_its_operation() {
+    for (over, words) in [(false, "no engine carries it on just now"), (true, "longshore journal")] {
+        let fake = Fake::new(move |request| match request {
+            Request::Query(Query::Prewarm { op }) => {
+                Reply::Failed(Fault::new(Kind::NotFound, format!("{op} is no prewarm, or it was long ago")))
+            }
+            Request::Query(Query::Operations { .. }) => {
+                let ended = over.then_some(NOW);
+                let status = if over { OpStatus::Done } else { OpStatus::Running };
+                Reply::Operations(vec![Operation { status, ended, ..prewarm_op() }])
+            }
+            other => answers(other),
+        });
+        let ran = run(&fake, "ops op-21").await;
+        assert_eq!(ran.status, 0, "{ran:?}");
+        assert!(ran.out.contains("bj-01, bj-02") && ran.out.contains("digest: sha256:"), "{ran:?}");
+        assert!(ran.err.contains(words), "{ran:?}");
+        clean(&ran);
+        let ran = run(&fake, "ops op-21 --json").await;
+        let record: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+        assert_eq!(
+            (&record["hosts"], &record["bytes"]),
+            (&serde_json::Value::Null, &1_200_000_000_u64.into())
+        );
+        assert!(record["digest"].as_str().unwrap().starts_with("sha256:"), "{record:#}");
+    }
 }

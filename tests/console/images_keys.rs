@@ -214,6 +214,26 @@ fn a_conflict_is_resolved_knowing_both_sides() {
 }
 
 #[test]
+fn answers_of_an_earlier_question_do_not_mix_with_those_of_the_last() {
+    let mut console = on_run();
+    console.keys("g c");
+    let first = asked(&mut console);
+    console.key("c");
+    let second = asked(&mut console);
+    let absent = || Reply::Tags(longshore::model::registry::Page { items: Vec::new(), next: None });
+    let asks = |console: &Console| console.screen().contains("was changed on both sides");
+    // Both sides of the first question: what they say is of then.
+    first.iter().for_each(|(ticket, _)| console.event(Event::Replied(*ticket, absent())));
+    assert!(!asks(&console), "{}", console.screen());
+    let told = |query: &Query| crate::images::answer(query, 0, false).unwrap();
+    console.event(Event::Replied(second[0].0, told(&second[0].1)));
+    assert!(!asks(&console), "one side is no pair");
+    console.event(Event::Replied(second[1].0, told(&second[1].1)));
+    let screen = console.screen();
+    assert!(asks(&console) && !screen.contains("is not there any more"), "{screen}");
+}
+
+#[test]
 fn deletions_ask_for_the_name_of_the_rule() {
     let mut world = sites();
     let on_all = |console: &mut Console| {

@@ -10,11 +10,13 @@ use longshore::base::fault::{Fault, Kind, Outcome};
 use longshore::base::ids::{OpId, SiteName};
 use longshore::engine::core::Connector;
 use longshore::model::command::{Command, HostEdit};
+use longshore::model::coverage::EstimateAsk;
 use longshore::model::host::HostConfig;
 use longshore::model::oci::Digest;
 use longshore::model::operation::{OpStatus, Operation};
 use longshore::model::pool::PoolSpec;
 use longshore::model::prewarm::{Came, PrewarmAsk, PrewarmView, WarmState};
+use longshore::model::query::{Query, Reply, Request};
 use longshore::model::registry::Registry;
 use longshore::model::site::{Site, SiteLimits};
 use longshore::ports::registry::RegistryClient;
@@ -295,4 +297,42 @@ async fn a_pools_image_goes_where_the_pool_may_be_placed_and_what_makes_no_sense
     assert!(why.contains("registry hq"), "{why}");
     let guest = s.flow.command("guest", Command::Prewarm(Box::new(everywhere()))).await.unwrap_err();
     assert!(guest.text.contains("read-only"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_estimate_takes_the_size_from_the_registry_and_asks_for_all_that_is_missing_at_once() {
+    let s = scene(4, &[]).await;
+    let ask =
+        async |ask: EstimateAsk| s.flow.ask_as("guest", Request::Query(Query::Estimate(Box::new(ask)))).await;
+    let image =
+        EstimateAsk { image: Some(IMAGE.into()), hosts: vec![(site("tc"), 40)], ..EstimateAsk::default() };
+    let Reply::Failed(fault) = ask(image.clone()).await else { panic!("there is no line known") };
+    let text = fault.to_string();
+    assert!(["--line tc=", "--uplink", "--card"].iter().all(|what| text.contains(what)), "{text}");
+    assert!(!text.contains("--size"), "the registry knows it: {text}");
+    let given = |ask: EstimateAsk| EstimateAsk {
+        lines: vec![(None, 8_000)],
+        uplink: Some(1_000_000_000),
+        card: Some(1_000_000_000),
+        ..ask
+    };
+    let answer = async |of: EstimateAsk| match ask(given(of)).await {
+        Reply::Estimate(answer) => *answer,
+        other => panic!("no estimate: {other:?}"),
+    };
+    // 40 hosts pull 8 kB each over 8 kbit/s.
+    let all = answer(image.clone()).await;
+    assert!((320_000..325_000).contains(&all.ways[0].ms), "{all:?}");
+    let named = EstimateAsk { image: None, size: Some(8_000), ..image.clone() };
+    assert_eq!(answer(named).await.ways[0].ms, all.ways[0].ms);
+    // Those of a pool that lack it now: two at tc.
+    let mut spec = PoolSpec { image: "there:1".into(), ..spec(1) };
+    spec.placement.sites = vec![site("tc")];
+    s.flow.up(cluster("feed", &[("web", spec)])).await;
+    let pool = EstimateAsk { hosts: vec![], pool: Some(pool_id("feed/web")), ..image.clone() };
+    let two = answer(pool).await;
+    assert!((16_000..17_000).contains(&two.ways[0].ms), "{two:?}");
+    let absent = EstimateAsk { image: Some("hq.example:5000/feed/web:9".into()), ..image };
+    let Reply::Failed(fault) = ask(given(absent)).await else { panic!("nobody knows its size") };
+    assert!(fault.to_string().contains("--size"), "{fault}");
 }

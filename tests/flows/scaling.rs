@@ -199,6 +199,9 @@ async fn an_image_that_is_nowhere_stalls_with_the_reason() {
     pass(600).await;
     let creates = flow.journal().await.iter().filter(|l| l.what == What::Intent).count();
     assert!(creates < 40, "it is not fed: {creates} attempts in ten minutes");
+    // What may stay like this for ever keeps nobody from a restart.
+    let target = Target::Pool(pool_id("feed/web"));
+    flow.command("bob", Command::Restart { target }).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -283,6 +286,87 @@ async fn a_restart_goes_in_batches_with_pauses_and_is_never_called_stalled() {
     assert_eq!(renewed, 5);
     assert!(fewest >= 3, "at most two are away: {fewest}");
     assert!(steps.contains(&(0, 2)) && steps.contains(&(1, 4)) && steps.contains(&(2, 5)), "{steps:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_begins_anew_during_the_pause_puts_no_batch_off() {
+    let flow = Flow::begin(Scenario::uniform(2, "app:1").unwrap()).await;
+    let batches = PoolSpec { update_parallelism: 1, update_delay_ms: 60_000, ..spec(3) };
+    flow.up(cluster("feed", &[("web", batches)])).await;
+    flow.until_serving("feed/web", 3).await;
+    let begun = tokio::time::Instant::now();
+    let target = Target::Pool(pool_id("feed/web"));
+    flow.command("alice", Command::Restart { target }).await.unwrap();
+    let fresh = || flow.truth().into_iter().find(|(_, c, t)| c.state == State::Running && t.revision == 2);
+    let mut renewed_at: Vec<u64> = Vec::new();
+    for second in 0.. {
+        let pool = flow.pool("feed/web").unwrap();
+        let renewed = 3 - pool.counts.outdated as usize;
+        if renewed > renewed_at.len() {
+            renewed_at.push(begun.elapsed().as_secs());
+        }
+        if renewed == 3 {
+            break;
+        }
+        assert!(second < 400, "the renewal never ends: {renewed_at:?}, {:?}", pool.next_batch);
+        // What was renewed ends again and again.
+        if second % 20 == 19
+            && let Some((on, victim, _)) = fresh()
+        {
+            flow.fleet.kill(&on, &victim.id, 137).unwrap();
+        }
+        pass(1).await;
+    }
+    let gaps: Vec<u64> = renewed_at.windows(2).map(|two| two[1] - two[0]).collect();
+    assert!(gaps.iter().all(|gap| (60..100).contains(gap)), "a minute between two: {renewed_at:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_that_is_cancelled_keeps_what_was_renewed_and_leaves_the_rest_alone() {
+    let mut flow = Flow::begin(Scenario::uniform(2, "app:1").unwrap()).await;
+    let slow = |count| PoolSpec { update_parallelism: 1, update_delay_ms: 60_000, ..spec(count) };
+    flow.up(cluster("feed", &[("web", slow(3))])).await;
+    flow.until_serving("feed/web", 3).await;
+    let target = Target::Pool(pool_id("feed/web"));
+    let restart = Command::Restart { target: target.clone() };
+    // The second takes the place of the first: the containers are those of the same file all the same.
+    flow.command("alice", restart.clone()).await.unwrap();
+    let op = flow.command("alice", restart.clone()).await.unwrap().op.unwrap();
+    let outdated = |flow: &Flow| flow.pool("feed/web").unwrap().counts.outdated;
+    flow.until("one is renewed", |w| w.pool(&pool_id("feed/web")).is_some_and(|p| p.counts.outdated == 2))
+        .await;
+    pass(10).await;
+    let said = flow.command("alice", Command::Cancel { op }).await.unwrap();
+    assert!(said.text.contains("what was renewed stays"), "{}", said.text);
+    pass(1).await;
+    let status = |flow: &Flow| flow.world().operations.iter().find(|o| o.id == op).unwrap().status.clone();
+    assert_eq!((status(&flow), outdated(&flow)), (OpStatus::Cancelled, 0));
+    for _ in 0..2 {
+        pass(300).await;
+        let mut revisions: Vec<u32> = flow.truth().iter().map(|(_, _, tag)| tag.revision).collect();
+        revisions.sort_unstable();
+        assert_eq!((revisions, flow.running_slots("feed/web")), (vec![1, 1, 3], vec![1, 2, 3]));
+        flow.crash();
+        flow.start().await;
+        flow.until_serving("feed/web", 3).await;
+    }
+    let over = flow.command("alice", Command::Cancel { op }).await.unwrap_err();
+    assert!(over.hint.as_deref().is_some_and(|hint| hint.contains("it is over")), "{over:?}");
+    // The next one renews all of them.
+    let next = flow.command("alice", restart.clone()).await.unwrap().op.unwrap();
+    let done = |w: &longshore::model::world::World| {
+        w.operations.iter().any(|o| o.id == next && o.status == OpStatus::Done)
+    };
+    flow.until("all are renewed", done).await;
+    assert!(
+        flow.truth().iter().filter(|(_, c, _)| c.state == State::Running).all(|(_, _, t)| t.revision == 4)
+    );
+    let down = Command::Down { target, confirm: None };
+    let down = flow.command("alice", down).await.unwrap().op.unwrap();
+    let refused = flow.command("alice", restart).await.unwrap_err();
+    assert!(refused.text.contains("is being taken down"), "{refused:?}");
+    let not_so = flow.command("alice", Command::Cancel { op: down }).await.unwrap_err();
+    assert!(not_so.hint.as_deref().is_some_and(|hint| hint.contains("longshore up FILE")), "{not_so:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,6 +13,7 @@ use longshore::engine::archive::Depot;
 use longshore::model::archive::{Carried, ImportAs, Source, Written};
 use longshore::model::oci::Platform;
 use longshore::model::registry::Registry;
+use longshore::ports::archive::Archives;
 use longshore::ports::registry::Catalogue;
 
 use crate::flow::SimConnector;
@@ -112,6 +113,30 @@ async fn a_file_is_the_same_for_the_same_images_and_is_never_written_over() {
     let fault = lab.export(&["feed/web:v1"], &[], "a.tar").await.unwrap_err();
     assert_eq!(fault.kind, Kind::Conflict);
     assert!(read("a.tar") == read("b.tar"));
+}
+
+#[tokio::test]
+async fn two_that_write_one_file_do_not_write_into_one_another_and_the_second_replaces_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("all.tar");
+    // Somebody has put a link where a file that is not whole yet would be: nothing is written through it.
+    let kept = dir.path().join("kept");
+    std::fs::write(&kept, "mine").unwrap();
+    std::os::unix::fs::symlink(&kept, dir.path().join("all.tar.partial")).unwrap();
+    let first = TarFiles.write(&file).await.unwrap();
+    let second = TarFiles.write(&file).await.unwrap();
+    first.finish(b"{}".to_vec()).await.unwrap();
+    let whole = std::fs::read(&file).unwrap();
+    let fault = second.finish(b"{\"other\":true}".to_vec()).await.unwrap_err();
+    assert_eq!(
+        (fault.kind, fault.to_string().contains("is there already")),
+        (Kind::Conflict, true),
+        "{fault}"
+    );
+    assert!(std::fs::read(&file).unwrap() == whole, "the file stays as it is");
+    assert_eq!(std::fs::read_to_string(&kept).unwrap(), "mine");
+    let left = std::fs::read_dir(dir.path()).unwrap().count();
+    assert_eq!(left, 3, "nothing that is not whole is left over");
 }
 
 #[tokio::test]

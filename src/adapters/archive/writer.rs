@@ -1,13 +1,15 @@
 //! Writes an archive: one entry after the other, under another name until it is whole.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
 use tar::{EntryType, Header};
-use tokio::fs::File;
+use tokio::fs::{File, OpenOptions};
 use tokio::io::{AsyncWriteExt, BufWriter};
 
 use crate::adapters::archive::{BLOCK, LAYOUT, PIECE};
@@ -17,6 +19,9 @@ use crate::ports::archive::ArchiveWriter;
 
 /// What fills the last block of a file; an archive ends with two blocks of it.
 const ZEROES: [u8; 1_024] = [0; 1_024];
+
+/// How many archives this process has begun.
+static WRITERS: AtomicU64 = AtomicU64::new(0);
 
 /// An archive that is being written.
 pub struct TarWriter {
@@ -47,19 +52,30 @@ fn fault(path: &Path, why: &std::io::Error) -> Fault {
     Fault::new(kind, why.to_string()).because(format!("{} cannot be written", path.display()))
 }
 
+fn is_there(file: &Path) -> Fault {
+    Fault::new(Kind::Conflict, format!("{} is there already", file.display()))
+        .hint("remove it first, or give another name")
+}
+
 /// Begins an archive.
 ///
 /// # Errors
 /// When a file of that name is there, or the disk says no.
 pub async fn begin(file: &Path) -> Outcome<TarWriter> {
     if file.symlink_metadata().is_ok() {
-        return Err(Fault::new(Kind::Conflict, format!("{} is there already", file.display()))
-            .hint("remove it first, or give another name"));
+        return Err(is_there(file));
     }
     let mut name = file.file_name().unwrap_or_default().to_owned();
-    name.push(".partial");
+    // A name of this writer's own, that was not there before: two that write at a time must not write into one another's file,
+    // and no link leads anywhere else.
+    name.push(format!(".{}-{}.partial", std::process::id(), WRITERS.fetch_add(1, Ordering::Relaxed)));
     let path = file.with_file_name(name);
-    let out = File::create(&path).await.map_err(|why| fault(&path, &why))?;
+    match tokio::fs::remove_file(&path).await {
+        Err(why) if why.kind() != ErrorKind::NotFound => return Err(fault(&path, &why)),
+        _ => {}
+    }
+    let out = OpenOptions::new().write(true).create_new(true).open(&path).await;
+    let out = out.map_err(|why| fault(&path, &why))?;
     let mut writer = TarWriter {
         out: BufWriter::with_capacity(usize::try_from(PIECE).unwrap_or(1 << 16), out),
         partial: Partial(Some(path)),
@@ -135,7 +151,14 @@ impl TarWriter {
         self.out.flush().await.map_err(failed)?;
         self.out.get_ref().sync_all().await.map_err(failed)?;
         if let Some(path) = &self.partial.0 {
-            tokio::fs::rename(path, &self.target).await.map_err(failed)?;
+            // Takes the name only if nothing has it; a file that has appeared meanwhile stays. Where files have one name only,
+            // it is looked at once more.
+            match tokio::fs::hard_link(path, &self.target).await {
+                Ok(()) => return Ok(self.length),
+                Err(why) if why.kind() == ErrorKind::AlreadyExists => return Err(is_there(&self.target)),
+                Err(_) if self.target.symlink_metadata().is_ok() => return Err(is_there(&self.target)),
+                Err(_) => tokio::fs::rename(path, &self.target).await.map_err(failed)?,
+            }
         }
         self.partial.0 = None;
         Ok(self.length)

@@ -83,6 +83,9 @@ fn machine_roots() -> &'static RootCertStore {
     })
 }
 
+/// Words of the layers between us and the reason, which say nothing more.
+const NOISE: [&str; 3] = ["error sending request", "client error (Connect)", "tcp connect error"];
+
 /// What became of a request that got no answer. URLs are left out: those of uploads and stores hold secrets.
 pub(super) fn fault_of(error: reqwest::Error, host: &str) -> Fault {
     let error = error.without_url();
@@ -94,6 +97,9 @@ pub(super) fn fault_of(error: reqwest::Error, host: &str) -> Fault {
             reasons.push(text);
         }
         source = inner.source();
+    }
+    if reasons.iter().any(|r| !NOISE.contains(&r.as_str())) {
+        reasons.retain(|r| !NOISE.contains(&r.as_str()));
     }
     // The certificate's fault will not go away by asking again.
     if let Some(why) = reasons.iter().find(|r| r.contains("certificate") || r.contains("InvalidContentType"))

@@ -28,7 +28,8 @@ pub async fn push(
 ) -> Outcome<Vec<Carried>> {
     let content = Content::read(archive.as_ref()).await?;
     let named = content.named(names)?;
-    // A damaged archive is known before anything is sent.
+    // That a blob of an image is missing or has another length is known before anything is sent. Its content is checked as it is
+    // sent, and what speaks about an image (its referrers) when its turn comes.
     named.iter().try_for_each(|(_, _, root)| content.whole(archive.as_ref(), root))?;
     let push =
         Push { archive, client, to, content: &content, tell, sent: AtomicU64::new(0), at: Mutex::default() };

@@ -91,8 +91,8 @@ pub struct Difference {
     mass_loss: Option<MassLoss>,
     registries: Option<Arc<BTreeMap<RegistryName, RegistryView>>>,
     replication: Option<Arc<ReplicationView>>,
-    #[serde(default)]
-    prewarms: Option<Arc<BTreeMap<OpId, Arc<PrewarmView>>>>,
+    prewarms: Vec<Arc<PrewarmView>>,
+    prewarms_gone: Vec<OpId>,
     access: Option<Arc<AccessView>>,
     /// More parts of the same difference follow: the world is not whole before the last.
     more: bool,
@@ -140,7 +140,8 @@ impl Difference {
             mass_loss: new.mass_loss.clone(),
             registries: (!Arc::ptr_eq(&old.registries, &new.registries)).then(|| new.registries.clone()),
             replication: (!Arc::ptr_eq(&old.replication, &new.replication)).then(|| new.replication.clone()),
-            prewarms: (!Arc::ptr_eq(&old.prewarms, &new.prewarms)).then(|| new.prewarms.clone()),
+            prewarms: changed(&old.prewarms, &new.prewarms),
+            prewarms_gone: gone(&old.prewarms, &new.prewarms),
             access: (!Arc::ptr_eq(&old.access, &new.access)).then(|| new.access.clone()),
             more: false,
         }
@@ -156,7 +157,8 @@ impl Difference {
             let mut room = PART;
             let hosts = take_some(&mut self.hosts, &mut room, |host| host.containers.len());
             let pools = take_some(&mut self.pools, &mut room, |pool| pool.slots.len());
-            over = self.hosts.is_empty() && self.pools.is_empty();
+            let prewarms = take_some(&mut self.prewarms, &mut room, |warm| warm.hosts.len());
+            over = self.hosts.is_empty() && self.pools.is_empty() && self.prewarms.is_empty();
             Some(Difference {
                 at: self.at,
                 revision: self.revision,
@@ -170,7 +172,8 @@ impl Difference {
                 mass_loss: self.mass_loss.take_if(|_| over),
                 registries: self.registries.take_if(|_| over),
                 replication: self.replication.take_if(|_| over),
-                prewarms: self.prewarms.take_if(|_| over),
+                prewarms,
+                prewarms_gone: if over { std::mem::take(&mut self.prewarms_gone) } else { Vec::new() },
                 access: self.access.take_if(|_| over),
                 more: !over,
             })
@@ -194,8 +197,10 @@ impl Difference {
         if let Some(replication) = self.replication {
             world.replication = replication;
         }
-        if let Some(prewarms) = self.prewarms {
-            world.prewarms = prewarms;
+        if !(self.prewarms.is_empty() && self.prewarms_gone.is_empty()) {
+            let all = Arc::make_mut(&mut world.prewarms);
+            all.retain(|op, _| !self.prewarms_gone.contains(op));
+            all.extend(self.prewarms.into_iter().map(|warm| (warm.op, warm)));
         }
         if let Some(access) = self.access {
             world.access = access;
@@ -307,6 +312,21 @@ mod tests {
         let later = World { revision: 4, registries: Arc::default(), ..world.clone() };
         let difference = Difference::between(&world, &later);
         assert!(difference.registries.is_some() && difference.replication.is_none());
+        // Of many prewarms only the one that has changed.
+        let warm = |op, size| {
+            let (image, hosts) = ("app:1".to_owned(), BTreeMap::new());
+            Arc::new(PrewarmView { op: OpId(op), image, digest: None, unproved: None, size, hosts })
+        };
+        let mut warms: BTreeMap<_, _> = (1..=9).map(|op| (OpId(op), warm(op, None))).collect();
+        let world = World { prewarms: Arc::new(warms.clone()), ..world };
+        warms.insert(OpId(4), warm(4, Some(7)));
+        warms.remove(&OpId(9));
+        let later = World { prewarms: Arc::new(warms), ..later };
+        let difference = Difference::between(&world, &later);
+        assert_eq!((difference.prewarms.len(), difference.prewarms_gone.as_slice()), (1, &[OpId(9)][..]));
+        let mut there = world.clone();
+        difference.apply(&mut there);
+        assert_eq!(there.prewarms, later.prewarms);
         let text = encode(&Difference::between(&later, &later)).unwrap();
         assert!(text.len() < 500, "{} bytes for nothing new", text.len());
     }

@@ -20,6 +20,7 @@ use crate::model::image::{ImageName, own_name};
 use crate::model::oci::Digest;
 use crate::model::policy::ImageFacts;
 use crate::model::registry::Registry;
+use crate::ports::registry::RegistryClient;
 use crate::store::Store;
 use crate::store::replication::Note;
 
@@ -30,11 +31,16 @@ const AGAIN: Duration = Duration::from_secs(60);
 /// Images that are looked up at a time.
 const AT_ONCE: usize = 4;
 
+/// What the name of an image points to, and what that says for each platform; or why that is not known.
+pub type Found = Outcome<(Digest, Arc<Vec<ImageFacts>>)>;
+
 /// What is known of one image.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// What its name points to, and what that says for each platform; or why that is not known.
-    pub found: Outcome<(Digest, Arc<Vec<ImageFacts>>)>,
+    /// What it was found to be.
+    pub found: Found,
+    /// Why it could not be looked up the last time: what was known before counts until it can.
+    pub late: Option<Fault>,
     at: Instant,
     /// Its name is a digest: that stays as it is.
     fixed: bool,
@@ -43,7 +49,7 @@ pub struct Entry {
 impl Entry {
     /// True while it need not be looked up again.
     pub fn is_fresh(&self) -> bool {
-        let kept = if self.found.is_ok() { FACTS_FOR } else { AGAIN };
+        let kept = if self.found.is_ok() && self.late.is_none() { FACTS_FOR } else { AGAIN };
         (self.fixed && self.found.is_ok()) || self.at.elapsed() < kept
     }
 }
@@ -88,11 +94,10 @@ impl Looker {
         let known = self.known();
         let open = images.iter().filter(|image| !known.get(*image).is_some_and(Entry::is_fresh));
         let one = |image: &'_ String| {
-            let image = image.clone();
+            let (image, before) = (image.clone(), known.get(image).cloned());
             async move {
-                let found = self.one(&image, registries).await;
-                let fixed = image.contains('@');
-                (image, Entry { found, at: Instant::now(), fixed })
+                let entry = self.anew(&image, before, registries).await;
+                (image, entry)
             }
             .boxed()
         };
@@ -113,11 +118,62 @@ impl Looker {
         }
     }
 
-    async fn one(
+    /// What is known of an image once it was looked up (again). A registry that is silent takes nothing back that it has said.
+    async fn anew(
+        &self,
+        image: &str,
+        before: Option<Entry>,
+        registries: &BTreeMap<RegistryName, Registry>,
+    ) -> Entry {
+        let of = |found, late| Entry { found, late, at: Instant::now(), fixed: image.contains('@') };
+        let before = before.map(|entry| entry.found);
+        let (client, name, digest) = match self.points_to(image, registries).await {
+            Ok(found) => found,
+            Err(fault) if fault.kind == Kind::NotFound => {
+                if !matches!(before, Some(Err(_))) {
+                    self.note(Note::ImageTag(image.to_owned(), None)).await;
+                }
+                return of(Err(fault), None);
+            }
+            Err(fault) => {
+                return match self.before(image, before).await {
+                    Some(found) => of(Ok(found), Some(fault)),
+                    None => of(Err(fault), None),
+                };
+            }
+        };
+        match before {
+            Some(Ok(known)) if known.0 == digest => return of(Ok(known), None),
+            _ => {}
+        }
+        let facts = self.facts(&*client, &name, &digest).await;
+        if facts.is_ok() {
+            self.note(Note::ImageTag(image.to_owned(), Some(digest.clone()))).await;
+        }
+        of(facts.map(|facts| (digest, facts)), None)
+    }
+
+    /// What was known of an image: by this process, or by one before it.
+    async fn before(&self, image: &str, known: Option<Found>) -> Option<(Digest, Arc<Vec<ImageFacts>>)> {
+        if let Some(Ok(known)) = known {
+            return Some(known);
+        }
+        let (digest, facts) = self.store.as_ref()?.image_before(image).await.ok()??;
+        Some((digest, Arc::new(facts)))
+    }
+
+    /// Keeps it over a restart. A session that may not write asks again the next time.
+    async fn note(&self, what: Note) {
+        if let Some(store) = &self.store {
+            let _ = store.note(vec![what]).await;
+        }
+    }
+
+    async fn points_to(
         &self,
         image: &str,
         registries: &BTreeMap<RegistryName, Registry>,
-    ) -> Outcome<(Digest, Arc<Vec<ImageFacts>>)> {
+    ) -> Outcome<(Arc<dyn RegistryClient>, ImageName, Digest)> {
         let name: ImageName = image.parse()?;
         let registry =
             registries.values().find(|r| own_name(&r.address) == name.registry).ok_or_else(|| {
@@ -126,22 +182,28 @@ impl Looker {
             })?;
         let client = self.clients.one(registry).await?;
         let digest = resolve(client.as_ref(), &name).await?;
+        Ok((client, name, digest))
+    }
+
+    async fn facts(
+        &self,
+        client: &dyn RegistryClient,
+        name: &ImageName,
+        digest: &Digest,
+    ) -> Outcome<Arc<Vec<ImageFacts>>> {
         if let Some(store) = &self.store
-            && let Some(facts) = store.image_facts(&digest).await?
+            && let Some(facts) = store.image_facts(digest).await?
         {
-            return Ok((digest, Arc::new(facts)));
+            return Ok(Arc::new(facts));
         }
-        let summary = summary::read(client.as_ref(), &name.repository, &digest, Depth::All).await?;
+        let summary = summary::read(client, &name.repository, digest, Depth::All).await?;
         if let Some(why) = summary.why {
             return Err(why);
         }
         if summary.facts.is_empty() {
             return Err(Fault::new(Kind::Invalid, "it has no configuration of a container image"));
         }
-        if let Some(store) = &self.store {
-            // A session that may not write asks again the next time.
-            let _ = store.note(vec![Note::ImageFacts(digest.clone(), summary.facts.clone())]).await;
-        }
-        Ok((digest, Arc::new(summary.facts)))
+        self.note(Note::ImageFacts(digest.clone(), summary.facts.clone())).await;
+        Ok(Arc::new(summary.facts))
     }
 }

@@ -125,6 +125,7 @@ async fn a_list_of_changes_is_all_or_nothing() {
         since: Millis(0),
         moved_from: None,
         move_to: None,
+        renewed: None,
     };
     let fault = opened
         .store

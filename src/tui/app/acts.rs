@@ -450,11 +450,7 @@ impl App {
     fn ask_cancel_op(&mut self) {
         let Some(op) = self.operations.current().cloned() else { return };
         let buttons = vec![(format!("Cancel {}", op.id), Then::CancelOp(op.id))];
-        let then = if self.is_prewarm(op.id) {
-            "what is on its way breaks off, what has arrived stays"
-        } else {
-            "has not begun; it will not run"
-        };
+        let then = self.when_cancelled(op.id).unwrap_or("has not begun; it will not run");
         let body = vec![format!("{} by {}: {then}.", op.what, op.by)];
         let mut dialog = Dialog::ask(format!("Cancel {}?", op.id), body, buttons, self.now);
         "Keep it".clone_into(&mut dialog.buttons[0].0);

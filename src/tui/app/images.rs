@@ -146,6 +146,8 @@ pub struct Images {
     pub run: Paged<RunItem>,
     /// Both sides of a conflict, as they come.
     pub sides: Option<Sides>,
+    /// The last asking for both sides.
+    pub sides_turn: u64,
 }
 
 impl App {

@@ -57,9 +57,9 @@ impl App {
             When::HasContainer => there(),
             When::EnterContainer => change().or_else(there),
             When::QueuedOp => change().or_else(|| match self.operations.current() {
-                Some(op) if op.status == "queued" || (!op.over && self.is_prewarm(op.id)) => None,
+                Some(op) if op.status == "queued" || (!op.over && self.when_cancelled(op.id).is_some()) => None,
                 _ => Some(
-                    "only a queued operation or a prewarm can be cancelled; scale the pool to change a running one"
+                    "only a queued operation, a restart, a rebalancing or a prewarm can be cancelled; scale the pool to change a running one"
                         .to_owned(),
                 ),
             }),

@@ -175,7 +175,12 @@ pub enum Pending {
         turn: u64,
     },
     /// One side of a conflict.
-    Side(RegistryName),
+    Side {
+        /// Which.
+        registry: RegistryName,
+        /// The asking that it belongs to.
+        turn: u64,
+    },
     /// Nothing is shown of the answer.
     Quiet,
 }

@@ -11,7 +11,7 @@ use crate::tui::app::dialog::{Dialog, Then};
 use crate::tui::app::{App, Mode, Pending};
 use crate::tui::effect::Effect;
 use crate::tui::verbs::Act;
-use crate::view::coverage::sentences;
+use crate::view::coverage::{left_out, sentences};
 
 impl App {
     /// Does what a verb of prewarms says.
@@ -27,6 +27,16 @@ impl App {
     pub(crate) fn is_prewarm(&self, op: OpId) -> bool {
         let found = self.world.operations.iter().find(|o| o.id == op);
         found.is_some_and(|o| matches!(o.kind, OpKind::Prewarm(_)))
+    }
+
+    /// What becomes of an operation that is under way when it is cancelled; `None` for one that is changed in another way.
+    pub(crate) fn when_cancelled(&self, op: OpId) -> Option<&'static str> {
+        match &self.world.operations.iter().find(|o| o.id == op)?.kind {
+            OpKind::Prewarm(_) => Some("what is on its way breaks off, what has arrived stays"),
+            OpKind::Restart => Some("what was renewed stays, and so do the containers that were not"),
+            OpKind::Rebalance { .. } => Some("moves that have begun come to their end"),
+            _ => None,
+        }
     }
 
     /// The prewarm under the cursor that has failed: what it was, and the hosts where it did.
@@ -83,7 +93,7 @@ impl App {
         }
         let mut body = vec![safe(&found.image).into_owned()];
         body.extend(sentences(found));
-        body.extend(found.left_out.iter().map(|(host, why)| format!("left out: {host}: {}", safe(why))));
+        body.extend(left_out(found));
         body.push(format!("The same: longshore prewarm {pool}"));
         let ask = PrewarmAsk { pool: Some(pool.clone()), ..PrewarmAsk::default() };
         let place = match self.settings.environment.as_str() {

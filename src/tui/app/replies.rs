@@ -42,7 +42,7 @@ impl App {
             }
             (Pending::Quiet, _) => {}
             (Pending::Page { of, first, turn }, reply) => self.paged(&of, first, turn, reply),
-            (Pending::Side(registry), reply) => self.side_told(registry, reply),
+            (Pending::Side { registry, turn }, reply) => self.side_told(registry, turn, reply),
             (Pending::Journal, Reply::Journal(entries)) => {
                 self.journal_state = Loaded::Here;
                 self.journal.set(entries, self.now, &self.settings.user);

@@ -27,6 +27,8 @@ const HOME_BLOBS: usize = 2;
 /// A conflict of which both sides are being asked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sides {
+    /// The asking that it belongs to.
+    turn: u64,
     line: Line,
     repository: Repository,
     tag: Tag,
@@ -317,19 +319,23 @@ impl App {
         let TagRun { line, repository, tag, .. } = tag;
         self.say(format!("asking {} and {} about {repository}:{tag}", line.from, line.to));
         let mut effects = Vec::new();
+        let turn = self.images.sides_turn.wrapping_add(1);
+        self.images.sides_turn = turn;
         for registry in [line.from.clone(), line.to.clone()] {
             let ask = PageAsk { filter: format!("={tag}"), after: None, limit: 1 };
             let repository = Some(repository.clone());
             let query = Query::Browse { registry: registry.clone(), repository, ask };
-            effects.push(self.ask(Request::Query(query), Pending::Side(registry)).1);
+            effects.push(self.ask(Request::Query(query), Pending::Side { registry, turn }).1);
         }
-        self.images.sides = Some(Sides { line, repository, tag, told: Vec::new() });
+        self.images.sides = Some(Sides { turn, line, repository, tag, told: Vec::new() });
         effects
     }
 
-    /// One side has answered. When both have, the question is put.
-    pub(crate) fn side_told(&mut self, registry: RegistryName, reply: Reply) {
-        let Some(mut sides) = self.images.sides.take() else { return };
+    /// One side has answered. When both have, the question is put. An answer to a question before the last one is of another
+    /// tag, or as old as that.
+    pub(crate) fn side_told(&mut self, registry: RegistryName, turn: u64, reply: Reply) {
+        let fits = |s: &mut Sides| s.turn == turn && s.told.iter().all(|(name, _)| *name != registry);
+        let Some(mut sides) = self.images.sides.take_if(fits) else { return };
         let told = match reply {
             Reply::Tags(page) => Ok(page.items.into_iter().find(|t| t.tag == sides.tag)),
             Reply::Refused(r) => Err(r.to_string()),
@@ -347,12 +353,17 @@ impl App {
             self.warn(format!("{name} could not be asked: {why}"), Some(hint.to_owned()));
             return;
         }
+        // Something else was opened while the answers were awaited: nothing takes its place.
+        if !matches!(self.mode, Mode::Normal) {
+            return self
+                .say(format!("{}:{}: both sides have answered; c asks again", sides.repository, sides.tag));
+        }
         self.foot = None;
         self.mode = Mode::Dialog(self.which_side(&sides));
     }
 
     fn which_side(&self, sides: &Sides) -> Dialog {
-        let Sides { line, repository, tag, told } = sides;
+        let Sides { line, repository, tag, told, .. } = sides;
         let mut body = vec![format!("{repository}:{tag} was changed on both sides since they were equal.")];
         let row = |name: &RegistryName| {
             let side = told.iter().find(|(n, _)| n == name);

@@ -59,17 +59,28 @@ pub fn help(app: &App, top: usize, buf: &mut Buffer, area: Rect) {
 pub fn dialog(app: &App, dialog: &Dialog, buf: &mut Buffer, area: Rect) {
     let width = area.width.saturating_sub(4).clamp(20, 76);
     let columns = usize::from(width.saturating_sub(4));
-    let mut lines: Vec<(String, Role)> = Vec::new();
-    for line in &dialog.body {
-        lines.extend(paint::wrap(line, columns).into_iter().map(|l| (l, Role::Dialog)));
-    }
+    let wrapped = |text: &str, role| paint::wrap(text, columns).into_iter().map(move |l| (l, role));
+    let mut lines: Vec<(String, Role)> = dialog.body.iter().flat_map(|l| wrapped(l, Role::Dialog)).collect();
+    let mut last: Vec<(String, Role)> = Vec::new();
     if let Some(input) = &dialog.input {
-        lines.push((format!("> {}_", input.text), Role::Input));
+        // What is to be typed is said above it.
+        let asked = dialog.body.last().map_or(0, |line| paint::wrap(line, columns).len());
+        last = lines.split_off(lines.len() - asked);
+        last.push((format!("> {}_", input.text), Role::Input));
     }
     if let Some(error) = &dialog.error {
-        lines.extend(paint::wrap(error, columns).into_iter().map(|l| (l, Role::Bad)));
+        last.extend(wrapped(error, Role::Bad));
     }
     let rows = button_rows(dialog, columns);
+    // The buttons are always there: what does not fit above them is counted.
+    let room = usize::from(area.height).saturating_sub(rows.len() + last.len() + 3);
+    if lines.len() > room {
+        let shown = room.saturating_sub(1);
+        let more = format!("… and {} more lines", lines.len() - shown);
+        lines.truncate(shown);
+        lines.push((more, Role::Dim));
+    }
+    lines.append(&mut last);
     let height = u16::try_from(lines.len() + rows.len() + 3).unwrap_or(u16::MAX);
     let inner = paint::sheet(buf, paint::centred(area, width, height), &dialog.title, &app.theme);
     let mut y = 0;

@@ -34,7 +34,7 @@ const CANCEL: Verb = verb(
     &["c"],
     When::QueuedOp,
     Act::CancelOp,
-    "cancel it while it is queued; end a prewarm",
+    "cancel it while it is queued; end a restart or a prewarm",
 );
 const RETRY: Verb = verb(
     "retry prewarm",

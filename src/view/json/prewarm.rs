@@ -43,16 +43,17 @@ pub struct WarmRecord {
 impl PrewarmRecord {
     /// The record of an operation.
     pub fn of(op: &Operation, view: Option<&PrewarmView>) -> PrewarmRecord {
-        let image = match &op.kind {
-            OpKind::Prewarm(wanted) => Some(wanted.image.clone()),
+        let wanted = match &op.kind {
+            OpKind::Prewarm(wanted) => Some(wanted),
             _ => None,
         };
+        let digest = view.and_then(|v| v.digest.as_ref()).or_else(|| wanted?.digest.as_ref());
         PrewarmRecord {
             op: OpRecord::of(op),
-            image,
-            digest: view.and_then(|v| v.digest.as_ref()).map(ToString::to_string),
-            unproved: view.and_then(|v| v.unproved.clone()),
-            bytes: view.and_then(|v| v.size),
+            image: wanted.map(|w| w.image.clone()),
+            digest: digest.map(ToString::to_string),
+            unproved: view.and_then(|v| v.unproved.clone()).or_else(|| wanted?.unproved.clone()),
+            bytes: view.and_then(|v| v.size).or_else(|| wanted?.size),
             hosts: view.map(|v| v.hosts.iter().map(|(id, h)| WarmRecord::of(id.as_str(), h)).collect()),
         }
     }
