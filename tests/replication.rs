@@ -21,6 +21,9 @@ use longshore::ports::registry::RegistryClient;
 use longshore::store::Store;
 use proptest::prelude::*;
 
+#[path = "replication/ends.rs"]
+mod ends;
+
 fn name(text: &str) -> RegistryName {
     RegistryName::new(text).unwrap()
 }

@@ -465,3 +465,23 @@ async fn no_wait_for_the_budget_lies_between_the_last_look_and_the_write() {
         assert_eq!(lab.at(&lab.tc, "v1"), Some(theirs), "pushed after {minutes} minutes");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn signatures_between_masters_without_lists_of_referrers_are_no_conflict() {
+    let lab = Lab::new().await;
+    for registry in [&lab.bj, &lab.tc] {
+        registry.trouble(|t| t.no_referrers = true);
+    }
+    lab.settled().await;
+    for round in 0..3 {
+        let image = lab.push(&lab.bj, "v1", round);
+        for n in 0..3 {
+            lab.bj.push_artifact(WEB, &image, "text/sig", format!("{round} {n}").into()).unwrap();
+        }
+        let view = lab.run().await;
+        assert_eq!((view.state, view.tags.conflicts), (RunState::Done, 0), "{view:?}");
+        let writes = lab.writes();
+        assert_eq!((lab.run().await.state, lab.writes()), (RunState::Done, writes));
+        assert!(lab.is_equal());
+    }
+}

@@ -12,6 +12,7 @@ use crate::cli::{DONE, FAILED, Purpose, act, list as lists};
 use crate::model::command::Command;
 use crate::model::oci::{Digest, Repository, Tag};
 use crate::model::query::{PageAsk, Query, Reply, Request};
+use crate::model::replication::RunId;
 use crate::model::replication::known::{Answer, Choice, Conflict};
 use crate::model::replication::review::{Report, Review};
 use crate::view::table::{Side, Table};
@@ -145,7 +146,8 @@ async fn reviews(cx: &Cx<'_>, engine: &Engine, rule: &RuleName) -> Result<Vec<Re
 pub async fn deletes(cx: &mut Cx<'_>, args: DeletesArgs) -> Done {
     let rule = rule_name(&args.rule)?;
     let keep = args.keep.iter().map(|text| image(text)).collect::<Result<Vec<_>, Stop>>()?;
-    if !args.yes && keep.is_empty() {
+    let yes = args.yes.as_deref().map(str::parse::<RunId>).transpose().map_err(|e| Stop::usage(&e))?;
+    if yes.is_none() && keep.is_empty() {
         let engine = cx.open(Purpose::Look).await?;
         let all = reviews(cx, &engine, &rule).await?;
         return list_deletes(cx, &rule, &all);
@@ -153,16 +155,18 @@ pub async fn deletes(cx: &mut Cx<'_>, args: DeletesArgs) -> Done {
     let engine = act::connect(cx).await?;
     let all = reviews(cx, &engine, &rule).await?;
     let proposed: usize = all.iter().map(|r| r.plan.items.len()).sum();
-    let Some(run) = all.iter().filter(|r| !r.plan.items.is_empty()).map(|r| r.run).max() else {
+    let Some(newest) = all.iter().filter(|r| !r.plan.items.is_empty()).map(|r| r.run).max() else {
         return Err(Stop::said(format!("no deletion of {rule} waits for a yes"))
             .hint(format!("see why: longshore replicate deletes {rule}")));
     };
+    // A yes is for what was looked at: the engine refuses it when another run has compared since.
+    let run = yes.unwrap_or(newest);
     let left = proposed.saturating_sub(keep.len());
     if !keep.is_empty() {
         let command = Command::SpareDeletes { rule: rule.clone(), run, tags: keep };
         act::acknowledge(cx, &engine, command).await?;
     }
-    if !args.yes || left == 0 {
+    if yes.is_none() || left == 0 {
         return Ok(DONE);
     }
     act::acknowledge(cx, &engine, Command::ConfirmDeletes { rule: rule.clone(), run }).await?;
@@ -202,7 +206,6 @@ fn list_deletes(cx: &mut Cx<'_>, rule: &RuleName, all: &[Review]) -> Done {
     use Side::{Cut, Left, Right};
     let heads = [("IMAGE", Cut), ("AT", Left), ("DIGEST", Left), ("GONE", Right), ("STATE", Cut)];
     let mut table = Table::new(&heads);
-    let mut proposed = 0_u64;
     for review in all {
         let at = |side: crate::model::replication::known::Side| match side {
             crate::model::replication::known::Side::Source => review.line.from.to_string(),
@@ -210,7 +213,6 @@ fn list_deletes(cx: &mut Cx<'_>, rule: &RuleName, all: &[Review]) -> Done {
         };
         let name = |repository: &Repository, tag: &Tag| format!("{repository}:{tag}");
         for item in &review.plan.items {
-            proposed += 1;
             let digest = item.digest.short().to_owned();
             let gone = age(review.at.since(item.gone_since));
             table.row([
@@ -239,9 +241,9 @@ fn list_deletes(cx: &mut Cx<'_>, rule: &RuleName, all: &[Review]) -> Done {
         }
     }
     lists::print_table(cx, &table)?;
-    if proposed > 0 {
+    if let Some(run) = all.iter().filter(|r| !r.plan.items.is_empty()).map(|r| r.run).max() {
         cx.print.note(&format!(
-            "say yes: longshore replicate deletes {rule} --yes; no to some: --keep REPOSITORY:TAG"
+            "say yes: longshore replicate deletes {rule} --yes {run}; no to some: --keep REPOSITORY:TAG"
         ));
     }
     Ok(DONE)
@@ -250,7 +252,11 @@ fn list_deletes(cx: &mut Cx<'_>, rule: &RuleName, all: &[Review]) -> Done {
 /// `longshore replicate verify`
 pub async fn verify(cx: &mut Cx<'_>, args: VerifyArgs) -> Done {
     let rule = rule_name(&args.rule)?;
-    let engine = if args.kept { cx.open(Purpose::Look).await? } else { act::connect(cx).await? };
+    // Where no engine runs this looks by itself, and begins nothing: neither runs that are due nor repairs of pools.
+    let engine = cx.open(Purpose::Look).await?;
+    if engine.own && !args.kept {
+        cx.print.note("no engine is running: the report is shown and not kept");
+    }
     let request = Request::Query(Query::Verify { rule, kept: args.kept, read: args.read });
     let Reply::Reports(all) = cx.ask(&engine, request).await? else { return Err(Stop::misfit()) };
     if cx.json {

@@ -9,7 +9,7 @@ use crate::model::desired::{Desired, Write};
 use crate::model::journal::{Draft, What};
 use crate::model::registry::Registry;
 use crate::model::replication::{Budget, LineLimits, On, Pattern, Rule};
-use crate::plan::replicate::schedule;
+use crate::plan::replicate::{schedule, topology};
 
 /// More requests at a time than this are a slipped digit: a registry gains nothing from them.
 const PARALLEL_MAX: u32 = 256;
@@ -189,13 +189,7 @@ fn put_rule(desired: &Desired, new: &Rule, caller: &Caller) -> Decided {
     }
     check_filters(new)?;
     check_trigger(new)?;
-    if let Some(circle) = circle(desired, new) {
-        let text = format!("rule {} would close a circle: {}", new.name, circle.join(" → "));
-        return Err(invalid(
-            text,
-            "content would go round: use one rule that works both ways, or filters on repositories",
-        ));
-    }
+    check_together(desired, new)?;
     let word = if desired.rules.contains_key(&new.name) { "changed" } else { "recorded" };
     let targets: Vec<&str> = new.targets.iter().map(RegistryName::as_str).collect();
     let sign = if new.two_way { '↔' } else { '→' };
@@ -250,41 +244,23 @@ fn check_trigger(rule: &Rule) -> Result<(), Refusal> {
     })
 }
 
-/// The registries of a circle that a rule would close and through which content surely goes round: all but one of its rules at
-/// most carry every repository under its own path. (Two masters are one rule, not a circle.)
-fn circle(desired: &Desired, new: &Rule) -> Option<Vec<String>> {
-    let narrow =
-        |r: &Rule| usize::from(r.filters.iter().any(|f| f.on == On::Repository) || r.prefix.is_some());
-    let others: Vec<&Rule> = desired.rules.values().filter(|r| r.name != new.name).collect();
-    let mut open: Vec<(Vec<&RegistryName>, usize)> =
-        new.targets.iter().map(|t| (vec![&new.source, t], narrow(new))).collect();
-    if new.two_way {
-        open.extend(new.targets.iter().map(|t| (vec![t, &new.source], narrow(new))));
+/// All rules together, with the new one among them: a fault that was there before is no matter of this change.
+fn check_together(desired: &Desired, new: &Rule) -> Result<(), Refusal> {
+    let registries: Vec<Registry> = desired.registries.values().cloned().collect();
+    let mut rules: Vec<Rule> = desired.rules.values().cloned().collect();
+    let before: BTreeSet<String> =
+        topology::check(&rules, &registries).iter().map(ToString::to_string).collect();
+    match rules.iter_mut().find(|r| r.name == new.name) {
+        Some(old) => *old = new.clone(),
+        None => rules.push(new.clone()),
     }
-    while let Some((path, filtered)) = open.pop() {
-        let here = *path.last()?;
-        for rule in &others {
-            let back = rule.two_way.then_some((&rule.source, &rule.targets));
-            let ahead = rule.targets.iter().filter(|_| rule.source == *here);
-            let behind = back.into_iter().filter(|(_, t)| t.contains(here)).map(|(s, _)| s);
-            for next in ahead.chain(behind) {
-                let filtered = filtered + narrow(rule);
-                if filtered > 1 {
-                    continue;
-                }
-                let mut path = path.clone();
-                path.push(next);
-                if Some(&next) == path.first() {
-                    return Some(path.iter().map(ToString::to_string).collect());
-                }
-                let seen = path.iter().filter(|r| **r == next).count() > 1;
-                if !seen {
-                    open.push((path, filtered));
-                }
-            }
-        }
-    }
-    None
+    let found = topology::check(&rules, &registries).into_iter().find(|f| !before.contains(&f.to_string()));
+    found.map_or(Ok(()), |fault| {
+        let hint = fault.hint.clone().unwrap_or_else(|| {
+            format!("correct the filters of {}: docs/replication.md says what patterns are", new.name)
+        });
+        Err(Refusal::from(fault).hint(hint))
+    })
 }
 
 fn remove_rule(desired: &Desired, name: &RuleName, caller: &Caller) -> Decided {

@@ -266,14 +266,29 @@ impl Core {
         Ok(Accepted { op: None, text })
     }
 
+    /// What compares the ends of a rule: replication itself, or where no engine runs one that only looks.
+    fn comparing(&self, rule: &RuleName) -> impl Future<Output = Outcome<(Comparing, Rule)>> + Send + use<> {
+        let (handle, store, clock) = (self.replication_handle(), self.store.clone(), self.clock.clone());
+        let (clients, registries) = (self.clients.clone(), self.desired.registries.clone());
+        let found = self.rule(rule);
+        let missing = no_rule(rule);
+        async move {
+            let rule = found.map_err(|_| missing)?;
+            if let Some(handle) = handle {
+                return Ok((Comparing { handle, _own: None }, rule));
+            }
+            let store = store.ok_or_else(no_replication)?;
+            let own = Replicator::to_look(clients.of(&registries).await, store, clock).await?;
+            Ok((Comparing { handle: own.handle(), _own: Some(own) }, rule))
+        }
+    }
+
     fn verify(&self, rule: &RuleName, kept: bool, read: bool, reply: oneshot::Sender<Reply>) {
-        let found = self.replication_handle().ok_or_else(no_replication);
-        let missing = |_| no_rule(rule);
-        let rule = found.and_then(|handle| Ok((handle, self.rule(rule).map_err(missing)?)));
+        let comparing = self.comparing(rule);
         tokio::spawn(async move {
-            let answer = match rule {
-                Ok((handle, rule)) if kept => handle.reports(&rule.name).await,
-                Ok((handle, rule)) => handle.verify(&rule, read).await.map(|report| vec![report]),
+            let answer = match comparing.await {
+                Ok((by, rule)) if kept => by.handle.reports(&rule.name).await,
+                Ok((by, rule)) => by.handle.verify(&rule, read).await.map(|report| vec![report]),
                 Err(fault) => Err(fault),
             };
             let _ = reply.send(answer.map_or_else(Reply::Failed, Reply::Reports));
@@ -286,18 +301,13 @@ impl Core {
         query: Query,
         reply: oneshot::Sender<Reply>,
     ) -> Option<(Query, oneshot::Sender<Reply>)> {
-        let known = |rule: &RuleName| self.rule(rule).ok();
         match query {
             Query::Diff { rule, ask } => {
                 let kept = self.layer.diffs.clone();
-                let found = self.replication_handle().ok_or_else(no_replication);
-                let rule = found.and_then(|handle| {
-                    let missing = || no_rule(&rule);
-                    Ok((handle, known(&rule).ok_or_else(missing)?))
-                });
+                let comparing = self.comparing(&rule);
                 tokio::spawn(async move {
-                    let answer = match rule {
-                        Ok((handle, rule)) => diff(&handle, &rule, &ask, &kept).await,
+                    let answer = match comparing.await {
+                        Ok((by, rule)) => diff(&by.handle, &rule, &ask, &kept).await,
                         Err(fault) => Err(fault),
                     };
                     let _ = reply.send(answer.unwrap_or_else(Reply::Failed));
@@ -342,6 +352,13 @@ impl Core {
             other => Some((other, reply)),
         }
     }
+}
+
+/// What compares, as long as it does.
+struct Comparing {
+    handle: Handle,
+    /// One of its own ends with it.
+    _own: Option<Replicator>,
 }
 
 fn tags(count: usize) -> String {

@@ -114,6 +114,14 @@ pub trait Content: Send + Sync {
         manifest: &'a Manifest,
     ) -> BoxFuture<'a, Outcome<()>>;
 
+    /// The same, and keeps no list of referrers for it where the registry does not do so itself: whoever brings it sees to that list.
+    fn put_alone<'a>(
+        &'a self,
+        to: &'a Repository,
+        reference: &'a Reference,
+        manifest: &'a Manifest,
+    ) -> BoxFuture<'a, Outcome<()>>;
+
     /// Removes a tag and leaves the manifest. `Refused` where the registry cannot do that. Succeeds if it is not there.
     fn delete_tag<'a>(&'a self, of: &'a Repository, tag: &'a Tag) -> BoxFuture<'a, Outcome<()>>;
 

@@ -174,11 +174,14 @@ fn two_real_masters_converge_after_an_outage_deletes_and_a_conflict() {
     pair.run("masters");
     crate::site::pause(1_200);
     pair.run("masters");
-    pair.site
+    let said = pair
+        .site
         .run(&["replicate", "deletes", "masters"])
         .expect(0, &["feed/web:bj1", "feed/web:tc1", "waits for a yes"]);
+    let (_, rest) = said.err.split_once("--yes ").unwrap();
+    let run = rest.split(';').next().unwrap();
     assert!(digest(&pair.tc, "bj1").is_some() && digest(&pair.bj, "tc1").is_some());
-    pair.site.run(&["replicate", "deletes", "masters", "--yes"]).expect(0, &["deleted 2 tags"]);
+    pair.site.run(&["replicate", "deletes", "masters", "--yes", run]).expect(0, &["deleted 2 tags"]);
     assert_eq!((digest(&pair.tc, "bj1"), digest(&pair.bj, "tc1")), (None, None));
     assert_eq!(pair.run("masters")["state"], "done");
     assert_eq!((digest(&pair.bj, "bj1"), digest(&pair.tc, "tc1")), (None, None));

@@ -197,6 +197,15 @@ impl Content for Client {
         self.0.put_manifest(to, reference, manifest).boxed()
     }
 
+    fn put_alone<'a>(
+        &'a self,
+        to: &'a Repository,
+        reference: &'a Reference,
+        manifest: &'a Manifest,
+    ) -> BoxFuture<'a, Outcome<()>> {
+        async move { self.0.put(to, reference, manifest).await.map(drop) }.boxed()
+    }
+
     fn delete_tag<'a>(&'a self, of: &'a Repository, tag: &'a Tag) -> BoxFuture<'a, Outcome<()>> {
         self.0.delete_tag(of, tag).boxed()
     }

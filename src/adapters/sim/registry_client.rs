@@ -272,6 +272,28 @@ impl Content for SimRegistry {
             if state.trouble.read_only {
                 return Err(self.refused("DENIED: no right to push"));
             }
+            state.store(&self.name, to, reference, manifest)?;
+            let by_tag = state.trouble.no_referrers;
+            drop(state);
+            match &manifest.subject {
+                Some(subject) if by_tag => self.keep_referrer(to, &subject.digest, manifest),
+                _ => Ok(()),
+            }
+        })
+    }
+
+    fn put_alone<'a>(
+        &'a self,
+        to: &'a Repository,
+        reference: &'a Reference,
+        manifest: &'a Manifest,
+    ) -> BoxFuture<'a, Outcome<()>> {
+        Box::pin(async move {
+            let _under_way = self.request(RegistryCall::PutManifest).await?;
+            let mut state = self.state();
+            if state.trouble.read_only {
+                return Err(self.refused("DENIED: no right to push"));
+            }
             state.store(&self.name, to, reference, manifest)
         })
     }

@@ -99,12 +99,21 @@ impl SimRegistry {
         let manifest = self.image(&to, kind, &[payload], more)?;
         let digest = self.put(&to, &Reference::Digest(manifest.digest.clone()), &manifest)?;
         let by_tag = self.state().trouble.no_referrers;
-        if by_tag && let Some(tag) = about.referrers_tag().map(Reference::Tag) {
-            let old = self.state().resolve(&to, &tag).map(|m| m.manifests.clone());
-            let all: Vec<_> = old.unwrap_or_default().into_iter().chain([manifest.descriptor()]).collect();
-            self.put(&to, &tag, &index(&all)?)?;
+        if by_tag {
+            self.keep_referrer(&to, about, &manifest)?;
         }
         Ok(digest)
+    }
+
+    /// Adds a referrer to the tag that stands for the list, as clients do where a registry keeps none.
+    pub(super) fn keep_referrer(&self, to: &Repository, about: &Digest, new: &Manifest) -> Outcome<()> {
+        let Some(tag) = about.referrers_tag().map(Reference::Tag) else { return Ok(()) };
+        let old = self.state().resolve(to, &tag).map(|m| m.manifests.clone()).unwrap_or_default();
+        if old.iter().any(|d| d.digest == new.digest) {
+            return Ok(());
+        }
+        let all: Vec<_> = old.into_iter().chain([new.descriptor()]).collect();
+        self.put(to, &tag, &index(&all)?).map(drop)
     }
 
     /// The length of a manifest, in bytes; none when it is not there.

@@ -105,9 +105,10 @@ pub enum ReplicateVerb {
         longshore replicate resolve masters feed/web:v1 --both\n\n\
         The answer is for what `conflicts` shows: if a side has changed since, it is refused and asked again.")]
     Resolve(ResolveArgs),
-    /// Deletions that wait for a yes; with --yes they are done
+    /// Deletions that wait for a yes; with --yes and the run that proposes them they are done
     #[command(after_help = "Examples:\n  longshore replicate deletes masters\n  \
-        longshore replicate deletes masters --keep feed/web:v1 --yes\n\n\
+        longshore replicate deletes masters --keep feed/web:v1 --yes run-5\n\n\
+        The list says which run proposes them. \
         Both sides are asked once more before each one goes. Exit status 1: some of them stay.")]
     Deletes(DeletesArgs),
     /// Forget what is remembered of a rule's tags, after one of its registries was rebuilt or restored from a backup
@@ -193,9 +194,9 @@ pub struct DeletesArgs {
     /// The rule
     #[arg(value_name = "RULE")]
     pub rule: String,
-    /// Delete all that is proposed, but for --keep
-    #[arg(long)]
-    pub yes: bool,
+    /// Delete all that this run proposes, but for --keep; refused if another has compared since
+    #[arg(long, value_name = "run-N")]
+    pub yes: Option<String>,
     /// Say no to this one: it stays, and between two masters comes back; give it once for each
     #[arg(long, value_name = "REPOSITORY:TAG")]
     pub keep: Vec<String>,

@@ -5,7 +5,7 @@ use crate::base::ids::{RegistryName, RuleName};
 use crate::base::text::{age, bytes, count, took};
 use crate::cli::args::replicate::TagsArgs;
 use crate::cli::cx::{Cx, Done, Engine, Stop, listing_status};
-use crate::cli::{DONE, Purpose, act, list as lists};
+use crate::cli::{DONE, Purpose, list as lists};
 use crate::model::query::{PageAsk, Query, Reply, Request};
 use crate::model::replication::{Cause, DiffRow, Difference, RunId, RunView, TagRun, Trigger};
 use crate::model::world::World;
@@ -334,7 +334,8 @@ async fn compared(cx: &Cx<'_>, engine: &Engine, rule: &RuleName) -> Result<Vec<D
 /// `longshore replicate diff`
 pub async fn diff(cx: &mut Cx<'_>, rule: &str, all: bool) -> Done {
     let rule: RuleName = rule.parse().map_err(|e| Stop::usage(&e))?;
-    let engine = act::connect(cx).await?;
+    // Where no engine runs this compares by itself, and begins nothing: neither runs that are due nor repairs of pools.
+    let engine = cx.open(Purpose::Look).await?;
     let rows = compared(cx, &engine, &rule).await?;
     let open: Vec<&DiffRow> = rows.iter().filter(|row| row.difference != Difference::Same).collect();
     let shown: Vec<&DiffRow> = if all { rows.iter().collect() } else { open.clone() };

@@ -158,20 +158,40 @@ fn rules_that_make_no_sense_are_refused() {
 }
 
 #[test]
-fn a_circle_is_refused_and_a_tree_is_not() {
+fn rules_that_do_not_go_together_are_refused_by_name() {
+    let filters = |json: &str| serde_json::from_str(json).unwrap();
     let desired = known(&[rule("a", "hq", &["bj"]), rule("b", "bj", &["tc"])]);
-    assert!(put_rule(&desired, rule("c", "hq", &["tc"])).is_ok());
     let text = refusal(put_rule(&desired, rule("c", "tc", &["hq"])));
-    assert_eq!(text, "rule c would close a circle: tc → hq → bj → tc");
-    assert!(put_rule(&desired, rule("b", "tc", &["bj"])).is_ok(), "it takes the place of the one before");
-    // With one narrow rule the narrow part goes round; with two, nobody can tell.
-    assert!(put_rule(&desired, narrow(rule("c", "tc", &["hq"]))).is_err());
+    assert_eq!(text, "these rules make a circle: hq → bj → tc → hq");
+    let text = refusal(put_rule(&desired, rule("b", "tc", &["bj"])));
+    assert_eq!(text, "rules a and b may write the same repositories to bj, from hq and from tc");
+    assert!(put_rule(&desired, rule("b", "hq", &["tc"])).is_ok(), "it takes the place of the one before");
+    // Facing rules: with filters that meet, and with prefixes that put repositories into each other.
     let desired = known(&[narrow(rule("a", "hq", &["bj"]))]);
-    assert!(put_rule(&desired, narrow(rule("c", "bj", &["hq"]))).is_ok());
-    // Two masters are one rule; a second rule beside it is a circle.
+    let text = refusal(put_rule(&desired, narrow(rule("c", "bj", &["hq"]))));
+    assert_eq!(text, "rules a and c carry the same repositories to and fro between hq and bj");
+    let ads = filters(r#"[{"on":"repository","pattern":{"glob":"ads/**"}}]"#);
+    assert!(put_rule(&desired, Rule { filters: ads, ..rule("c", "bj", &["hq"]) }).is_ok());
+    let prefixed = |rule: Rule, prefix: &str| Rule { prefix: Some(prefix.parse().unwrap()), ..rule };
+    let desired = known(&[prefixed(rule("a", "hq", &["bj"]), "hq")]);
+    let text = refusal(put_rule(&desired, prefixed(rule("c", "bj", &["hq"]), "bj")));
+    assert!(text.contains("to and fro"), "{text}");
+    // Two masters are one rule; a second one beside it, either way, is one too many.
     let desired = known(&[Rule { two_way: true, ..rule("m", "hq", &["bj"]) }]);
-    assert!(put_rule(&desired, rule("c", "bj", &["hq"])).is_err());
+    assert!(refusal(put_rule(&desired, rule("c", "bj", &["hq"]))).contains("to and fro"));
+    let text = refusal(put_rule(&desired, rule("c", "hq", &["bj"])));
+    assert_eq!(text, "rules c and m both carry the same repositories from hq to bj");
     assert!(put_rule(&desired, rule("c", "bj", &["tc"])).is_ok());
+    let broken = filters(r#"[{"on":"tag","pattern":{"regex":"v(1"}}]"#);
+    let text = refusal(put_rule(&desired, Rule { filters: broken, ..rule("c", "bj", &["tc"]) }));
+    assert!(text.contains("v(1"), "{text}");
+}
+
+#[test]
+fn what_was_wrong_before_keeps_nobody_from_changing_it() {
+    let desired = known(&[rule("a", "hq", &["bj"]), rule("b", "tc", &["bj"])]);
+    assert!(put_rule(&desired, Rule { enabled: false, ..rule("b", "tc", &["bj"]) }).is_ok());
+    assert!(put_rule(&desired, narrow(rule("c", "hq", &["tc"]))).is_ok());
 }
 
 #[test]

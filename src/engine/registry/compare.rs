@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::text::Untrusted;
 use crate::engine::registry::pace::{Pace, again, go};
+use crate::engine::registry::pages::Pages;
 use crate::engine::registry::pool::Pool;
 use crate::engine::registry::tally::Tally;
 use crate::model::oci::{Digest, Reference, Repository, Tag};
@@ -205,15 +206,14 @@ impl<'a> Comparison<'a> {
         &self,
         ask: impl Fn(Option<String>) -> F,
     ) -> Outcome<Vec<T>> {
-        let (mut out, mut next) = (Vec::new(), None::<String>);
+        let (mut out, mut pages) = (Vec::new(), Pages::default());
         loop {
             go(&self.pace).await;
-            let page = again(TRIES, || ask(next.clone())).await?;
+            let page = again(TRIES, || ask(pages.next())).await?;
             out.extend(page.items);
-            if page.next.is_none() || page.next == next {
+            if !pages.turn(page.next)? {
                 return Ok(out);
             }
-            next = page.next;
         }
     }
 
@@ -366,11 +366,12 @@ impl<'a> Comparison<'a> {
         let targets: Vec<BoxFuture<'_, Head>> = self.lines.iter().enumerate().map(at_target).collect();
         let source = head(first.ends.source.as_ref(), place.from, &reference);
         let (source, targets) = tokio::join!(source, join_all(targets));
-        let is_known = source.is_ok() && targets.iter().any(Result::is_ok);
-        if is_known {
-            self.failed.store(0, Ordering::Relaxed);
-        } else {
+        // A refusal is an answer: only silence says that an end is gone.
+        let is_silent = |head: &Head| head.as_ref().is_err_and(Fault::is_unknown);
+        if is_silent(&source) || targets.iter().all(is_silent) {
             self.failed.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.failed.store(0, Ordering::Relaxed);
         }
         (source, targets)
     }

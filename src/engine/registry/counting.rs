@@ -9,10 +9,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use crate::base::clock::SharedClock;
-use crate::base::fault::{Fault, Kind, Outcome};
+use crate::base::fault::{Kind, Outcome};
 use crate::base::ids::RegistryName;
 use crate::engine::observe::Wakes;
 use crate::engine::registry::clients::Clients;
+use crate::engine::registry::pages::Pages;
 use crate::model::oci::Repository;
 use crate::model::registry::{Counted, Page, Registry};
 use crate::ports::registry::RegistryClient;
@@ -29,8 +30,6 @@ const REST_TIMES: u32 = 4;
 const REST_LEAST: Duration = Duration::from_millis(20);
 /// Repositories of which the number of tags is kept; the sums count all of them.
 const KEPT_MAX: usize = 50_000;
-/// Pages of one list, at most.
-const PAGES_MAX: usize = 20_000;
 
 /// What was counted in one registry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -148,17 +147,14 @@ async fn pages<T, F: Future<Output = Outcome<Page<T>>>>(
     fetch: impl Fn(Option<String>) -> F,
     mut take: impl FnMut(Vec<T>),
 ) -> Outcome<()> {
-    let mut next: Option<String> = None;
-    for _ in 0..PAGES_MAX {
+    let mut pages = Pages::default();
+    loop {
         let begun = Instant::now();
-        let page = fetch(next.clone()).await?;
+        let page = fetch(pages.next()).await?;
         take(page.items);
         sleep((begun.elapsed() * REST_TIMES).max(REST_LEAST)).await;
-        match page.next {
-            None => return Ok(()),
-            same if same == next => break,
-            more => next = more,
+        if !pages.turn(page.next)? {
+            return Ok(());
         }
     }
-    Err(Fault::new(Kind::Invalid, "the list has no end"))
 }

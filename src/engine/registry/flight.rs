@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use futures_util::FutureExt;
 
-use crate::base::fault::Outcome;
+use crate::base::fault::{Fault, Kind, Outcome};
 use crate::engine::registry::pace::{TRIES, may_pass, pause};
 use crate::engine::registry::pool::{Flight, Pool};
 use crate::engine::registry::reader;
@@ -17,13 +17,19 @@ const MOUNTS_TRIED: usize = 3;
 /// After so many mounts in vain, of blobs that were there, the registry is taken for one that does not mount.
 const VAIN_MOUNTS: u64 = 3;
 
+/// How often a blob is tried in all after a fault like this. Bytes that do not have their digest may have been hurt on the way
+/// once; a second time they are so at the source.
+fn tries(fault: &Fault) -> u32 {
+    if fault.kind == Kind::Invalid { 2 } else { TRIES }
+}
+
 /// Brings a blob to its place, with further tries where they may help.
 pub(super) async fn fly(pool: &Arc<Pool>, flight: &Arc<Flight>) -> Outcome<()> {
     let mut done = 0;
     loop {
         pool.may_go(flight).await;
         match once(pool, flight).await {
-            Err(fault) if may_pass(&fault) && done + 1 < TRIES => {
+            Err(fault) if may_pass(&fault) && done + 1 < tries(&fault) => {
                 flight.progress.again();
                 tokio::time::sleep(pause(done)).await;
             }

@@ -2,7 +2,7 @@
 //! then what others say about it (signatures, bills of materials).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt;
@@ -21,6 +21,8 @@ use crate::model::oci::{Descriptor, Digest, Form, Manifest, Platform, Reference,
 const DEPTH_MAX: u32 = 8;
 /// Manifests of one image, at most: those of an index with the ones that it names, each once.
 const MANIFESTS_MAX: u32 = 1_000;
+/// What is told of a tag that has arrived without all that refers to it.
+pub const OWED: &str = "the tag has arrived, what refers to it has not";
 /// Children of one index that are brought at a time.
 const CHILDREN: usize = 16;
 /// Referrers of one image, with those of its children and their own, at most.
@@ -37,9 +39,21 @@ pub type Claimed = Mutex<BTreeMap<(Repository, Digest), usize>>;
 pub struct Walk {
     met: Mutex<BTreeMap<Digest, Arc<OnceCell<()>>>>,
     count: AtomicU32,
+    is_final: AtomicBool,
+    has_arrived: AtomicBool,
 }
 
 impl Walk {
+    /// True when a blob did not come however often it was tried: the tag is not tried again for that.
+    pub fn is_final(&self) -> bool {
+        self.is_final.load(Ordering::Relaxed)
+    }
+
+    /// True when the tag points to what it is to point to, whatever became of what is said about it.
+    pub fn has_arrived(&self) -> bool {
+        self.has_arrived.load(Ordering::Relaxed)
+    }
+
     fn once(&self, digest: &Digest) -> Arc<OnceCell<()>> {
         let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
         met.entry(digest.clone()).or_default().clone()
@@ -100,8 +114,9 @@ impl Image<'_> {
         self.call().await;
         (self.before)().await?;
         self.put_now(&Reference::Tag(tag.clone()), &manifest).await?;
+        self.walk.has_arrived.store(true, Ordering::Relaxed);
         let about = self.carried(&manifest);
-        self.referrers(about).await.map_err(|f| f.because("the tag has arrived, what refers to it has not"))
+        self.referrers(about).await.map_err(|f| f.because(OWED))
     }
 
     async fn call(&self) {
@@ -124,8 +139,14 @@ impl Image<'_> {
         self.put_now(reference, manifest).await
     }
 
+    /// (A list of referrers that the target does not keep itself is seen to at the end: a tag for it that came into being before its own
+    /// turn would look as somebody else's.)
     async fn put_now(&self, reference: &Reference, manifest: &Manifest) -> Outcome<()> {
-        let put = self.pool.ends.target.put_manifest(self.to, reference, manifest).await;
+        let target = &self.pool.ends.target;
+        let put = match reference {
+            Reference::Tag(_) => target.put_manifest(self.to, reference, manifest).await,
+            Reference::Digest(_) => target.put_alone(self.to, reference, manifest).await,
+        };
         let gaps = self.gaps();
         put.map_err(|fault| match fault.kind {
             Kind::Conflict if manifest.form == Form::Index && !gaps.is_empty() => {
@@ -201,7 +222,7 @@ impl Image<'_> {
         if first == self.place {
             (self.claim)(&blob.digest, ticket.progress.clone());
         }
-        ticket.wait().await
+        ticket.wait().await.inspect_err(|_| self.walk.is_final.store(true, Ordering::Relaxed))
     }
 
     /// The children of an index that are carried; the others are gaps.

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::engine::registry::is_asked;
+use crate::engine::registry::pages::Pages;
 use crate::model::query::PageAsk;
 use crate::model::registry::Page;
 
@@ -18,16 +19,12 @@ pub const NAMES_FOR: Duration = Duration::from_secs(15);
 const PAGED_FOR: Duration = Duration::from_secs(120);
 /// Names that are kept of all lists together; the oldest lists go first. A hundred thousand tags take about 5 MB.
 const NAMES_MAX: usize = 500_000;
-/// Pages of one list, at most: a list that goes on longer has no end.
-const PAGES_MAX: usize = 20_000;
 
 /// One list, as far as it is known.
 struct List<T> {
     names: Vec<T>,
-    /// Where the registry's next page begins; none at the end.
-    next: Option<String>,
-    /// Pages that were fetched.
-    pages: usize,
+    /// The registry's pages that were fetched.
+    pages: Pages,
 }
 
 struct Kept<K, T> {
@@ -65,7 +62,7 @@ impl<K: Clone + PartialEq, T: Clone + ToString> Lists<K, T> {
             }
             None => {
                 kept.retain(|k| k.key != *key);
-                let list = Arc::new(AsyncMutex::new(List { names: Vec::new(), next: None, pages: 0 }));
+                let list = Arc::new(AsyncMutex::new(List { names: Vec::new(), pages: Pages::default() }));
                 kept.push(Kept { key: key.clone(), list: list.clone(), begun: now, used: now, names: 0 });
                 list
             }
@@ -135,14 +132,14 @@ impl<K: Clone + PartialEq, T: Clone + ToString> Lists<K, T> {
     ) -> Outcome<Option<usize>> {
         let list = self.take(key, false);
         let mut list = list.lock().await;
-        while list.pages < pages {
+        while list.pages.count() < pages {
             if !list.grow(&fetch).await? {
                 self.note(key, list.names.len());
                 return Ok(Some(list.names.len()));
             }
         }
         self.note(key, list.names.len());
-        Ok((list.next.is_none()).then_some(list.names.len()))
+        Ok(list.pages.is_over().then_some(list.names.len()))
     }
 }
 
@@ -152,19 +149,12 @@ impl<T: Clone + ToString> List<T> {
         &mut self,
         fetch: &impl Fn(Option<String>) -> F,
     ) -> Outcome<bool> {
-        if self.pages > 0 && self.next.is_none() {
+        if self.pages.is_over() {
             return Ok(false);
         }
-        if self.pages >= PAGES_MAX {
-            return Err(Fault::new(Kind::Exhausted, format!("the list has more than {PAGES_MAX} pages")));
-        }
-        let page = fetch(self.next.clone()).await?;
-        if page.next.is_some() && page.next == self.next {
-            return Err(Fault::new(Kind::Invalid, "the list has no end: its next page is the same one"));
-        }
+        let page = fetch(self.pages.next()).await?;
+        self.pages.turn(page.next)?;
         self.names.extend(page.items);
-        self.next = page.next;
-        self.pages += 1;
         Ok(true)
     }
 

@@ -24,7 +24,12 @@ struct State {
     busy: BTreeSet<Key>,
     /// Registries that were seen to remove whole images only.
     whole: BTreeSet<RegistryName>,
+    /// Tags that have arrived without all that refers to them; the rest of what their run left is found by comparing.
+    owed: BTreeSet<Owed>,
 }
+
+/// A tag of a rule at a registry: the repository as the source calls it.
+pub type Owed = (RuleName, RegistryName, Repository, Tag);
 
 /// All that waits.
 #[derive(Default)]
@@ -97,6 +102,16 @@ impl Matters {
     /// A registry has said that it does not remove a tag alone.
     pub fn removes_no_tags(&self, registry: &RegistryName) {
         self.with(|s| s.whole.insert(registry.clone()));
+    }
+
+    /// Whether what refers to a tag has still to be brought.
+    pub fn owe(&self, what: Owed, is_owed: bool) {
+        self.with(|s| if is_owed { s.owed.insert(what) } else { s.owed.remove(&what) });
+    }
+
+    /// True when what refers to a tag has still to be brought.
+    pub fn owes(&self, what: &Owed) -> bool {
+        self.with(|s| s.owed.contains(what))
     }
 
     /// What a comparison has found: all conflicts of the rule where it was `whole`; else those, and those that are none any more.
@@ -271,6 +286,12 @@ impl Matters {
             }
             Ok((spared, notes))
         })
+    }
+
+    /// True while somebody's yes to a deletion counts.
+    pub fn is_going(&self, review: &Review, item: &DeleteItem) -> bool {
+        let at = (review.rule.clone(), review.line.to.clone());
+        self.with(|s| s.reviews.get(&at).is_some_and(|r| r.going.iter().any(|g| g.item.is_same_tag(item))))
     }
 
     /// A deletion is over; if it was not done, for this reason.

@@ -21,6 +21,7 @@ pub mod listing;
 mod matters;
 mod notes;
 mod pace;
+mod pages;
 mod parts;
 mod pool;
 mod progress;

@@ -15,6 +15,7 @@ use crate::model::replication::known::{Conflict, Known};
 use crate::model::replication::{
     Cause, DiffRow, Difference, Line, RunId, RunState, RunView, TagCounts, TagRun, TagState,
 };
+use crate::plan::replicate::state::{RunFacts, run_state};
 
 /// One tag that was not the same, and what it needs.
 pub struct Part {
@@ -76,8 +77,10 @@ pub struct Parts {
     default_priority: i32,
     /// Only these repositories are compared.
     only: Option<BTreeSet<Repository>>,
-    /// Somebody wants more to be compared than this run began with.
-    wider: bool,
+    /// What somebody wants to be compared besides, or once more; `Some(None)` is everything.
+    wider: Option<Option<BTreeSet<Repository>>>,
+    /// Both sides were compared to the end.
+    was_compared: bool,
     /// Tags that it dealt with before it was widened.
     before: BTreeMap<(Line, Repository, Tag), usize>,
     /// Everything was compared.
@@ -107,7 +110,8 @@ impl Parts {
             meter: Meter::new(),
             default_priority: priority,
             only: None,
-            wider: false,
+            wider: None,
+            was_compared: false,
             before: BTreeMap::new(),
             compared_all: false,
             lags: Arc::default(),
@@ -136,9 +140,20 @@ impl Parts {
             return false;
         }
         self.joined += 1;
-        if let Some(own) = &self.only {
-            self.wider |= only.is_none_or(|only| !only.is_subset(own));
-        }
+        let more = match &self.only {
+            // What has changed since it compared is not known to it.
+            _ if self.phase == Phase::Moving => only.cloned(),
+            Some(own) if only.is_none_or(|only| !only.is_subset(own)) => None,
+            _ => return true,
+        };
+        self.wider = Some(match (self.wider.take(), more) {
+            (None, more) => more,
+            (Some(Some(mut all)), Some(more)) => {
+                all.extend(more);
+                Some(all)
+            }
+            _ => None,
+        });
         true
     }
 
@@ -149,12 +164,12 @@ impl Parts {
 
     /// All that it knew of is done: it is over, or compares everything because somebody joined who wants that. True when it goes on.
     pub fn widen(&mut self, now: Millis) -> bool {
-        if !std::mem::take(&mut self.wider) || self.is_failed {
+        let Some(only) = self.wider.take().filter(|_| !self.is_failed) else {
             self.enter(Phase::Over, now);
             return false;
-        }
-        self.only = None;
-        self.phase = Phase::Comparing;
+        };
+        self.only = only;
+        (self.phase, self.was_compared) = (Phase::Comparing, false);
         (self.same, self.extra, self.unknown, self.compared) = (0, 0, 0, 0);
         let key = |p: &Part| (p.tag.line.clone(), p.tag.repository.clone(), p.tag.tag.clone());
         self.before = self.parts.iter().enumerate().map(|(place, part)| (key(part), place)).collect();
@@ -252,9 +267,12 @@ impl Parts {
 
     /// It compares, moves or is over from now on.
     pub fn enter(&mut self, phase: Phase, now: Millis) {
-        if (self.phase, phase) == (Phase::Comparing, Phase::Moving) && !self.is_failed && self.unknown == 0 {
-            self.compared_all = self.only.is_none();
-            self.lags.finish(&self.rule, self.only.as_ref());
+        if (self.phase, phase) == (Phase::Comparing, Phase::Moving) {
+            self.was_compared = !self.is_failed;
+            if !self.is_failed && self.unknown == 0 {
+                self.compared_all |= self.only.is_none();
+                self.lags.finish(&self.rule, self.only.as_ref());
+            }
         }
         self.phase = phase;
         if phase == Phase::Over {
@@ -394,14 +412,17 @@ impl Parts {
         let claims = || self.parts.iter().flat_map(|p| &p.claims);
         let bytes: u64 = claims().map(|(_, p)| p.bytes()).sum();
         let moved: u64 = claims().map(|(_, p)| p.moved()).sum();
-        let is_whole = tags.failed + tags.conflicts + tags.unknown == 0;
+        let facts = RunFacts {
+            compared: self.was_compared,
+            paused: false,
+            stopped: pace == Pace::Stopped,
+            failed: self.is_failed,
+        };
         let state = match (self.phase, pace) {
-            (Phase::Over, _) if self.is_failed => RunState::Failed,
-            (Phase::Over, Pace::Stopped) if stopped > 0 || tags.waiting + tags.moving > 0 => {
-                RunState::Stopped
+            // (A tag that was stopped is one whose turn did not come.)
+            (Phase::Over, _) => {
+                run_state(facts, &TagCounts { waiting: tags.waiting + stopped, ..tags.clone() })
             }
-            (Phase::Over, _) if is_whole => RunState::Done,
-            (Phase::Over, _) => RunState::Incomplete,
             (_, Pace::Paused) => RunState::Paused,
             (Phase::Comparing, _) => RunState::Comparing,
             (Phase::Moving, _) => RunState::Moving,

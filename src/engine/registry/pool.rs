@@ -296,8 +296,10 @@ impl Pool {
 
     /// Begins as many flights as may be under way.
     fn pump(self: &Arc<Pool>) {
+        let now = self.ends.clock.now();
         let begun: Vec<Arc<Flight>> = self.with(|s| {
             let mut begun = Vec::new();
+            s.make_room(now);
             while s.flying.len() < s.parallel {
                 let may = |(_, _, digest, to): &&Order| {
                     let job = s.jobs.get(&(to.clone(), digest.clone()));
@@ -347,6 +349,39 @@ impl Pool {
             if changed.changed().await.is_err() {
                 return;
             }
+        }
+    }
+}
+
+impl State {
+    /// Blobs of runs that rest make room for those of runs that go on: they end where they are, and wait for their turn again.
+    fn make_room(&mut self, now: Millis) {
+        let is_next = |(_, _, digest, to): &Order| {
+            self.jobs.get(&(to.clone(), digest.clone())).is_some_and(is_wanted_now)
+        };
+        if !self.waiting.iter().any(is_next) {
+            return;
+        }
+        let flying = &self.flying;
+        let resting =
+            self.jobs.values_mut().filter(|j| flying.contains_key(&j.flight.id) && !is_wanted_now(j));
+        for job in resting {
+            self.next += 1;
+            let old = &job.flight;
+            old.stop.cancel();
+            let flight = Flight {
+                id: self.next,
+                from: old.from.clone(),
+                to: old.to.clone(),
+                digest: old.digest.clone(),
+                size: old.size,
+                progress: old.progress.clone(),
+                stop: CancellationToken::new(),
+                since: now,
+                last: Mutex::new(now),
+            };
+            job.flight = Arc::new(flight);
+            self.waiting.insert(order(job));
         }
     }
 }

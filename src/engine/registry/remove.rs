@@ -7,6 +7,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::engine::registry::pace::again;
+use crate::engine::registry::pages::Pages;
 use crate::model::oci::{Digest, Reference, Repository, Tag};
 use crate::plan::replicate::deletes::Around;
 use crate::ports::registry::RegistryClient;
@@ -53,14 +54,14 @@ pub async fn around(
 }
 
 async fn tags(registry: &dyn RegistryClient, of: &Repository) -> Outcome<Vec<Tag>> {
-    let (mut out, mut next) = (Vec::new(), None::<String>);
+    let (mut out, mut pages) = (Vec::new(), Pages::default());
     loop {
+        let next = pages.next();
         let page = again(TRIES, || registry.tags(of, next.as_deref())).await?;
         out.extend(page.items);
-        if page.next.is_none() || page.next == next {
+        if !pages.turn(page.next)? {
             return Ok(out);
         }
-        next = page.next;
     }
 }
 

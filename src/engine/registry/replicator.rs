@@ -14,6 +14,7 @@ use crate::base::clock::SharedClock;
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::{RegistryName, RuleName};
 use crate::engine::registry::budget::Purse;
+use crate::engine::registry::image::OWED;
 use crate::engine::registry::lag::Lags;
 use crate::engine::registry::lines::{Lines, Views};
 use crate::engine::registry::matters::Matters;
@@ -23,10 +24,11 @@ use crate::engine::registry::parts::Parts;
 use crate::engine::registry::pool::{Ends, Pool};
 use crate::engine::registry::run::Run;
 use crate::engine::registry::tasks::Tasks;
+use crate::engine::registry::triggers::same_content;
 use crate::model::oci::{Repository, Tag};
 use crate::model::replication::known::Conflict;
 use crate::model::replication::review::Review;
-use crate::model::replication::{Cause, Line, LineLimits, Rule, RunId, RunState, RunView, TagRun};
+use crate::model::replication::{Cause, Line, LineLimits, Rule, RunId, RunState, RunView, TagRun, TagState};
 use crate::plan::replicate::filter::Selector;
 use crate::ports::registry::RegistryClient;
 use crate::store::Store;
@@ -40,6 +42,8 @@ pub type Registries = BTreeMap<RegistryName, Arc<dyn RegistryClient>>;
 
 /// While something goes on, views are made so often.
 const TICK: Duration = Duration::from_millis(500);
+/// A run that was stopped is over within this time.
+const ENDS_IN: Duration = Duration::from_secs(30);
 /// Runs that are over and that nobody has asked about yet; the oldest is forgotten beyond that.
 pub const ENDED_MAX: usize = 256;
 
@@ -63,6 +67,8 @@ struct Inner {
     lags: Arc<Lags>,
     matters: Arc<Matters>,
     deleting: tokio::sync::Mutex<()>,
+    /// It compares, and keeps nothing.
+    looks: bool,
     state: Mutex<State>,
     changed: Notify,
     views: watch::Sender<Arc<Views>>,
@@ -89,6 +95,23 @@ impl Replicator {
     /// # Errors
     /// When the store cannot be read.
     pub async fn begin(registries: Registries, store: Store, clock: SharedClock) -> Outcome<Replicator> {
+        Replicator::start(registries, store, clock, false).await
+    }
+
+    /// One that only compares, by a store that is only read: no run is begun or gone on with, and no report is kept.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn to_look(registries: Registries, store: Store, clock: SharedClock) -> Outcome<Replicator> {
+        Replicator::start(registries, store, clock, true).await
+    }
+
+    async fn start(
+        registries: Registries,
+        store: Store,
+        clock: SharedClock,
+        looks: bool,
+    ) -> Outcome<Replicator> {
         let matters = Arc::new(Matters::new(store.conflicts().await?, store.reviews().await?));
         let (notes, writer) = Notes::new(store.clone());
         let tasks = Tasks::new();
@@ -104,7 +127,8 @@ impl Replicator {
         };
         let (views, changed) = (watch::Sender::new(Arc::default()), Notify::new());
         let (state, deleting, lags) = (Mutex::new(state), tokio::sync::Mutex::new(()), Arc::default());
-        let inner = Inner { store, clock, notes, tasks, lags, matters, deleting, state, changed, views };
+        let inner =
+            Inner { store, clock, notes, tasks, lags, matters, deleting, looks, state, changed, views };
         let handle = Handle(Arc::new(inner));
         let teller = handle.clone();
         handle.0.tasks.spawn(async move { teller.tell().await });
@@ -157,6 +181,11 @@ impl Handle {
         &self.0.deleting
     }
 
+    /// True when it keeps nothing.
+    pub(super) fn looks(&self) -> bool {
+        self.0.looks
+    }
+
     /// The durable state.
     pub(super) fn store(&self) -> &Store {
         &self.0.store
@@ -198,6 +227,13 @@ impl Handle {
         for rule in rules {
             // A rule whose registry is not known says so when it runs.
             let _ = self.pools(rule);
+        }
+        let runs: Vec<Arc<Run>> = self.with(|s| s.runs.values().cloned().collect());
+        for run in runs {
+            // What is not wanted any more is not written any more.
+            if !rules.iter().any(|r| same_content(r, &run.rule)) {
+                run.set_pace(Pace::Stopped);
+            }
         }
         self.note(self.matters().keep(rules)).await?;
         self.stir();
@@ -284,6 +320,8 @@ impl Handle {
         let pools = self.pools(&rule)?;
         let name = rule.name.clone();
         let now = self.0.clock.now();
+        self.make_way(&rule).await;
+        self.recall_owed(&rule).await?;
         let begun = self.with(|s| {
             if let Some(run) = s.runs.get(&name).filter(|run| run.join(only.as_ref())) {
                 return Err(run.id);
@@ -324,6 +362,35 @@ impl Handle {
         });
         self.0.changed.notify_one();
         Ok(id)
+    }
+
+    /// What the last run of a rule before this engine core left of tags that have arrived: their referrers.
+    async fn recall_owed(&self, rule: &Rule) -> Outcome<()> {
+        if self.with(|s| s.runs.contains_key(&rule.name)) {
+            return Ok(());
+        }
+        let Some(last) = self.store().runs_of(&rule.name, 1).await?.into_iter().next() else { return Ok(()) };
+        for tag in self.tags(last.id, 0, u32::MAX).await? {
+            if matches!(&tag.state, TagState::Failed(why) if why.safe().contains(OWED)) {
+                self.matters().owe((rule.name.clone(), tag.line.to, tag.repository, tag.tag), true);
+            }
+        }
+        Ok(())
+    }
+
+    /// A run of what the rule was before ends first, and one that ends is waited for: it can be joined no more.
+    async fn make_way(&self, rule: &Rule) {
+        let Some(run) = self.with(|s| s.runs.get(&rule.name).cloned()) else { return };
+        if run.view().state.is_over() {
+            return;
+        }
+        if !same_content(&run.rule, rule) {
+            run.set_pace(Pace::Stopped);
+        }
+        if *run.pace.borrow() == Pace::Stopped {
+            // It ends where it is; a journal that says nothing keeps nobody waiting for ever.
+            let _ = tokio::time::timeout(ENDS_IN, run.over()).await;
+        }
     }
 
     /// Goes on with what an engine core that ended left unfinished: a new run for each rule that is still there. Of a rule
@@ -428,7 +495,10 @@ impl Handle {
     /// When there is no such run, or replication has ended.
     pub async fn ended(&self, id: RunId) -> Outcome<RunView> {
         let mut views = self.views();
-        let of = |views: &Arc<Views>| views.runs.iter().any(|r| r.id == id && r.state.is_over());
+        // (The run of a rule that another one has taken the place of is shown no more.)
+        let is_there = || self.with(|s| s.runs.values().any(|run| run.id == id));
+        let over = |views: &Arc<Views>| views.runs.iter().any(|r| r.id == id && r.state.is_over());
+        let of = |views: &Arc<Views>| over(views) || !is_there();
         let found = views.wait_for(of).await.ok().and_then(|v| v.runs.iter().find(|r| r.id == id).cloned());
         found.ok_or_else(|| Fault::new(Kind::NotFound, format!("there is no {id}")))
     }

@@ -152,6 +152,10 @@ impl Handle {
     async fn delete_image(&self, pool: &Arc<Pool>, selector: &Selector, review: &Review, group: &[&Going]) {
         let mut fine = Vec::new();
         for going in group {
+            // The rule may be gone by now, or what it proposed may have been taken back.
+            if !self.matters().is_going(review, &going.item) {
+                continue;
+            }
             match asked_again(pool, selector, &going.item).await {
                 Ok(()) => fine.push(*going),
                 Err(why) => self.kept(review, going, &why).await,

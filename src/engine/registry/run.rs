@@ -8,7 +8,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::watch;
 
 use crate::base::clock::SharedClock;
-use crate::base::fault::{Fault, Outcome};
+use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::text::Untrusted;
 use crate::engine::registry::compare::{Compared, Comparison, Found};
 use crate::engine::registry::guard::{Guard, is_of_guard};
@@ -33,6 +33,11 @@ const TAGS: usize = 64;
 /// A tag, and a sign of life, are tried so often.
 const TRIES: u32 = 4;
 
+/// True when a tag may come at another try: what is not as it should be, or too much, is so the next time as well.
+fn helps(fault: &Fault) -> bool {
+    may_pass(fault) && !matches!(fault.kind, Kind::Invalid | Kind::Exhausted)
+}
+
 /// A run with its parts.
 pub struct Run {
     /// Its number.
@@ -49,6 +54,8 @@ pub struct Run {
     notes: Notes,
     clock: SharedClock,
     claimed: Claimed,
+    /// It is over, and its record is written.
+    done: watch::Sender<bool>,
 }
 
 /// What a comparison has found for somebody to decide.
@@ -84,8 +91,8 @@ impl Run {
         clock: SharedClock,
     ) -> Run {
         let (pace, claimed) = (watch::Sender::new(Pace::Go), Claimed::default());
-        let (parts, found) = (Mutex::new(parts), Mutex::default());
-        Run { id, rule, pools, pace, parts, matters, found, notes, clock, claimed }
+        let (parts, found, done) = (Mutex::new(parts), Mutex::default(), watch::Sender::new(false));
+        Run { id, rule, pools, pace, parts, matters, found, notes, clock, claimed, done }
     }
 
     fn matter<T>(&self, work: impl FnOnce(&mut Matter) -> T) -> T {
@@ -116,6 +123,7 @@ impl Run {
         }
         // A record that cannot be written leaves the run open: it is found again, and compares anew.
         let _ = self.notes.now(vec![Note::Run(Box::new(self.view()))]).await;
+        self.done.send_replace(true);
     }
 
     async fn stopped(&self) {
@@ -140,9 +148,15 @@ impl Run {
         }
     }
 
-    /// Somebody else asks for these repositories, or for all. False when this run is over.
+    /// Somebody else asks for these repositories, or for all. False when this run is over, or ends.
     pub fn join(&self, only: Option<&BTreeSet<Repository>>) -> bool {
-        self.with(|parts| parts.join(only))
+        *self.pace.borrow() != Pace::Stopped && self.with(|parts| parts.join(only))
+    }
+
+    /// Waits until it is over and its record is written.
+    pub async fn over(&self) {
+        // (What it waits for is in this run itself, so it cannot be gone.)
+        let _ = self.done.subscribe().wait_for(|done| *done).await;
     }
 
     async fn once(&self) {
@@ -204,6 +218,13 @@ impl Run {
     fn compared(&self, tag: Compared) {
         let Compared { place, mut row, mut verdict, known, source, target } = tag;
         let at = (self.rule.name.clone(), row.repository.clone(), row.tag.clone());
+        if row.difference == Difference::Same && source.digest().is_some() {
+            let owed = (self.rule.name.clone(), row.line.to.clone(), row.repository.clone(), row.tag.clone());
+            if self.matters.owes(&owed) {
+                // It is brought once more for what refers to it.
+                row.difference = Difference::Behind;
+            }
+        }
         let question = self.guarded(place, &mut row, &mut verdict, &known, (&source, &target));
         match &verdict.deed {
             Deed::Ask => self.matter(|m| m.conflicts.push(question)),
@@ -393,7 +414,7 @@ impl Run {
         let mut done = 0;
         let outcome = loop {
             match image.bring(trail.tag, trail.digest).await {
-                Err(fault) if may_pass(&fault) && done + 1 < TRIES => {
+                Err(fault) if helps(&fault) && !image.walk.is_final() && done + 1 < TRIES => {
                     self.with(|parts| parts.retried(place));
                     tokio::time::sleep(pause(done)).await;
                 }
@@ -402,6 +423,13 @@ impl Run {
             done += 1;
         };
         *gaps = image.gaps();
+        let owed = (
+            self.rule.name.clone(),
+            pool.ends.line.to.clone(),
+            turn.tag.repository.clone(),
+            turn.tag.tag.clone(),
+        );
+        self.matters.owe(owed, outcome.is_err() && image.walk.has_arrived());
         outcome
     }
 

@@ -60,6 +60,8 @@ struct Entry {
     said: Option<String>,
     due: Option<Millis>,
     missed: Option<Millis>,
+    /// The run whose times were taken last: each is taken once, so that times to come do not move on with the clock.
+    taken: Option<(RunId, Option<Millis>)>,
 }
 
 /// All rules, and what would start them.
@@ -82,7 +84,7 @@ fn runs_by_itself(rule: &Rule) -> bool {
 }
 
 /// True when both say the same of what is to be where.
-fn same_content(a: &Rule, b: &Rule) -> bool {
+pub(super) fn same_content(a: &Rule, b: &Rule) -> bool {
     let Rule { name, source, targets, two_way, filters, platforms, prefix, .. } = a;
     (name, source, targets, two_way) == (&b.name, &b.source, &b.targets, &b.two_way)
         && (filters, platforms, prefix) == (&b.filters, &b.platforms, &b.prefix)
@@ -105,6 +107,7 @@ impl Entry {
             said: None,
             due: None,
             missed: None,
+            taken: None,
         }
     }
 
@@ -142,11 +145,27 @@ impl Entry {
         self.running = newest.map_or(self.awaited.is_some(), |r| !r.state.is_over());
         let Some(run) = newest else { return };
         self.awaited = None;
+        if self.taken.replace((run.id, run.ended)) == Some((run.id, run.ended)) {
+            return;
+        }
         // What began before the rule was changed compared something else.
         if run.cause != Cause::Event && run.began >= self.content {
             self.since = self.since.max(Some(run.began));
         }
         self.ended = self.ended.max(run.ended);
+    }
+
+    /// A clock that was set back leaves stamps that are still to come: they count as now.
+    fn clamp(&mut self, now: Millis) {
+        let Entry { since, known, content, ended, told, returned, begun, rest_until, missed, .. } = self;
+        for at in [since, ended, returned, begun, missed] {
+            *at = at.map(|at| at.min(now));
+        }
+        (*known, *content) = ((*known).min(now), (*content).min(now));
+        if let Some((_, at)) = told {
+            *at = (*at).min(now);
+        }
+        *rest_until = rest_until.map(|at| at.min(now.plus(AGAIN_MS)));
     }
 
     /// What starts it now.
@@ -252,12 +271,14 @@ impl Triggers {
             let entry =
                 self.rules.entry(rule.name.clone()).or_insert_with(|| Entry::new(rule.clone(), None, now));
             let before = (entry.since, entry.known, entry.ended);
+            entry.clamp(now);
             let is_new = entry.due.is_none();
             if entry.rule != *rule {
                 entry.take_rule(rule, now);
                 entry.due = entry.timer_due(zone);
             }
             entry.take_run(run);
+            entry.clamp(now);
             if is_new || before != (entry.since, entry.known, entry.ended) {
                 entry.due = entry.timer_due(zone);
             }

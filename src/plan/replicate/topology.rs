@@ -97,21 +97,40 @@ fn against(a: &Arrow<'_>, b: &Arrow<'_>) -> Option<Fault> {
             "let their repository filters begin with different paths, or give one of them a prefix of its own",
         ));
     }
+    let is_beside = a.from == b.from && a.to == b.to && !a.back && !b.back;
+    if is_beside && a.rule.two_way != b.rule.two_way && is_shared() {
+        let why = format!("{names} both carry the same repositories from {} to {}", a.from, a.to);
+        return Some(
+            wrong(why).hint("the one with two ways is enough: remove the other, or let their filters differ"),
+        );
+    }
     let is_facing = a.from == b.to && a.to == b.from && !a.back && !b.back;
     // With a rule of two ways between the same two, the pair is told once by its own direction.
-    (is_facing && is_shared()).then(|| {
+    (is_facing && feeds(a, b) && feeds(b, a)).then(|| {
         wrong(format!("{names} carry the same repositories to and fro between {} and {}", a.from, a.to))
             .hint("make one rule with two ways of them: it remembers what both sides had")
     })
 }
 
+/// True when what an arrow writes may be what another one reads there.
+fn feeds(writes: &Arrow<'_>, reads: &Arrow<'_>) -> bool {
+    let read = read(reads);
+    stems(writes).iter().any(|x| read.iter().any(|y| meet(x, y)))
+}
+
 /// How the names of the repositories that an arrow writes may begin; whole names end with a NUL, which no name has.
 fn stems(arrow: &Arrow<'_>) -> Vec<String> {
+    begin(arrow, if arrow.back { None } else { arrow.rule.prefix.as_ref() })
+}
+
+/// The same of those that it reads.
+fn read(arrow: &Arrow<'_>) -> Vec<String> {
+    begin(arrow, if arrow.back { arrow.rule.prefix.as_ref() } else { None })
+}
+
+fn begin(arrow: &Arrow<'_>, prefix: Option<&Repository>) -> Vec<String> {
     let filters: Vec<_> = arrow.rule.filters.iter().filter(|f| f.on == On::Repository).collect();
-    let prefix = match &arrow.rule.prefix {
-        Some(prefix) if !arrow.back => format!("{prefix}/"),
-        _ => String::new(),
-    };
+    let prefix = prefix.map_or_else(String::new, |prefix| format!("{prefix}/"));
     if filters.first().is_none_or(|f| f.exclude) {
         return vec![prefix];
     }

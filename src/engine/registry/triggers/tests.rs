@@ -244,3 +244,15 @@ fn a_rule_that_wants_something_else_compares_at_once_and_another_hour_does_not()
     assert!(lab.after(10_000).is_empty());
     assert!(lab.next_in().is_some_and(|ms| ms <= 86_400_000));
 }
+
+#[test]
+fn a_clock_that_was_set_back_stops_no_rule() {
+    let mut lab = Lab::new(every(60_000));
+    lab.now = T0.plus(365 * 24 * 3_600_000);
+    lab.begins(1_000, RunState::Done);
+    // The clock was a year ahead, and is right again.
+    lab.now = T0;
+    assert!(lab.look().is_empty());
+    assert!(lab.after(30_000).is_empty());
+    assert_eq!(lab.after(31_000).len(), 1, "a minute later, not a year");
+}

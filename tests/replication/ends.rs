@@ -1,0 +1,173 @@
+//! Runs that are stopped, joined, paused or overtaken by a change of their rule; and what has to have an end.
+
+use std::time::Duration;
+
+use longshore::adapters::sim::{RegistryCall, RegistryPace, layer};
+use longshore::base::ids::RuleName;
+use longshore::model::oci::{Manifest, Reference};
+use longshore::model::replication::{Budget, Cause, LineLimits, On, Rule, RunState};
+use longshore::ports::registry::{Catalogue, Content};
+
+use crate::{Lab, fill, line, only, rule};
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_stopped_while_it_compares_is_no_done_one() {
+    let lab = Lab::new().await;
+    fill(&lab.hq, 3, 3, 100);
+    lab.run(rule(&["branch"])).await;
+    lab.hq.pace(RegistryPace { latency_ms: 500, ..RegistryPace::default() });
+    let handle = lab.handle();
+    let id = handle.start(rule(&["branch"]), Cause::Schedule).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    handle.stop(id).await.unwrap();
+    let view = handle.ended(id).await.unwrap();
+    assert_eq!(view.state, RunState::Stopped, "{view:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_joins_a_run_that_moves_is_told_of_what_came_meanwhile() {
+    let lab = Lab::new().await;
+    lab.hq.push_image("feed/web", "v1", &[layer(1, 1_000_000)]).unwrap();
+    let handle = lab.handle();
+    let slow = Budget { from: 0, until: 24, bytes_per_s: Some(100_000), requests_per_hour: None };
+    handle.set_limits(LineLimits { line: line(), parallel: 2, budgets: vec![slow] });
+    let id = handle.start(rule(&["branch"]), Cause::Schedule).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    lab.hq.push_image("feed/web", "v2", &[layer(2, 100)]).unwrap();
+    assert_eq!(handle.start(rule(&["branch"]), Cause::Schedule).await.unwrap(), id, "it is joined");
+    assert_eq!(handle.ended(id).await.unwrap().state, RunState::Done);
+    assert!(lab.is_equal());
+    // One that ends is joined no more, and one of another content makes way.
+    for is_other in [false, true] {
+        lab.hq.push_image("feed/web", "v3", &[layer(3 + u64::from(is_other), 1_000_000)]).unwrap();
+        let old = handle.start(rule(&["branch"]), Cause::Schedule).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let mut next = rule(&["branch"]);
+        if is_other {
+            next.filters = vec![only(On::Tag, "v[12]")];
+        } else {
+            handle.stop(old).await.unwrap();
+        }
+        let new = handle.start(next, Cause::Schedule).await.unwrap();
+        assert!(new > old);
+        assert_eq!(handle.ended(new).await.unwrap().state, RunState::Done);
+        let records = handle.runs(&RuleName::new("all").unwrap(), 9).await.unwrap();
+        let state = records.iter().find(|r| r.id == old).unwrap().state;
+        assert_eq!(state, RunState::Stopped);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_that_is_gone_writes_nothing_more() {
+    let lab = Lab::new().await;
+    lab.hq.push_image("feed/web", "v1", &[layer(1, 1_000_000)]).unwrap();
+    let handle = lab.handle();
+    let slow = Budget { from: 0, until: 24, bytes_per_s: Some(100_000), requests_per_hour: None };
+    handle.set_limits(LineLimits { line: line(), parallel: 2, budgets: vec![slow] });
+    let id = handle.start(rule(&["branch"]), Cause::Schedule).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    handle.set_rules(&[]).await.unwrap();
+    assert_eq!(handle.ended(id).await.unwrap().state, RunState::Stopped);
+    assert!(lab.branch.all_tags().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn indexes_that_name_the_same_ones_many_times_cost_little() {
+    const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+    let lab = Lab::new().await;
+    let repository = "feed/web".parse().unwrap();
+    lab.hq.push_index("feed/web", "v0", &[("amd64", vec![layer(1, 50)])]).unwrap();
+    let mut digest = lab.hq.all_tags().into_values().next().unwrap();
+    let put = async |tag: &str, children: Vec<serde_json::Value>| {
+        let list = serde_json::json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": children});
+        let index = Manifest::read(INDEX, list.to_string().into_bytes()).unwrap();
+        lab.hq.put_manifest(&repository, &Reference::Tag(tag.parse().unwrap()), &index).await.unwrap();
+        index.digest
+    };
+    let child = |digest: String, n: usize| serde_json::json!({"mediaType": INDEX, "digest": digest, "size": 100, "annotations": {"n": n.to_string()}});
+    for level in 1..5 {
+        digest = put(&format!("v{level}"), (0..60).map(|n| child(digest.to_string(), n)).collect()).await;
+    }
+    lab.branch.forget_counts();
+    let view = lab.run(rule(&["branch"])).await;
+    assert_eq!(view.state, RunState::Done, "{view:?}");
+    assert!(lab.is_equal());
+    let heads = lab.branch.counts().of(RegistryCall::Head);
+    assert!(heads < 100, "60 to the fourth without an end to it, and now {heads}");
+    // More than a thousand are no image.
+    let mut many = Vec::new();
+    for n in 0..1_001 {
+        let tag = format!("p{n}");
+        let one = put(&tag, vec![child(digest.to_string(), n)]).await;
+        many.push(child(one.to_string(), 0));
+        lab.hq.drop_tag("feed/web", &tag).unwrap();
+    }
+    put("many", many).await;
+    let view = lab.run(rule(&["branch"])).await;
+    assert!(view.reason.unwrap().safe().contains("more than 1000 manifests"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_run_holds_up_no_other() {
+    let lab = Lab::new().await;
+    lab.hq.push_image("feed/web", "v1", &[layer(1, 1_000_000)]).unwrap();
+    lab.hq.push_image("ads/top", "v1", &[layer(2, 1_000)]).unwrap();
+    let of = |name: &str, glob: &str| {
+        let filters = vec![only(On::Repository, glob)];
+        Rule { name: RuleName::new(name).unwrap(), filters, ..rule(&["branch"]) }
+    };
+    let handle = lab.handle();
+    let slow = Budget { from: 0, until: 24, bytes_per_s: Some(100_000), requests_per_hour: None };
+    handle.set_limits(LineLimits { line: line(), parallel: 1, budgets: vec![slow] });
+    let first = handle.start(of("feed", "feed/**"), Cause::Schedule).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    handle.pause(first).await.unwrap();
+    let second = handle.start(of("ads", "ads/**"), Cause::Schedule).await.unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(600), handle.ended(second)).await;
+    assert_eq!(ended.expect("it goes on").unwrap().state, RunState::Done);
+    handle.resume(first).await.unwrap();
+    assert_eq!(handle.ended(first).await.unwrap().state, RunState::Done);
+    assert!(lab.is_equal());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_blob_is_sent_twice_and_not_more() {
+    let lab = Lab::new().await;
+    lab.hq.push_image("feed/web", "v1", &[layer(1, 1_000)]).unwrap();
+    lab.hq.trouble(|t| t.flip_reads = 9_999);
+    let view = lab.run(rule(&["branch"])).await;
+    assert_eq!(view.state, RunState::Incomplete, "{view:?}");
+    let reads = lab.hq.counts().of(RegistryCall::ReadBlob);
+    assert!(reads <= 4, "two blobs, twice each: {reads}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn referrers_that_did_not_come_with_their_tag_come_with_the_next_run() {
+    for crashes in [false, true] {
+        let mut lab = Lab::new().await;
+        let image = lab.hq.push_image("feed/web", "v1", &[layer(1, 100)]).unwrap();
+        lab.hq.push_artifact("feed/web", &image, "text/sig", "signed".into()).unwrap();
+        for registry in [&lab.hq, &lab.branch] {
+            registry.pace(RegistryPace { latency_ms: 100, ..RegistryPace::default() });
+        }
+        let id = lab.handle().start(rule(&["branch"]), Cause::Schedule).await.unwrap();
+        while lab.branch.all_tags().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        lab.branch.trouble(|t| t.read_only = true);
+        let view = lab.handle().ended(id).await.unwrap();
+        assert_eq!(view.state, RunState::Incomplete, "{view:?}");
+        assert!(view.reason.unwrap().safe().contains("what refers to it has not"));
+        lab.branch.trouble(|t| t.read_only = false);
+        if crashes {
+            lab.crash().await;
+            lab.begin().await;
+        }
+        let listed = async || lab.branch.referrers(&"feed/web".parse().unwrap(), &image).await.unwrap().len();
+        assert_eq!(listed().await, 0);
+        assert_eq!(lab.run(rule(&["branch"])).await.state, RunState::Done);
+        assert_eq!(listed().await, 1);
+        let view = lab.run(rule(&["branch"])).await;
+        assert_eq!((view.tags.same, view.tags.done), (1, 0), "it is owed no more");
+    }
+}
