@@ -180,7 +180,7 @@ fn rules_that_do_not_go_together_are_refused_by_name() {
     let desired = known(&[Rule { two_way: true, ..rule("m", "hq", &["bj"]) }]);
     assert!(refusal(put_rule(&desired, rule("c", "bj", &["hq"]))).contains("to and fro"));
     let text = refusal(put_rule(&desired, rule("c", "hq", &["bj"])));
-    assert_eq!(text, "rules c and m both carry the same repositories from hq to bj");
+    assert_eq!(text, "rules m and c both carry the same repositories from hq to bj");
     assert!(put_rule(&desired, rule("c", "bj", &["tc"])).is_ok());
     let broken = filters(r#"[{"on":"tag","pattern":{"regex":"v(1"}}]"#);
     let text = refusal(put_rule(&desired, Rule { filters: broken, ..rule("c", "bj", &["tc"]) }));
