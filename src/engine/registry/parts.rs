@@ -420,9 +420,7 @@ impl Parts {
         };
         let state = match (self.phase, pace) {
             // (A tag that was stopped is one whose turn did not come.)
-            (Phase::Over, _) => {
-                run_state(facts, &TagCounts { waiting: tags.waiting + stopped, ..tags })
-            }
+            (Phase::Over, _) => run_state(facts, &TagCounts { waiting: tags.waiting + stopped, ..tags }),
             (_, Pace::Paused) => RunState::Paused,
             (Phase::Comparing, _) => RunState::Comparing,
             (Phase::Moving, _) => RunState::Moving,
