@@ -94,7 +94,13 @@ async fn a_pool_file_is_held_against_the_rules_of_the_install() {
         let checked = run(&fake(), &line("check")).await;
         assert_eq!(checked.status, status, "{checked:?}");
         assert!(checked.err.contains(word), "{checked:?}");
-        let planned = run(&fake(), &line("up --plan")).await;
+        // A plan also asks who holds the images.
+        let holders = Fake::new(|request| match request {
+            Request::Query(Query::Coverage(_)) => Reply::Coverage(Box::new(crate::prewarm::coverage())),
+            other => panic!("nothing else should be asked: {other:?}"),
+        });
+        let holders = Fake { verdicts: vec![verdict(passes)], state: true, ..holders };
+        let planned = run(&holders, &line("up --plan")).await;
         assert!(planned.status == status && planned.err.contains(word), "{planned:?}");
         let json = run(&fake(), &format!("{} --json", line("check"))).await;
         let said: serde_json::Value = serde_json::from_str(&json.out).unwrap();
