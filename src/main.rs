@@ -2,12 +2,6 @@
 
 use std::process::ExitCode;
 
-use mimalloc::MiMalloc;
-
-/// Gives back what a burst has used: a hundred thousand containers held a quarter more with that of the C library.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
-
 /// Threads that run tasks; the work is waiting, not computing, and each thread costs memory.
 const WORKERS: usize = 2;
 

@@ -281,7 +281,7 @@ fn child_that_panics() {
 #[test]
 fn a_panic_gives_the_terminal_back() {
     let mut command = portable_pty::CommandBuilder::new(std::env::current_exe().unwrap());
-    command.args(["child_that_panics", "--exact", "--nocapture"]);
+    command.args(["console::child_that_panics", "--exact", "--nocapture"]);
     command.env(PANICS, "1");
     let mut terminal = Terminal::of(command, (80, 24));
     terminal.until("the child has the terminal", |_| terminal.is_full_screen());

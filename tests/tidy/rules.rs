@@ -96,7 +96,6 @@ pub const FOREIGN: &[(&str, &[&[&str]])] = &[
     ("hyper_util", &[&["src/adapters/docker/", "src/adapters/tokens/"]]),
     ("jiff", &[&["src/wire"]]),
     ("jsonwebtoken", &[&["src/adapters/tokens/"]]),
-    ("mimalloc", &[&["src/main.rs"]]),
     ("nix", &[MACHINE, TERMINAL]),
     ("ratatui", &[&["src/tui/"]]),
     ("rcgen", &[&["src/adapters/tokens/"]]),
