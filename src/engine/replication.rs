@@ -31,6 +31,7 @@ const FIRST: i32 = i32::MAX;
 /// What nothing can be done about without a core that may write.
 fn no_replication() -> Fault {
     Fault::new(Kind::Refused, "replication runs in the active engine only, and this is not one")
+        .hint("start one: `longshore engine`, or the console")
 }
 
 fn no_rule(name: &RuleName) -> Fault {

@@ -340,7 +340,7 @@ pub fn run_line(run: &RunView, now: Millis) -> String {
         *last += &reason();
     }
     if t.extra > 0 {
-        parts.push(format!("{} only at the target", t.extra));
+        parts.push(format!("{} on one side only", t.extra));
     }
     if let Some(ended) = run.ended {
         let took = text::took(ended.since(run.began));

@@ -147,7 +147,7 @@ fn summary(run: &RunView) -> String {
             .unwrap_or_default();
     }
     if run.tags.extra > 0 {
-        out += &format!(", {} only at the target", count(u64::from(run.tags.extra), "tag"));
+        out += &format!(", {} on one side only", count(u64::from(run.tags.extra), "tag"));
     }
     out
 }
