@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::header::CONTENT_TYPE;
-use reqwest::{Certificate, Client, Response, Url};
+use reqwest::{Certificate, Client, Response, StatusCode, Url};
 use serde::Deserialize;
 
 use crate::adapters::tokens::of_file;
@@ -53,6 +53,9 @@ pub async fn change(door: &Door, command: &AccessCommand) -> Outcome<String> {
         .map_err(|e| Fault::new(Kind::Bug, format!("the change cannot be written: {e}")))?;
     let request = client.post(url).basic_auth(&door.login, Some(&door.secret));
     let lost = |e: reqwest::Error| {
+        if !e.is_connect() {
+            return unknown(&format!("{} gave no answer: {}", door.url, innermost(&e)));
+        }
         Fault::new(Kind::Unreachable, format!("{} cannot be reached: {}", door.url, innermost(&e)))
             .hint("look whether it is open (`longshore doctor` there), and whether its certificate is trusted here (--ca)")
     };
@@ -65,6 +68,9 @@ pub async fn change(door: &Door, command: &AccessCommand) -> Outcome<String> {
     if status.is_success() {
         return Ok(safe(&said.text).into_owned());
     }
+    if status == StatusCode::REQUEST_TIMEOUT {
+        return Err(unknown(&format!("{} gave no answer in its time", door.url)));
+    }
     let told = said.errors.first().map(|told| told.message.as_str());
     let text =
         if said.text.is_empty() { told.unwrap_or("it was refused without a reason") } else { &said.text };
@@ -73,6 +79,13 @@ pub async fn change(door: &Door, command: &AccessCommand) -> Outcome<String> {
         Some(hint) => fault.hint(safe(&hint).into_owned()),
         None => fault,
     })
+}
+
+/// It was sent, and no answer came.
+fn unknown(why: &str) -> Fault {
+    Fault::new(Kind::Unreachable, why.to_owned())
+        .because("it is not known whether the change was made")
+        .hint("look before you repeat it: who administers the service sees it in `longshore journal`")
 }
 
 /// Where changes are taken. Without TLS only on this machine: a password goes along.
@@ -107,7 +120,7 @@ fn client(door: &Door) -> Outcome<Client> {
         // A redirect could lead the password elsewhere.
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never());
-    if door.url.starts_with("http:") {
+    if door.url.get(..5).is_some_and(|s| s.eq_ignore_ascii_case("http:")) {
         builder = builder.no_proxy();
     }
     if let Some(path) = &door.ca {

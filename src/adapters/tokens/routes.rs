@@ -218,6 +218,11 @@ impl Service {
             Ok(subject) => subject,
             Err(answer) => return answer,
         };
+        // (Robots are not kept out by a wrong secret: here each of their calls would cost the engine a line.)
+        if matches!(subject, Subject::Robot(..)) {
+            self.guard().denied("a change by a robot");
+            return plain(StatusCode::FORBIDDEN, "robots change nothing");
+        }
         let body = match body(request, self.limits.form_bytes).await {
             Ok(body) => body,
             Err(answer) => return answer,

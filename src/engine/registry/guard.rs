@@ -7,6 +7,10 @@ use crate::base::clock::Millis;
 use crate::model::replication::known::{Conflict, Known, Side};
 use crate::plan::replicate::deletes::DeleteLimits;
 
+/// What was first missed so long before the run counts for it too: a look at the two in between, or a run that broke off, does not
+/// switch the question off. In milliseconds: a day.
+const RECENT: u64 = 24 * 60 * 60 * 1000;
+
 /// How the reason of such a question begins.
 const MUCH: &str = "much is gone at once from";
 
@@ -20,7 +24,7 @@ struct One {
 
 /// What a comparison of two masters has seen of their sides.
 ///
-/// Only tags that are gone are counted, and only those that were there at the comparison before. Tags that merely point elsewhere
+/// Only tags that are gone are counted, and only those that were first missed within a day before the run, or by it. Tags that merely point elsewhere
 /// are not: one digest is remembered of each, so that a tag that was moved back looks as one that was moved on, and a release may
 /// move most tags of a registry in an hour.
 #[derive(Default)]
@@ -35,7 +39,9 @@ impl Guard {
         for side in [Side::Source, Side::Target] {
             let one = self.0.entry((line, side)).or_default();
             one.known += 1;
-            one.lost += u64::from(absent == Some(side) && known.gone_since.is_some_and(|at| at >= since));
+            one.lost += u64::from(
+                absent == Some(side) && known.gone_since.is_some_and(|at| at.plus(RECENT) >= since),
+            );
         }
     }
 
@@ -92,6 +98,10 @@ mod tests {
         }
     }
 
+    /// When the run began.
+    const RUN: i64 = 1_000_000_000;
+    const DAY: i64 = 24 * 60 * 60 * 1000;
+
     /// Questions about one move of the target after so many of 40 tags went from `side`, first seen then.
     fn asked(lost: u32, side: Side, first_seen: i64) -> usize {
         let mut guard = Guard::default();
@@ -99,7 +109,7 @@ mod tests {
             let is_lost = n < lost;
             let gone_since = is_lost.then_some(Millis(first_seen));
             let known = Known { last: Some(Digest::of(b"a")), gone_since, ..Known::default() };
-            guard.count(0, &known, is_lost.then_some(side), Millis(5));
+            guard.count(0, &known, is_lost.then_some(side), Millis(RUN));
         }
         guard.moved(0, Side::Target, question());
         let all = guard.questions();
@@ -109,9 +119,10 @@ mod tests {
 
     #[test]
     fn moves_of_a_side_that_lost_much_at_once_are_asked_about() {
-        assert_eq!(asked(11, Side::Target, 5), 1);
-        assert_eq!(asked(10, Side::Target, 5), 0, "ten may go");
-        assert_eq!(asked(11, Side::Source, 5), 0, "the other side lost them");
-        assert_eq!(asked(11, Side::Target, 4), 0, "they were gone before");
+        assert_eq!(asked(11, Side::Target, RUN), 1);
+        assert_eq!(asked(10, Side::Target, RUN), 0, "ten may go");
+        assert_eq!(asked(11, Side::Source, RUN), 0, "the other side lost them");
+        assert_eq!(asked(11, Side::Target, RUN - DAY), 1, "somebody looked in between");
+        assert_eq!(asked(11, Side::Target, RUN - DAY - 1), 0, "they were gone before");
     }
 }

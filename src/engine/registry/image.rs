@@ -281,7 +281,9 @@ impl Image<'_> {
             self.call().await;
             let list = ends.source.manifest(self.from, &tag).await?;
             let all_there = list.manifests.iter().all(|d| said.iter().any(|s| s.digest == d.digest));
-            if all_there {
+            // What only the target lists stays listed.
+            let keeps = listed.iter().all(|l| list.manifests.iter().any(|d| d.digest == l.digest));
+            if all_there && keeps {
                 return self.put(&tag, &list).await;
             }
         }

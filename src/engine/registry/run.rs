@@ -162,7 +162,13 @@ impl Run {
     async fn once(&self) {
         self.with(Parts::begin);
         match self.compare().await {
-            Err(fault) => self.with(|parts| parts.fail(&Untrusted::from(fault.to_string()))),
+            Err(fault) => {
+                self.with(|parts| parts.fail(&Untrusted::from(fault.to_string())));
+                // Of two masters nothing moves on half a look: what was lost at one side is known by the whole only.
+                if self.rule.two_way {
+                    self.with(Parts::stop);
+                }
+            }
             Ok(()) => self.tell_matters().await,
         }
         self.with(|parts| parts.enter(Phase::Moving, self.clock.now()));
