@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::registry::Registry;
 use crate::site::{Process, Site, until};
+use crate::support::skopeo::image_of;
 use longshore::base::hash::sha256;
 use serde_json::Value;
 
@@ -23,8 +24,6 @@ struct Pair {
 
 /// An image in skopeo's `dir:` form whose layer is made from a seed.
 fn image(seed: u64) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    let put = |name: &str, bytes: &[u8]| std::fs::write(dir.path().join(name), bytes).unwrap();
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let layer: Vec<u8> = std::iter::repeat_with(|| {
         state ^= state << 13;
@@ -34,27 +33,7 @@ fn image(seed: u64) -> tempfile::TempDir {
     })
     .take(LAYER)
     .collect();
-    let sum = sha256(&layer);
-    let config = serde_json::json!({
-        "architecture": "amd64", "os": "linux", "config": {},
-        "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{sum}")]},
-    })
-    .to_string();
-    let config_sum = sha256(config.as_bytes());
-    let manifest = serde_json::json!({
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
-        "config": {"mediaType": "application/vnd.docker.container.image.v1+json", "size": config.len(),
-                   "digest": format!("sha256:{config_sum}")},
-        "layers": [{"mediaType": "application/vnd.docker.image.rootfs.diff.tar", "size": layer.len(),
-                    "digest": format!("sha256:{sum}")}],
-    })
-    .to_string();
-    put(&sum, &layer);
-    put(&config_sum, config.as_bytes());
-    put("version", b"Directory Transport Version: 1.1\n");
-    put("manifest.json", manifest.as_bytes());
-    dir
+    image_of(&layer)
 }
 
 /// Runs skopeo; true when it says that all went well.

@@ -53,14 +53,17 @@ pub async fn delete(login: &str, secret: &str, image: &str) -> Result<String, St
     skopeo(&["delete", "--tls-verify=false", who, &format!("docker://{image}")]).await
 }
 
-/// A small image in skopeo's `dir:` form.
+/// A small image in skopeo's `dir:` form: its only layer is an empty tar archive.
 pub fn image() -> tempfile::TempDir {
+    image_of(&[0u8; 1024])
+}
+
+/// An image with this layer.
+pub fn image_of(layer: &[u8]) -> tempfile::TempDir {
     use longshore::base::hash::sha256;
     let dir = tempfile::tempdir().unwrap();
     let put = |name: &str, bytes: &[u8]| std::fs::write(dir.path().join(name), bytes).unwrap();
-    // An empty tar archive, and the configuration of an image that has it as its only layer.
-    let layer = vec![0u8; 1024];
-    let sum = sha256(&layer);
+    let sum = sha256(layer);
     let config = serde_json::json!({
         "architecture": "amd64", "os": "linux", "config": {},
         "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{sum}")]},
@@ -73,7 +76,7 @@ pub fn image() -> tempfile::TempDir {
         "config": {"mediaType": "application/vnd.docker.container.image.v1+json", "size": config.len(), "digest": format!("sha256:{config_sum}")},
         "layers": [{"mediaType": "application/vnd.docker.image.rootfs.diff.tar", "size": layer.len(), "digest": format!("sha256:{sum}")}],
     });
-    put(&sum, &layer);
+    put(&sum, layer);
     put(&config_sum, config.as_bytes());
     put("manifest.json", manifest.to_string().as_bytes());
     put("version", b"Directory Transport Version: 1.1\n");

@@ -42,8 +42,8 @@ pub type Registries = BTreeMap<RegistryName, Arc<dyn RegistryClient>>;
 
 /// While something goes on, views are made so often.
 const TICK: Duration = Duration::from_millis(500);
-/// A run that was stopped is over within this time.
-const ENDS_IN: Duration = Duration::from_secs(30);
+/// A run that was stopped is over within this time as a rule; who asks for the next one waits no longer, since the engine's core waits too.
+const ENDS_IN: Duration = Duration::from_secs(1);
 /// Runs that are over and that nobody has asked about yet; the oldest is forgotten beyond that.
 pub const ENDED_MAX: usize = 256;
 
@@ -320,7 +320,7 @@ impl Handle {
         let pools = self.pools(&rule)?;
         let name = rule.name.clone();
         let now = self.0.clock.now();
-        self.make_way(&rule).await;
+        self.make_way(&rule).await?;
         self.recall_owed(&rule).await?;
         let begun = self.with(|s| {
             if let Some(run) = s.runs.get(&name).filter(|run| run.join(only.as_ref())) {
@@ -379,18 +379,23 @@ impl Handle {
     }
 
     /// A run of what the rule was before ends first, and one that ends is waited for: it can be joined no more.
-    async fn make_way(&self, rule: &Rule) {
-        let Some(run) = self.with(|s| s.runs.get(&rule.name).cloned()) else { return };
+    async fn make_way(&self, rule: &Rule) -> Outcome<()> {
+        let Some(run) = self.with(|s| s.runs.get(&rule.name).cloned()) else { return Ok(()) };
         if run.view().state.is_over() {
-            return;
+            return Ok(());
         }
         if !same_content(&run.rule, rule) {
             run.set_pace(Pace::Stopped);
         }
-        if *run.pace.borrow() == Pace::Stopped {
-            // It ends where it is; a journal that says nothing keeps nobody waiting for ever.
-            let _ = tokio::time::timeout(ENDS_IN, run.over()).await;
+        if *run.pace.borrow() != Pace::Stopped || tokio::time::timeout(ENDS_IN, run.over()).await.is_ok() {
+            return Ok(());
         }
+        // Two at once must not be: both would write.
+        Err(Fault::new(
+            Kind::Conflict,
+            format!("{} of {} was stopped and has not ended yet", run.id, rule.name),
+        )
+        .hint("ask again in a moment: `longshore replicate runs` shows when it is over"))
     }
 
     /// Goes on with what an engine core that ended left unfinished: a new run for each rule that is still there. Of a rule

@@ -356,6 +356,8 @@ async fn a_change_goes_on_under_the_name_that_logged_in() {
         status(&refused) == 403 && refused.contains("gail may not") && refused.contains("ask ada"),
         "{refused}"
     );
+    let robot = post("robot$feed+ci:right", "application/json", grant).await;
+    assert!(status(&robot) == 403 && robot.contains("robots change nothing"), "{robot}");
     assert_eq!(status(&post("ada:right", "text/plain", grant).await), 415);
     assert_eq!(status(&post("ada:right", "application/json", "{}").await), 400);
     // A hash that is dear to check would hold up everybody's log-ins.
