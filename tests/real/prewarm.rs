@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use crate::registry::Registry;
-use crate::site::Site;
+use crate::site::{Site, until};
 use crate::support::Lab;
 use serde_json::Value;
 
@@ -94,7 +94,11 @@ fn two_engines_get_it_are_proved_by_digest_and_hand_it_over() {
     scene.join();
     let image = scene.image.clone();
 
-    let plan = scene.site.json(&["prewarm", &image, "--site", "bj", "--plan"]);
+    // Until a host that has just joined has listed its images, the plan says that it is not known.
+    let plan = until("both hosts have listed their images", || {
+        let plan = scene.site.json(&["prewarm", &image, "--site", "bj", "--plan"]);
+        plan["hosts"].as_array().unwrap().iter().all(|h| h["holds"] != "not known").then_some(plan)
+    });
     assert_eq!(plan["hosts"].as_array().unwrap().len(), 2, "{plan}");
     assert!(plan["hosts"].as_array().unwrap().iter().all(|h| h["holds"] == "missing"), "{plan}");
     assert!(plan["bytes"].as_u64().unwrap() >= LAYER as u64, "{plan}");
