@@ -15,6 +15,7 @@ use longshore::base::fault::Kind;
 use longshore::model::oci::Tag;
 use longshore::model::replication::known::Choice;
 use longshore::model::replication::{Budget, Cause, Difference, Line, LineLimits, RunState};
+use longshore::ports::registry::Catalogue;
 
 #[path = "replication_masters/histories.rs"]
 mod histories;
@@ -487,4 +488,44 @@ async fn signatures_between_masters_without_lists_of_referrers_are_no_conflict()
         assert_eq!((lab.run().await.state, lab.writes()), (RunState::Done, writes));
         assert!(lab.is_equal());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signature_that_did_not_come_the_way_back_comes_with_the_next_run() {
+    for crashes in [false, true] {
+        let mut lab = Lab::new().await;
+        lab.settled().await;
+        let image = lab.push(&lab.tc, "v1", 1);
+        lab.tc.push_artifact(WEB, &image, "text/sig", "signed".into()).unwrap();
+        lab.tc.trouble(|t| t.mute_referrers = true);
+        assert_eq!(lab.run().await.state, RunState::Incomplete);
+        assert_eq!(lab.at(&lab.bj, "v1").as_ref(), Some(&image));
+        lab.tc.trouble(|t| t.mute_referrers = false);
+        if crashes {
+            lab.crash().await;
+        }
+        assert_eq!(lab.run().await.state, RunState::Done);
+        assert_eq!(lab.bj.referrers(&repository(), &image).await.unwrap().len(), 1);
+        let writes = lab.writes();
+        assert_eq!((lab.run().await.state, lab.writes()), (RunState::Done, writes), "it is owed no more");
+        assert!(lab.is_equal());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signature_that_did_not_come_with_an_answer_comes_with_the_next_run() {
+    let lab = Lab::new().await;
+    lab.settled().await;
+    let image = lab.push(&lab.tc, "v1", 1);
+    lab.tc.push_artifact(WEB, &image, "text/sig", "signed".into()).unwrap();
+    lab.push(&lab.bj, "v1", 2);
+    lab.run().await;
+    lab.tc.trouble(|t| t.mute_referrers = true);
+    lab.answer(&lab.conflict(), Choice::TargetWins).await.unwrap();
+    tokio::time::sleep(HOUR).await;
+    assert_eq!(lab.at(&lab.bj, "v1").as_ref(), Some(&image));
+    lab.tc.trouble(|t| t.mute_referrers = false);
+    lab.run().await;
+    lab.run().await;
+    assert_eq!(lab.bj.referrers(&repository(), &image).await.unwrap().len(), 1);
 }

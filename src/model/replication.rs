@@ -145,6 +145,13 @@ pub struct Line {
     pub to: RegistryName,
 }
 
+impl Line {
+    /// The same line the other way.
+    pub fn back(&self) -> Line {
+        Line { from: self.to.clone(), to: self.from.clone() }
+    }
+}
+
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} → {}", self.from, self.to)

@@ -14,7 +14,7 @@ use crate::model::replication::known::{Conflict, Intent, Known, Side, Tombstone}
 use crate::model::replication::review::{Report, Review};
 use crate::store::Store;
 use crate::store::load::records;
-use crate::store::replication::{Remembered, record, rows, run};
+use crate::store::replication::{Owed, Remembered, record, rows, run};
 
 /// A tag of a line, in the order of the table's key.
 const KEY: &str = "source = ?1 AND target = ?2 AND repository = ?3 AND there = ?4 AND tag = ?5";
@@ -145,6 +145,37 @@ impl Store {
     pub async fn conflicts(&self) -> Outcome<Vec<Conflict>> {
         let sql = "SELECT record FROM conflicts ORDER BY rule, repository, tag";
         self.read(move |c| records(c, "a conflict", sql)).await
+    }
+
+    /// All tags that were written without all that refers to them.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn owed(&self) -> Outcome<Vec<Owed>> {
+        let sql = "SELECT rule, registry, repository, tag FROM owed";
+        self.read(move |c| {
+            rows(c, sql, &[], |row| {
+                let text = |n: usize| row.get::<_, String>(n);
+                let (rule, registry, repository, tag) = (text(0)?, text(1)?, text(2)?, text(3)?);
+                let read = || Ok((rule.parse()?, registry.parse()?, repository.parse()?, tag.parse()?));
+                Ok(read())
+            })
+        })
+        .await
+    }
+
+    /// How many tags of a line's repository (`from` at the source, `to` at the target) are remembered.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn known_count(&self, line: &Line, from: &Repository, to: &Repository) -> Outcome<usize> {
+        let (source, target) = (line.from.to_string(), line.to.to_string());
+        let (from, to) = (from.to_string(), to.to_string());
+        let sql = "SELECT count(*) FROM known_tags
+                   WHERE source = ?1 AND target = ?2 AND repository = ?3 AND there = ?4";
+        let found =
+            self.read(move |c| rows(c, sql, params![source, target, from, to], |row| Ok(Ok(row.get(0)?))));
+        Ok(found.await?.into_iter().next().unwrap_or_default())
     }
 
     /// All deletions that wait for a yes, or are being carried out.

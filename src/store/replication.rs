@@ -43,6 +43,10 @@ pub enum Note {
     Conflict(Box<Conflict>),
     /// A tag is not in conflict any more.
     Settled(RuleName, Repository, Tag),
+    /// A tag is written without all that refers to it.
+    Owed(Owed),
+    /// All that refers to a tag is there, or is to be brought no more.
+    Paid(Owed),
     /// Deletions of a rule's line that wait for a yes; in place of those before.
     Review(Box<Review>),
     /// Nothing of this rule's line to that registry waits any more.
@@ -58,6 +62,9 @@ pub enum Note {
 
 /// Reports of a rule that are kept.
 pub const REPORTS_KEPT: u32 = 20;
+
+/// A tag of a rule at a registry: the repository as the rule's source calls it.
+pub type Owed = (RuleName, RegistryName, Repository, Tag);
 
 /// What is remembered of one tag on a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,6 +133,14 @@ pub fn write(tx: &Transaction<'_>, note: &Note) -> Outcome<()> {
         Note::Settled(rule, repository, tag) => {
             let sql = "DELETE FROM conflicts WHERE rule = ?1 AND repository = ?2 AND tag = ?3";
             run(tx, sql, params![rule.as_str(), repository.as_str(), tag.as_str()])
+        }
+        Note::Owed((rule, registry, repository, tag)) => {
+            let sql = "INSERT OR IGNORE INTO owed (rule, registry, repository, tag) VALUES (?1, ?2, ?3, ?4)";
+            run(tx, sql, params![rule.as_str(), registry.as_str(), repository.as_str(), tag.as_str()])
+        }
+        Note::Paid((rule, registry, repository, tag)) => {
+            let sql = "DELETE FROM owed WHERE rule = ?1 AND registry = ?2 AND repository = ?3 AND tag = ?4";
+            run(tx, sql, params![rule.as_str(), registry.as_str(), repository.as_str(), tag.as_str()])
         }
         Note::Review(what) => {
             let sql = "INSERT OR REPLACE INTO reviews (rule, target, record) VALUES (?1, ?2, ?3)";

@@ -17,6 +17,7 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
     ("0008_brought", include_str!("schema/0008_brought.sql")),
     ("0009_prewarms", include_str!("schema/0009_prewarms.sql")),
     ("0010_image_tags", include_str!("schema/0010_image_tags.sql")),
+    ("0011_owed", include_str!("schema/0011_owed.sql")),
 ];
 
 /// Brings a database to the newest schema.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use longshore::adapters::sim::{RegistryCall, RegistryPace, layer};
 use longshore::base::ids::RuleName;
-use longshore::model::oci::{Manifest, Reference};
+use longshore::model::oci::{Manifest, Reference, Repository};
 use longshore::model::replication::{Budget, Cause, LineLimits, On, Rule, RunState};
 use longshore::ports::registry::{Catalogue, Content};
 
@@ -141,33 +141,66 @@ async fn a_damaged_blob_is_sent_twice_and_not_more() {
     assert!(reads <= 4, "two blobs, twice each: {reads}");
 }
 
+fn named(name: &str) -> Repository {
+    name.parse().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_finds_a_tag_finds_what_refers_to_it_also_after_a_stop_in_the_middle() {
+    for stops_after_ms in [None, Some(300), Some(600), Some(900), Some(1_200), Some(1_500), Some(1_800)] {
+        let lab = Lab::new().await;
+        let image = lab.hq.push_image("feed/web", "v1", &[layer(1, 100)]).unwrap();
+        lab.hq.push_artifact("feed/web", &image, "text/sig", "signed".into()).unwrap();
+        for registry in [&lab.hq, &lab.branch] {
+            registry.pace(RegistryPace { latency_ms: 100, ..RegistryPace::default() });
+        }
+        let listed = async || lab.branch.referrers(&named("feed/web"), &image).await.unwrap().len();
+        let id = lab.handle().start(rule(&["branch"]), Cause::Schedule).await.unwrap();
+        if let Some(ms) = stops_after_ms {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+            lab.handle().stop(id).await.unwrap();
+            lab.handle().ended(id).await.unwrap();
+        }
+        while stops_after_ms.is_none() && lab.branch.all_tags().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let has_tag = !lab.branch.all_tags().is_empty();
+        assert!(!has_tag || listed().await == 1, "stopped after {stops_after_ms:?}");
+        lab.run(rule(&["branch"])).await;
+        assert_eq!(listed().await, 1, "stopped after {stops_after_ms:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn referrers_that_did_not_come_with_their_tag_come_with_the_next_run() {
     for crashes in [false, true] {
         let mut lab = Lab::new().await;
         let image = lab.hq.push_image("feed/web", "v1", &[layer(1, 100)]).unwrap();
         lab.hq.push_artifact("feed/web", &image, "text/sig", "signed".into()).unwrap();
-        for registry in [&lab.hq, &lab.branch] {
-            registry.pace(RegistryPace { latency_ms: 100, ..RegistryPace::default() });
-        }
-        let id = lab.handle().start(rule(&["branch"]), Cause::Schedule).await.unwrap();
-        while lab.branch.all_tags().is_empty() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        lab.branch.trouble(|t| t.read_only = true);
-        let view = lab.handle().ended(id).await.unwrap();
+        lab.hq.push_image("ads/top", "v1", &[layer(2, 100)]).unwrap();
+        lab.hq.trouble(|t| t.mute_referrers = true);
+        let view = lab.run(rule(&["branch"])).await;
         assert_eq!(view.state, RunState::Incomplete, "{view:?}");
         assert!(view.reason.unwrap().safe().contains("what refers to it has not"));
-        lab.branch.trouble(|t| t.read_only = false);
+        assert!(lab.is_equal(), "the image is more urgent than its signature");
+        lab.hq.trouble(|t| t.mute_referrers = false);
         if crashes {
             lab.crash().await;
             lab.begin().await;
         }
-        let listed = async || lab.branch.referrers(&"feed/web".parse().unwrap(), &image).await.unwrap().len();
+        // A run about another repository comes between.
+        let some = Some([named("ads/top")].into());
+        let id = lab.handle().start_some(rule(&["branch"]), Cause::Schedule, some).await.unwrap();
+        assert_eq!(lab.handle().ended(id).await.unwrap().state, RunState::Done);
+        if crashes {
+            lab.crash().await;
+            lab.begin().await;
+        }
+        let listed = async || lab.branch.referrers(&named("feed/web"), &image).await.unwrap().len();
         assert_eq!(listed().await, 0);
         assert_eq!(lab.run(rule(&["branch"])).await.state, RunState::Done);
         assert_eq!(listed().await, 1);
         let view = lab.run(rule(&["branch"])).await;
-        assert_eq!((view.tags.same, view.tags.done), (1, 0), "it is owed no more");
+        assert_eq!((view.tags.same, view.tags.done), (2, 0), "it is owed no more");
     }
 }

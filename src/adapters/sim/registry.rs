@@ -59,6 +59,8 @@ pub struct RegistryTrouble {
     pub whole_only: bool,
     /// It keeps no list of referrers: the tag that stands for it is all there is.
     pub no_referrers: bool,
+    /// It does not answer what refers to an image.
+    pub mute_referrers: bool,
     /// It takes an index although some of its manifests are absent.
     pub takes_gaps: bool,
     /// It lists no tags: the list breaks off with a fault after the first page.

@@ -100,6 +100,9 @@ impl Catalogue for SimRegistry {
         Box::pin(async move {
             let _under_way = self.request(RegistryCall::Referrers).await?;
             let state = self.state();
+            if state.trouble.mute_referrers {
+                return Err(Fault::new(Kind::Unreachable, format!("{} does not answer", self.name)));
+            }
             if state.trouble.no_referrers {
                 let list = digest.referrers_tag().map(Reference::Tag);
                 let list = list.and_then(|tag| state.resolve(of, &tag));

@@ -1,5 +1,5 @@
-//! One tag's way: what its manifest needs goes first, children before parents, then the manifest byte for byte, then the tag,
-//! then what others say about it (signatures, bills of materials).
+//! One tag's way: what its manifest needs goes first, children before parents, then what others say about it (signatures, bills
+//! of materials), and the tag last: whoever finds the tag finds all of it, also when a run ends in the middle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -40,18 +40,12 @@ pub struct Walk {
     met: Mutex<BTreeMap<Digest, Arc<OnceCell<()>>>>,
     count: AtomicU32,
     is_final: AtomicBool,
-    has_arrived: AtomicBool,
 }
 
 impl Walk {
     /// True when a blob did not come however often it was tried: the tag is not tried again for that.
     pub fn is_final(&self) -> bool {
         self.is_final.load(Ordering::Relaxed)
-    }
-
-    /// True when the tag points to what it is to point to, whatever became of what is said about it.
-    pub fn has_arrived(&self) -> bool {
-        self.has_arrived.load(Ordering::Relaxed)
     }
 
     fn once(&self, digest: &Digest) -> Arc<OnceCell<()>> {
@@ -93,6 +87,8 @@ pub struct Image<'a> {
     pub claimed: &'a Claimed,
     /// Told of each blob that counts for this tag.
     pub claim: &'a (dyn Fn(&Digest, Arc<Progress>) + Send + Sync),
+    /// Done before a tag is written without all that refers to it: that this is owed must survive a crash.
+    pub owe: &'a (dyn Fn() -> BoxFuture<'a, Outcome<()>> + Send + Sync),
     /// Done just before the tag is written; it may say no.
     pub before: &'a (dyn Fn() -> BoxFuture<'a, Outcome<()>> + Send + Sync),
     /// Children that were left out by the platform filter.
@@ -102,7 +98,8 @@ pub struct Image<'a> {
 }
 
 impl Image<'_> {
-    /// Brings the manifest with this digest, all that it needs and all that is said about it, and lets the tag point to it.
+    /// Brings the manifest with this digest, all that it needs and all that is said about it, and lets the tag point to it. That
+    /// is done also where what is said about it does not come: the image is more urgent than its signature.
     ///
     /// # Errors
     /// Why that cannot be.
@@ -110,13 +107,15 @@ impl Image<'_> {
         self.walk.begin();
         let manifest = self.fetch(digest).await?;
         self.needs(&manifest, 0).await?;
+        let about = self.referrers(&manifest).await;
+        if about.is_err() {
+            (self.owe)().await?;
+        }
         // A pause and the budget are waited for before both sides are asked once more, so that nothing lies between that and the write.
         self.call().await;
         (self.before)().await?;
         self.put_now(&Reference::Tag(tag.clone()), &manifest).await?;
-        self.walk.has_arrived.store(true, Ordering::Relaxed);
-        let about = self.carried(&manifest);
-        self.referrers(about).await.map_err(|f| f.because(OWED))
+        about.map_err(|f| f.because(OWED))
     }
 
     async fn call(&self) {
@@ -243,13 +242,20 @@ impl Image<'_> {
         std::iter::once(&manifest.digest).chain(kept.iter().map(|d| &d.digest)).cloned().collect()
     }
 
-    /// Brings what is said about these manifests, and what is said about that in turn.
-    async fn referrers(&self, mut about: Vec<Digest>) -> Outcome<()> {
+    /// Brings what is said about a manifest and its children, and what is said about that in turn.
+    async fn referrers(&self, root: &Manifest) -> Outcome<()> {
+        let mut about = self.carried(root);
         let mut known: BTreeSet<Digest> = about.iter().cloned().collect();
+        let mut is_there = false;
         self.walk.count.store(0, Ordering::Relaxed);
         while let Some(subject) = about.pop() {
             self.call().await;
             let said = self.pool.ends.source.referrers(self.from, &subject).await?;
+            // Nothing is said about what is not there yet.
+            if !said.is_empty() && !is_there {
+                self.put(&Reference::Digest(root.digest.clone()), root).await?;
+                is_there = true;
+            }
             for referrer in &said {
                 if known.len() >= REFERRERS_MAX {
                     return Err(Fault::new(Kind::Exhausted, format!("more than {REFERRERS_MAX} referrers")));

@@ -82,7 +82,7 @@ impl Lags {
                 _ => {
                     // It may have been behind the other way.
                     let (line, repository, tag) = key;
-                    let back = Line { from: line.to.clone(), to: line.from.clone() };
+                    let back = line.back();
                     lag.tags.remove(&(back, repository.clone(), tag.clone()));
                     lag.tags.remove(&(line, repository, tag));
                 }

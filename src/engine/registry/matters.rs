@@ -11,7 +11,7 @@ use crate::model::replication::known::{Answered, Conflict, Side};
 use crate::model::replication::review::{DeleteItem, Going, Review};
 use crate::model::replication::{Deletes, Line, Rule, RunId};
 use crate::plan::replicate::difference::Sight;
-use crate::store::replication::Note;
+use crate::store::replication::{Note, Owed};
 
 /// A tag of a rule: the repository as the source calls it.
 pub type Key = (RuleName, Repository, Tag);
@@ -24,12 +24,9 @@ struct State {
     busy: BTreeSet<Key>,
     /// Registries that were seen to remove whole images only.
     whole: BTreeSet<RegistryName>,
-    /// Tags that have arrived without all that refers to them; the rest of what their run left is found by comparing.
+    /// Tags that were written without all that refers to them; the rest of what a run left is found by comparing.
     owed: BTreeSet<Owed>,
 }
-
-/// A tag of a rule at a registry: the repository as the source calls it.
-pub type Owed = (RuleName, RegistryName, Repository, Tag);
 
 /// All that waits.
 #[derive(Default)]
@@ -50,10 +47,15 @@ fn settled(key: &Key) -> Note {
 
 impl Matters {
     /// What the journal has.
-    pub fn new(conflicts: Vec<Conflict>, reviews: Vec<Review>) -> Matters {
+    pub fn new(conflicts: Vec<Conflict>, reviews: Vec<Review>, owed: Vec<Owed>) -> Matters {
         let conflicts = conflicts.into_iter().map(|c| (key(&c), c)).collect();
         let reviews = reviews.into_iter().map(|r| ((r.rule.clone(), r.line.to.clone()), r)).collect();
-        Matters(Mutex::new(State { conflicts, reviews, ..State::default() }))
+        Matters(Mutex::new(State {
+            conflicts,
+            reviews,
+            owed: owed.into_iter().collect(),
+            ..State::default()
+        }))
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
@@ -104,9 +106,14 @@ impl Matters {
         self.with(|s| s.whole.insert(registry.clone()));
     }
 
-    /// Whether what refers to a tag has still to be brought.
-    pub fn owe(&self, what: Owed, is_owed: bool) {
-        self.with(|s| if is_owed { s.owed.insert(what) } else { s.owed.remove(&what) });
+    /// A tag is to be written without all that refers to it.
+    pub fn owe(&self, what: Owed) -> Option<Note> {
+        self.with(|s| s.owed.insert(what.clone())).then_some(Note::Owed(what))
+    }
+
+    /// All that refers to a tag is there.
+    pub fn paid(&self, what: &Owed) -> Option<Note> {
+        self.with(|s| s.owed.take(what)).map(Note::Paid)
     }
 
     /// True when what refers to a tag has still to be brought.
@@ -333,7 +340,11 @@ impl Matters {
             s.conflicts.retain(|k, _| !over.contains(k));
             s.reviews.retain(|k, _| !done.contains(k));
             let reviewed = done.into_iter().map(|(rule, target)| Note::Reviewed(rule, target));
-            over.iter().map(settled).chain(reviewed).collect()
+            let writes_to =
+                |r: &Rule, to: &RegistryName| r.targets.contains(to) || r.two_way && r.source == *to;
+            let no_debt = |o: &Owed| !rules.iter().any(|r| r.name == o.0 && writes_to(r, &o.1));
+            let paid: Vec<Owed> = s.owed.extract_if(.., |o| no_debt(o)).collect();
+            over.iter().map(settled).chain(reviewed).chain(paid.into_iter().map(Note::Paid)).collect()
         })
     }
 }

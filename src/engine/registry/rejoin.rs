@@ -26,7 +26,7 @@ impl Handle {
             let all: BTreeSet<_> = self.store().known_repositories(&line).await?.into_iter().collect();
             for repository in all.into_iter().filter(|r| selector.wants_repository(r)) {
                 let there = selector.at_target(&repository)?;
-                count += self.store().known(&line, &repository, &there).await?.len();
+                count += self.store().known_count(&line, &repository, &there).await?;
                 notes.push(Note::Forgotten(line.clone(), repository));
             }
         }

@@ -14,7 +14,6 @@ use crate::base::clock::SharedClock;
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::{RegistryName, RuleName};
 use crate::engine::registry::budget::Purse;
-use crate::engine::registry::image::OWED;
 use crate::engine::registry::lag::Lags;
 use crate::engine::registry::lines::{Lines, Views};
 use crate::engine::registry::matters::Matters;
@@ -28,7 +27,7 @@ use crate::engine::registry::triggers::same_content;
 use crate::model::oci::{Repository, Tag};
 use crate::model::replication::known::Conflict;
 use crate::model::replication::review::Review;
-use crate::model::replication::{Cause, Line, LineLimits, Rule, RunId, RunState, RunView, TagRun, TagState};
+use crate::model::replication::{Cause, Line, LineLimits, Rule, RunId, RunState, RunView, TagRun};
 use crate::plan::replicate::filter::Selector;
 use crate::ports::registry::RegistryClient;
 use crate::store::Store;
@@ -112,7 +111,8 @@ impl Replicator {
         clock: SharedClock,
         looks: bool,
     ) -> Outcome<Replicator> {
-        let matters = Arc::new(Matters::new(store.conflicts().await?, store.reviews().await?));
+        let matters =
+            Arc::new(Matters::new(store.conflicts().await?, store.reviews().await?, store.owed().await?));
         let (notes, writer) = Notes::new(store.clone());
         let tasks = Tasks::new();
         tasks.spawn(writer);
@@ -321,7 +321,6 @@ impl Handle {
         let name = rule.name.clone();
         let now = self.0.clock.now();
         self.make_way(&rule).await?;
-        self.recall_owed(&rule).await?;
         let begun = self.with(|s| {
             if let Some(run) = s.runs.get(&name).filter(|run| run.join(only.as_ref())) {
                 return Err(run.id);
@@ -362,20 +361,6 @@ impl Handle {
         });
         self.0.changed.notify_one();
         Ok(id)
-    }
-
-    /// What the last run of a rule before this engine core left of tags that have arrived: their referrers.
-    async fn recall_owed(&self, rule: &Rule) -> Outcome<()> {
-        if self.with(|s| s.runs.contains_key(&rule.name)) {
-            return Ok(());
-        }
-        let Some(last) = self.store().runs_of(&rule.name, 1).await?.into_iter().next() else { return Ok(()) };
-        for tag in self.tags(last.id, 0, u32::MAX).await? {
-            if matches!(&tag.state, TagState::Failed(why) if why.safe().contains(OWED)) {
-                self.matters().owe((rule.name.clone(), tag.line.to, tag.repository, tag.tag), true);
-            }
-        }
-        Ok(())
     }
 
     /// A run of what the rule was before ends first, and one that ends is waited for: it can be joined no more.

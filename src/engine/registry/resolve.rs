@@ -11,7 +11,7 @@ use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::RegistryName;
 use crate::engine::registry::compare::look;
 use crate::engine::registry::image::{Claimed, Image, Walk};
-use crate::engine::registry::matters::Key;
+use crate::engine::registry::matters::{Key, Matters};
 use crate::engine::registry::pace::{Pace, again};
 use crate::engine::registry::pool::Pool;
 use crate::engine::registry::remove::remove;
@@ -25,6 +25,7 @@ use crate::model::replication::known::{Answered, Choice, Conflict, Side};
 use crate::plan::replicate::conflict::{Step, steps};
 use crate::plan::replicate::difference::{Sight, Way};
 use crate::plan::replicate::filter::Selector;
+use crate::store::replication::Owed;
 
 /// A step is tried so often.
 const TRIES: u32 = 4;
@@ -38,6 +39,7 @@ struct Way2<'a> {
     back: &'a Arc<Pool>,
     from: &'a Repository,
     there: &'a Repository,
+    matters: &'a Matters,
 }
 
 impl Handle {
@@ -112,7 +114,8 @@ impl Handle {
         };
         let there = Selector::of(rule)?.at_target(&conflict.repository)?;
         let (forward, back) = (find(&conflict.line.to)?, find(&conflict.line.from)?);
-        let way = Way2 { rule, forward, back, from: &conflict.repository, there: &there };
+        let way =
+            Way2 { rule, forward, back, from: &conflict.repository, there: &there, matters: self.matters() };
         let (answer, name) = (&answered.answer, &conflict.line.to);
         let now = way.look(&conflict.tag).await;
         if now.0 == now.1 && !matches!(now.0, Sight::Unknown(_)) {
@@ -191,7 +194,7 @@ impl Way2<'_> {
         };
         let pace = watch::Sender::new(Pace::Go);
         let claimed = Claimed::default();
-        let before = || trail.before().boxed();
+        let (before, owe) = (|| trail.before().boxed(), || self.owe(pool, tag).boxed());
         let image = Image {
             place: 0,
             pool,
@@ -202,12 +205,23 @@ impl Way2<'_> {
             priority: &|| FIRST,
             claimed: &claimed,
             claim: &|_, _| {},
+            owe: &owe,
             before: &before,
             gaps: Mutex::default(),
             walk: Walk::default(),
         };
         again(TRIES, || image.bring(tag, digest)).await?;
-        ends.notes.now(vec![trail.arrived()]).await
+        let paid = self.matters.paid(&self.owed(pool, tag));
+        ends.notes.now(std::iter::once(trail.arrived()).chain(paid).collect()).await
+    }
+
+    fn owed(&self, pool: &Pool, tag: &Tag) -> Owed {
+        (self.rule.name.clone(), pool.ends.line.to.clone(), self.from.clone(), tag.clone())
+    }
+
+    /// The tag is to be written without all that refers to it: a run brings that, also when this answer is done by then.
+    async fn owe(&self, pool: &Pool, tag: &Tag) -> Outcome<()> {
+        self.forward.ends.notes.now(self.matters.owe(self.owed(pool, tag)).into_iter().collect()).await
     }
 
     async fn delete(&self, at: Side, tag: &Tag, digest: &Digest) -> Outcome<()> {

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use crate::base::clock::SharedClock;
 use crate::base::fault::{Fault, Kind, Outcome};
+use crate::base::ids::RegistryName;
 use crate::base::text::Untrusted;
 use crate::engine::registry::compare::{Compared, Comparison, Found};
 use crate::engine::registry::guard::{Guard, is_of_guard};
@@ -26,7 +27,7 @@ use crate::model::replication::{Deletes, DiffRow, Difference, Rule, RunId, RunVi
 use crate::plan::replicate::deletes::Candidate;
 use crate::plan::replicate::difference::{Deed, Sight, Verdict, Way};
 use crate::plan::replicate::filter::Selector;
-use crate::store::replication::Note;
+use crate::store::replication::{Note, Owed};
 
 /// Tags of a run that are under way at a time: enough that the largest blobs of many are known.
 const TAGS: usize = 64;
@@ -224,14 +225,18 @@ impl Run {
     fn compared(&self, tag: Compared) {
         let Compared { place, mut row, mut verdict, known, source, target } = tag;
         let at = (self.rule.name.clone(), row.repository.clone(), row.tag.clone());
-        if row.difference == Difference::Same && source.digest().is_some() {
-            let owed = (self.rule.name.clone(), row.line.to.clone(), row.repository.clone(), row.tag.clone());
-            if self.matters.owes(&owed) {
-                // It is brought once more for what refers to it.
-                row.difference = Difference::Behind;
+        let question = self.guarded(place, &mut row, &mut verdict, &known, (&source, &target));
+        if row.difference == Difference::Same
+            && let Some(digest) = source.digest()
+            && let Some(to) = self.owing(&row)
+        {
+            // It is brought once more for what refers to it.
+            row.difference = Difference::Behind;
+            if to == Side::Source {
+                row.line = row.line.back();
+                verdict.deed = Deed::Write { to, digest: digest.clone() };
             }
         }
-        let question = self.guarded(place, &mut row, &mut verdict, &known, (&source, &target));
         match &verdict.deed {
             Deed::Ask => self.matter(|m| m.conflicts.push(question)),
             Deed::Propose { at, digest } => {
@@ -249,6 +254,19 @@ impl Run {
         let is_back = matches!(verdict.deed, Deed::Write { to: Side::Source, .. });
         let way = if is_back { self.rule.targets.len() + place } else { place };
         self.with(|parts| parts.row(way, row, known));
+    }
+
+    /// The side at which a tag is without all that refers to it.
+    fn owing(&self, row: &DiffRow) -> Option<Side> {
+        let owes = |to: &RegistryName| {
+            let tag = (row.repository.clone(), row.tag.clone());
+            self.matters.owes(&(self.rule.name.clone(), to.clone(), tag.0, tag.1))
+        };
+        match () {
+            () if owes(&row.line.to) => Some(Side::Target),
+            () if self.rule.two_way && owes(&row.line.from) => Some(Side::Source),
+            () => None,
+        }
     }
 
     /// Counts a tag for the guard, and gives the question that it is, or would be. A move that is asked about is none.
@@ -402,7 +420,7 @@ impl Run {
         gaps: &mut Vec<Platform>,
     ) -> Outcome<()> {
         let place = turn.place;
-        let before = || trail.before().boxed();
+        let (before, owe) = (|| trail.before().boxed(), || self.owe(pool, turn).boxed());
         let image = Image {
             place,
             pool,
@@ -413,6 +431,7 @@ impl Run {
             priority: &|| self.with(|p| p.part(place).map_or(0, |p| p.priority)),
             claimed: &self.claimed,
             claim: &|digest, progress| self.with(|p| p.claim(place, digest, progress)),
+            owe: &owe,
             before: &before,
             gaps: Mutex::default(),
             walk: Walk::default(),
@@ -429,14 +448,21 @@ impl Run {
             done += 1;
         };
         *gaps = image.gaps();
-        let owed = (
-            self.rule.name.clone(),
-            pool.ends.line.to.clone(),
-            turn.tag.repository.clone(),
-            turn.tag.tag.clone(),
-        );
-        self.matters.owe(owed, outcome.is_err() && image.walk.has_arrived());
+        if outcome.is_ok() {
+            let notes = self.matters.paid(&self.owed(pool, turn)).into_iter().collect();
+            self.notes.lazily(notes).await;
+        }
         outcome
+    }
+
+    fn owed(&self, pool: &Pool, turn: &Turn) -> Owed {
+        let (repository, tag) = (turn.tag.repository.clone(), turn.tag.tag.clone());
+        (self.rule.name.clone(), pool.ends.line.to.clone(), repository, tag)
+    }
+
+    /// The tag is to be written without all that refers to it.
+    async fn owe(&self, pool: &Pool, turn: &Turn) -> Outcome<()> {
+        self.notes.now(self.matters.owe(self.owed(pool, turn)).into_iter().collect()).await
     }
 
     /// What people want of it from now on.

@@ -155,7 +155,7 @@ impl Verdict {
     ) -> DiffRow {
         let (line, from, to) = match self.from {
             Side::Source => (line.clone(), source, target),
-            Side::Target => (Line { from: line.to.clone(), to: line.from.clone() }, target, source),
+            Side::Target => (line.back(), target, source),
         };
         DiffRow {
             line,
