@@ -23,7 +23,8 @@ use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::{HostId, Seeded, SiteName};
 use crate::cli::io::Io;
 use crate::cli::{
-    AccessDoor, Backend, Check, ConsoleOptions, Opened, Practice, Purpose, RegistryAuth, Session,
+    AccessChanged, AccessDoor, Backend, Check, ConsoleOptions, Opened, Practice, Purpose, RegistryAuth,
+    Session,
 };
 use crate::engine::archive::Depot;
 use crate::engine::core::Connector;
@@ -206,9 +207,18 @@ impl Backend for Wire {
         config.tokens.map(|settings| tokens::registry_auth(&settings, &state)).transpose()
     }
 
-    fn change_access(&self, door: AccessDoor, command: AccessCommand) -> BoxFuture<'_, Outcome<String>> {
+    fn change_access(
+        &self,
+        door: AccessDoor,
+        command: AccessCommand,
+    ) -> BoxFuture<'_, Outcome<AccessChanged>> {
         let AccessDoor { url, login, secret, ca } = door;
-        async move { asking::change(&asking::Door { url, login, secret, ca }, &command).await }.boxed()
+        async move {
+            let door = asking::Door { url, login, secret, ca };
+            let asking::Changed { text, secret } = asking::change(&door, &command).await?;
+            Ok(AccessChanged { text, secret })
+        }
+        .boxed()
     }
 
     fn log_in(&self, registry: Registry, username: String, secret: String) -> BoxFuture<'_, Outcome<String>> {

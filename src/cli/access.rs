@@ -9,8 +9,8 @@ use crate::base::stamp::rfc3339;
 use crate::cli::args::access::{AsArgs, AskingAsArgs, ProjectVerb, RobotVerb, RoleArg, UserVerb};
 use crate::cli::args::registry::YesNo;
 use crate::cli::cx::{Cx, Done, Engine, Stop, read_span};
-use crate::cli::{AccessDoor, DONE, Purpose, act, list as lists, secret};
-use crate::model::access::command::AccessCommand;
+use crate::cli::{AccessChanged, AccessDoor, DONE, Purpose, act, list as lists, secret};
+use crate::model::access::command::{AccessCommand, DRAW};
 use crate::model::access::view::{AccessView, RobotView};
 use crate::model::access::{Role, Subject};
 use crate::model::command::{Accepted, Command};
@@ -73,8 +73,16 @@ async fn door(cx: &mut Cx<'_>, of: AsArgs) -> Result<Option<AccessDoor>, Stop> {
 /// Sends a request to the engine of this machine, or to a token service elsewhere.
 async fn send_as(cx: &mut Cx<'_>, of: AsArgs, command: AccessCommand) -> Done {
     let Some(door) = door(cx, of).await? else { return send(cx, command).await };
-    let text = cx.backend.change_access(door, command).await?;
+    send_to(cx, door, command, "").await
+}
+
+/// Sends a request to a token service elsewhere, and says what it has done.
+async fn send_to(cx: &mut Cx<'_>, door: AccessDoor, command: AccessCommand, next: &str) -> Done {
+    let text = cx.backend.change_access(door, command).await?.text;
     act::acknowledged(cx, &Accepted { op: None, text });
+    if !next.is_empty() && !cx.json {
+        cx.print.note(next);
+    }
     Ok(DONE)
 }
 
@@ -91,23 +99,28 @@ async fn tell(cx: &mut Cx<'_>, engine: &Engine, command: AccessCommand, next: &s
 pub async fn user(cx: &mut Cx<'_>, verb: Option<UserVerb>) -> Done {
     match verb {
         None | Some(UserVerb::Ls) => users(cx).await,
-        Some(UserVerb::Add { name, admin, password }) => {
-            add_user(cx, &name, admin, password.password_stdin).await
+        Some(UserVerb::Add { name, admin, password, of }) => {
+            add_user(cx, &name, admin, password.password_stdin, of).await
         }
         Some(UserVerb::Passwd { name, password, of }) => passwd(cx, &name, password.password_stdin, of).await,
-        Some(UserVerb::Set { name, admin }) => {
+        Some(UserVerb::Set { name, admin, of }) => {
             let (name, admin) = (user_name(&name)?, admin == YesNo::Yes);
+            if let Some(door) = door(cx, of).await? {
+                return send_to(cx, door, AccessCommand::PutUser { name, password: None, admin }, "").await;
+            }
             let engine = act::connect(cx).await?;
             known_user(&cx.present(&engine).access, &name)?;
             tell(cx, &engine, AccessCommand::PutUser { name, password: None, admin }, "").await
         }
-        Some(UserVerb::Disable { name }) => {
-            send(cx, AccessCommand::DisableUser { name: user_name(&name)?, disabled: true }).await
+        Some(UserVerb::Disable { name, of }) => {
+            send_as(cx, of, AccessCommand::DisableUser { name: user_name(&name)?, disabled: true }).await
         }
-        Some(UserVerb::Enable { name }) => {
-            send(cx, AccessCommand::DisableUser { name: user_name(&name)?, disabled: false }).await
+        Some(UserVerb::Enable { name, of }) => {
+            send_as(cx, of, AccessCommand::DisableUser { name: user_name(&name)?, disabled: false }).await
         }
-        Some(UserVerb::Rm { name }) => send(cx, AccessCommand::RemoveUser { name: user_name(&name)? }).await,
+        Some(UserVerb::Rm { name, of }) => {
+            send_as(cx, of, AccessCommand::RemoveUser { name: user_name(&name)? }).await
+        }
     }
 }
 
@@ -118,22 +131,29 @@ fn known_user(access: &AccessView, name: &UserName) -> Result<(), Stop> {
     Err(Stop::said(format!("{name} is not a user yet")).hint(format!("longshore user add {name}")))
 }
 
-async fn add_user(cx: &mut Cx<'_>, name: &str, admin: bool, from_stdin: bool) -> Done {
+async fn add_user(cx: &mut Cx<'_>, name: &str, admin: bool, from_stdin: bool, of: AskingAsArgs) -> Done {
     let name = user_name(name)?;
-    let engine = act::connect(cx).await?;
-    if cx.present(&engine).access.users.contains_key(&name) {
-        return Err(Stop::said(format!("{name} is a user already: nothing was changed"))
-            .hint(format!("another password: longshore user passwd {name}")));
-    }
-    let password = secret::chosen(cx, from_stdin, &format!("password of {name}")).await?;
-    let password = Some(cx.backend.hash(password).await?);
     let next = match admin {
         true => format!("{name} may do everything everywhere"),
         false => format!(
             "{name} can log in, and sees nothing yet: longshore project grant PROJECT {name} guest|developer|project-admin"
         ),
     };
-    tell(cx, &engine, AccessCommand::PutUser { name, password, admin }, &next).await
+    if let (Some(url), Some(login)) = (of.service, of.login) {
+        let prompts = [format!("password of {login} at {url}"), format!("password of {name}")];
+        let [secret, password] = secret::known_and_chosen(cx, from_stdin, &prompts).await?;
+        let password = cx.backend.hash(password).await?;
+        let door = AccessDoor { url, login, secret, ca: of.ca };
+        return send_to(cx, door, AccessCommand::AddUser { name, password, admin }, &next).await;
+    }
+    let engine = act::connect(cx).await?;
+    if cx.present(&engine).access.users.contains_key(&name) {
+        return Err(Stop::said(format!("{name} is a user already: nothing was changed"))
+            .hint(format!("another password: longshore user passwd {name}")));
+    }
+    let password = secret::chosen(cx, from_stdin, &format!("password of {name}")).await?;
+    let password = cx.backend.hash(password).await?;
+    tell(cx, &engine, AccessCommand::AddUser { name, password, admin }, &next).await
 }
 
 async fn passwd(cx: &mut Cx<'_>, name: &str, from_stdin: bool, of: AskingAsArgs) -> Done {
@@ -143,9 +163,7 @@ async fn passwd(cx: &mut Cx<'_>, name: &str, from_stdin: bool, of: AskingAsArgs)
         let [secret, password] = secret::known_and_chosen(cx, from_stdin, &prompts).await?;
         let password = cx.backend.hash(password).await?;
         let door = AccessDoor { url, login, secret, ca: of.ca };
-        let text = cx.backend.change_access(door, AccessCommand::SetPassword { name, password }).await?;
-        act::acknowledged(cx, &Accepted { op: None, text });
-        return Ok(DONE);
+        return send_to(cx, door, AccessCommand::SetPassword { name, password }, "").await;
     }
     let engine = act::connect(cx).await?;
     known_user(&cx.present(&engine).access, &name)?;
@@ -175,16 +193,19 @@ pub async fn project(cx: &mut Cx<'_>, verb: Option<ProjectVerb>) -> Done {
     match verb {
         None | Some(ProjectVerb::Ls) => projects(cx).await,
         Some(ProjectVerb::Members { name }) => members(cx, &project_name(&name)?).await,
-        Some(ProjectVerb::Add { name }) => {
+        Some(ProjectVerb::Add { name, of }) => {
             let name = project_name(&name)?;
+            if let Some(door) = door(cx, of).await? {
+                return send_to(cx, door, AccessCommand::PutProject { name }, "").await;
+            }
             let engine = act::connect(cx).await?;
             let is_new = !cx.present(&engine).access.projects.contains_key(&name);
             let next = format!("nobody is a member yet: longshore project grant {name} USER project-admin");
             let next = if is_new { next.as_str() } else { "" };
             tell(cx, &engine, AccessCommand::PutProject { name }, next).await
         }
-        Some(ProjectVerb::Rm { name }) => {
-            send(cx, AccessCommand::RemoveProject { name: project_name(&name)? }).await
+        Some(ProjectVerb::Rm { name, of }) => {
+            send_as(cx, of, AccessCommand::RemoveProject { name: project_name(&name)? }).await
         }
         Some(ProjectVerb::Grant { project, user, role, of }) => {
             let (project, user) = (project_name(&project)?, user_name(&user)?);
@@ -248,12 +269,9 @@ pub async fn robot(cx: &mut Cx<'_>, verb: Option<RobotVerb>) -> Done {
         Some(RobotVerb::Ls { project }) => robots(cx, project.as_deref()).await,
         Some(RobotVerb::Add { robot, role, expires, of }) => {
             let ((project, name), expires) = (robot_name(&robot)?, end(&expires, cx.now())?);
-            let way = way(cx, of).await?;
-            let (secret, hash) = cx.backend.draw().await?;
-            let shown = Shown { login: Subject::Robot(project.clone(), name.clone()), secret, expires };
-            let command =
-                AccessCommand::MakeRobot { project, name, role: role.into(), secret: hash, expires };
-            with_secret(cx, way, command, &shown).await
+            let (login, secret) = (Subject::Robot(project.clone(), name.clone()), DRAW.to_owned());
+            let command = AccessCommand::MakeRobot { project, name, role: role.into(), secret, expires };
+            with_secret(cx, of, command, &login, expires).await
         }
         Some(RobotVerb::Renew { robot, expires, new_secret, of }) => {
             let ((project, name), expires) = (robot_name(&robot)?, end(&expires, cx.now())?);
@@ -261,11 +279,9 @@ pub async fn robot(cx: &mut Cx<'_>, verb: Option<RobotVerb>) -> Done {
                 let command = AccessCommand::RenewRobot { project, name, secret: None, expires };
                 return send_as(cx, of, command).await;
             }
-            let way = way(cx, of).await?;
-            let (secret, hash) = cx.backend.draw().await?;
-            let shown = Shown { login: Subject::Robot(project.clone(), name.clone()), secret, expires };
-            let command = AccessCommand::RenewRobot { project, name, secret: Some(hash), expires };
-            with_secret(cx, way, command, &shown).await
+            let (login, secret) = (Subject::Robot(project.clone(), name.clone()), Some(DRAW.to_owned()));
+            let command = AccessCommand::RenewRobot { project, name, secret, expires };
+            with_secret(cx, of, command, &login, expires).await
         }
         Some(RobotVerb::Disable { robot, of }) => {
             let (project, name) = robot_name(&robot)?;
@@ -282,26 +298,6 @@ pub async fn robot(cx: &mut Cx<'_>, verb: Option<RobotVerb>) -> Done {
     }
 }
 
-/// Where a request goes.
-enum Way {
-    Engine(Engine),
-    Service(AccessDoor),
-}
-
-async fn way(cx: &mut Cx<'_>, of: AsArgs) -> Result<Way, Stop> {
-    Ok(match door(cx, of).await? {
-        Some(door) => Way::Service(door),
-        None => Way::Engine(act::connect(cx).await?),
-    })
-}
-
-/// What is shown of a robot once.
-struct Shown {
-    login: Subject,
-    secret: String,
-    expires: Option<Millis>,
-}
-
 #[derive(Serialize)]
 struct Made<'a> {
     accepted: bool,
@@ -313,29 +309,49 @@ struct Made<'a> {
     expires_ms: Option<i64>,
 }
 
-/// Sends a request that gives a robot a new secret, and prints that: the only time that it is there to be read.
-async fn with_secret(cx: &mut Cx<'_>, way: Way, command: AccessCommand, shown: &Shown) -> Done {
-    let accepted = match way {
-        Way::Service(door) => Accepted { op: None, text: cx.backend.change_access(door, command).await? },
-        Way::Engine(engine) => {
-            let request = Request::Command(Command::Access(Box::new(command)));
-            let Reply::Accepted(accepted) = cx.ask(&engine, request).await? else {
-                return Err(Stop::misfit());
-            };
-            accepted
-        }
+/// Asks for a robot's new secret: drawn here for the engine of this machine, which gets the hash, and drawn by a token service
+/// elsewhere, which tells it once.
+async fn drawn(cx: &mut Cx<'_>, of: AsArgs, mut command: AccessCommand) -> Result<(String, String), Stop> {
+    if let Some(door) = door(cx, of).await? {
+        let AccessChanged { text, secret } = cx.backend.change_access(door, command).await?;
+        let untold = || {
+            Stop::said(format!("done ({text}), but the token service has told no secret"))
+                .hint("another longshore runs there? give the robot a secret with `longshore robot renew --new-secret`")
+        };
+        let secret = secret.ok_or_else(untold)?;
+        return Ok((text, secret));
+    }
+    let engine = act::connect(cx).await?;
+    let (secret, hash) = cx.backend.draw().await?;
+    if let Some(place) = command.robot_hash() {
+        *place = hash;
+    }
+    let request = Request::Command(Command::Access(Box::new(command)));
+    let Reply::Accepted(accepted) = cx.ask(&engine, request).await? else {
+        return Err(Stop::misfit());
     };
-    let login = shown.login.to_string();
+    Ok((accepted.text, secret))
+}
+
+/// Sends a request that gives a robot a new secret, and prints that: the only time that it is there to be read.
+async fn with_secret(
+    cx: &mut Cx<'_>,
+    of: AsArgs,
+    command: AccessCommand,
+    login: &Subject,
+    expires: Option<Millis>,
+) -> Done {
+    let (text, secret) = drawn(cx, of, command).await?;
+    let (text, secret, login) = (text.as_str(), secret.as_str(), login.to_string());
     if cx.json {
-        let (secret, text) = (shown.secret.as_str(), accepted.text.as_str());
-        let (expires, expires_ms) = (shown.expires.map(rfc3339), shown.expires.map(|at| at.0));
+        let (expires, expires_ms) = (expires.map(rfc3339), expires.map(|at| at.0));
         let made = Made { accepted: true, op: None, text, login, secret, expires, expires_ms };
         cx.print.json_line(&made)?;
         return Ok(DONE);
     }
-    cx.print.line(&format!("accepted: {}", accepted.text))?;
+    cx.print.line(&format!("accepted: {text}"))?;
     cx.print.line(&format!("login:  {login}"))?;
-    cx.print.line(&format!("secret: {}", shown.secret))?;
+    cx.print.line(&format!("secret: {secret}"))?;
     cx.print.note("the secret is shown this once and kept nowhere: put it away now");
     cx.print.note(&format!("to log in: docker login -u '{login}' --password-stdin REGISTRY"));
     Ok(DONE)

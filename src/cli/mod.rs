@@ -78,8 +78,12 @@ pub trait Backend: Send + Sync {
     fn hash(&self, password: String) -> BoxFuture<'_, Outcome<String>>;
     /// A new secret that nobody can guess, and its hash.
     fn draw(&self) -> BoxFuture<'_, Outcome<(String, String)>>;
-    /// Asks a token service elsewhere for a change of who may do what; says what was done.
-    fn change_access(&self, door: AccessDoor, command: AccessCommand) -> BoxFuture<'_, Outcome<String>>;
+    /// Asks a token service elsewhere for a change of who may do what; says what was done. A robot's secret is drawn there.
+    fn change_access(
+        &self,
+        door: AccessDoor,
+        command: AccessCommand,
+    ) -> BoxFuture<'_, Outcome<AccessChanged>>;
     /// What a registry has to be told so that it asks our token service; `None` when none is configured.
     ///
     /// # Errors
@@ -114,6 +118,15 @@ pub struct AccessDoor {
     pub secret: String,
     /// Further certificate authorities, PEM.
     pub ca: Option<PathBuf>,
+}
+
+/// What a token service elsewhere has done.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccessChanged {
+    /// In words.
+    pub text: String,
+    /// The secret that it has drawn for a robot.
+    pub secret: Option<String>,
 }
 
 /// What a registry has to be told so that it asks our token service.

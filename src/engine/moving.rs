@@ -131,7 +131,7 @@ impl Core {
         let before = self.desired.records.get(host).map(|r| (**r).clone()).unwrap_or_default();
         let by = match &before.duty {
             Duty::Draining { by, .. } => by.clone(),
-            _ => "engine".to_owned(),
+            _ => crate::model::journal::ENGINE.to_owned(),
         };
         let duty = Duty::Drained { by, at: self.clock.now() };
         let text = format!("host {host} is drained: nothing of ours is left to move from it");

@@ -66,6 +66,9 @@ impl fmt::Display for Subject {
     }
 }
 
+/// In whose name registries see the engine's own calls: the subject of the tokens that it gives itself.
+pub const ENGINE: &str = "longshore-engine";
+
 /// How the log-in name of every robot begins (Harbor's form: `robot$PROJECT+NAME`).
 pub const ROBOT: &str = "robot$";
 

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::base::clock::Millis;
 use crate::base::ids::{HostId, OpId, PoolId, Slot};
 
+/// Who the engine itself is in the journal.
+pub const ENGINE: &str = "engine";
+
 /// One line of the journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
@@ -99,7 +102,7 @@ pub struct Draft {
 impl Draft {
     /// A line by the engine itself.
     pub fn engine(what: What, text: impl Into<String>) -> Draft {
-        Draft::by("engine", what, text)
+        Draft::by(ENGINE, what, text)
     }
 
     /// A line by somebody.

@@ -41,6 +41,9 @@ pub trait Desk: Send + Sync {
     /// The refusal, in words.
     fn change(&self, by: Subject, command: AccessCommand) -> BoxFuture<'static, Result<Accepted, Refusal>>;
 
+    /// A new secret for a robot, and its hash as it may be kept. `Exhausted` when too many ask at once.
+    fn draw(&self) -> BoxFuture<'static, Outcome<(String, String)>>;
+
     /// Takes a registry's report. False when there is no room for it: the registry repeats it later.
     fn hint(&self, hint: Hint) -> bool;
 }

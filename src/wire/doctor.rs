@@ -7,8 +7,12 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::timeout;
 
+use crate::adapters::tokens::keys::certificate_path;
+use crate::adapters::tokens::tls::ends;
+use crate::base::clock::Millis;
 use crate::base::fault::Fault;
-use crate::base::text::count;
+use crate::base::stamp::rfc3339;
+use crate::base::text::{age, count};
 use crate::cli::{Backend, Check, Purpose, Session, Verdict};
 use crate::engine::core::Connector;
 use crate::engine::lock;
@@ -32,6 +36,7 @@ pub async fn examine(wire: &Wire, session: Session) -> Vec<Check> {
     }
     let config = Config::load().unwrap_or_else(|_| Config::default());
     checks.extend(token_service(wire, &session, &config).await);
+    checks.extend(certificates(wire, &session, &config));
     match wire.hosts(&session, &config) {
         Ok(hosts) => {
             let known = added_hosts(wire, &session).await;
@@ -246,6 +251,52 @@ async fn token_service(wire: &Wire, session: &Session, config: &Config) -> Optio
     })
 }
 
+/// A certificate that ends within so many days is named: time enough for an authority that takes weeks.
+const ENDS_SOON_DAYS: u64 = 21;
+/// Of one that ends later than in so many days (ten years), only the end is told.
+const FAR_DAYS: u64 = 3_650;
+const DAY_MS: u64 = 86_400_000;
+
+/// The certificates of the token service: the one that clients see, and the one by which registries know its tokens.
+fn certificates(wire: &Wire, session: &Session, config: &Config) -> Vec<Check> {
+    let Some(settings) = &config.tokens else { return Vec::new() };
+    let now = wire.clock.now();
+    let shown = settings.tls.as_ref().map(|(path, _)| {
+        let next = "put a new certificate and its key into the files that config.toml names; it is shown within a minute";
+        ("certificate of the token service", path.clone(), next)
+    });
+    // Before the first start there is none: that is not amiss.
+    let signing =
+        Wire::state_dir(session).ok().map(|dir| certificate_path(&dir)).filter(|path| path.exists());
+    let signing = signing.map(|path| {
+        let next = "end the engine, move the folder registry-tokens away, start it again, and give every registry the new \
+                    certificate (`longshore registry auth-config NAME --pem`)";
+        ("certificate of tokens", path, next)
+    });
+    let all = shown.into_iter().chain(signing);
+    all.map(|(name, path, next)| match ends(&path) {
+        Ok(end) => certificate(name, &path, end, next, now),
+        Err(fault) => check(name, Verdict::Fail, fault.to_string(), fault.hint.as_deref().or(Some(next))),
+    })
+    .collect()
+}
+
+fn certificate(name: &str, path: &Path, end: Millis, next: &str, now: Millis) -> Check {
+    let (shown, at) = (path.display(), rfc3339(end));
+    if end <= now {
+        let text = format!("{shown} has ended, {} ago ({at}): clients refuse it", age(now.since(end)));
+        return check(name, Verdict::Fail, text, Some(next));
+    }
+    let days = end.since(now) / DAY_MS;
+    let text = format!("{shown} ends in {} ({at})", count(days, "day"));
+    if days < ENDS_SOON_DAYS {
+        return check(name, Verdict::Warn, text, Some(next));
+    }
+    // (Ours for tokens has no end to speak of: two thousand years in days are no help.)
+    let text = if days > FAR_DAYS { format!("{shown} is good until {at}") } else { text };
+    check(name, Verdict::Ok, text, None)
+}
+
 async fn added_hosts(wire: &Wire, session: &Session) -> Vec<HostConfig> {
     let Ok(dir) = Wire::state_dir(session) else { return Vec::new() };
     match crate::store::Store::open_read_only(&dir, wire.clock.clone()).await {
@@ -315,4 +366,32 @@ fn clock(wire: &Wire, host: &HostConfig, facts: &HostFacts) -> Option<Check> {
         text,
         Some("set both by NTP: ages and the order of log lines are wrong otherwise"),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_ends_soon_or_has_ended_is_named_with_the_next_step() {
+        let day = i64::try_from(DAY_MS).unwrap();
+        let now = Millis(1_796_083_200_000);
+        let look =
+            |end: i64| certificate("x", Path::new("/etc/tls.pem"), Millis(now.0 + end), "renew it", now);
+        for (end, verdict, words) in [
+            (400 * day, Verdict::Ok, "/etc/tls.pem ends in 400 days (2028-01-05T00:00:00.000Z)"),
+            (4_000 * day, Verdict::Ok, "/etc/tls.pem is good until 2037-11-13T00:00:00.000Z"),
+            (21 * day, Verdict::Ok, "ends in 21 days"),
+            (21 * day - 1, Verdict::Warn, "ends in 20 days"),
+            (day, Verdict::Warn, "ends in 1 day ("),
+            (1, Verdict::Warn, "ends in 0 days"),
+            (0, Verdict::Fail, "has ended"),
+            (-3 * day, Verdict::Fail, "has ended, 3d ago (2026-11-28T00:00:00.000Z): clients refuse it"),
+        ] {
+            let said = look(end);
+            assert_eq!(said.verdict, verdict, "{said:?}");
+            assert!(said.finding.contains(words), "{said:?}");
+            assert_eq!(said.advice.is_some(), verdict != Verdict::Ok, "{said:?}");
+        }
+    }
 }

@@ -23,13 +23,10 @@ use crate::cli::RegistryAuth;
 use crate::engine::access::service::TokenService;
 use crate::model::access::scope::Scope;
 use crate::model::access::view::ServiceCounts;
-use crate::model::access::{Access, Subject};
+use crate::model::access::{Access, ENGINE, Subject};
 use crate::model::journal::Draft;
 use crate::plan::access::grant;
 use crate::ports::desk::{Desk, OwnTokens, Secrets, Strength};
-
-/// In whose name registries see the engine's own calls.
-const ENGINE: &str = "longshore-engine";
 
 /// What the configuration says about the token service.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -67,8 +67,8 @@ async fn a_password_is_typed_twice_or_handed_in_and_never_printed() {
     assert_eq!((ran.status, ran.out.as_str()), (0, "accepted: done\n"), "{}", ran.err);
     assert!(ran.err.contains("password of eve: ") && !ran.err.contains("long-"), "{}", ran.err);
     assert!(ran.err.contains("longshore project grant PROJECT eve"), "the second step is named: {}", ran.err);
-    let password = Some("$argon2id$13".to_owned());
-    assert_eq!(one(&fake), AccessCommand::PutUser { name: "eve".parse().unwrap(), password, admin: false });
+    let password = "$argon2id$13".to_owned();
+    assert_eq!(one(&fake), AccessCommand::AddUser { name: "eve".parse().unwrap(), password, admin: false });
     let fake = accepting();
     let ran = typed(&fake, vec!["long-", "password\n"], "user passwd ada --password-stdin --json").await;
     assert_eq!(ran.out, "{\"accepted\":true,\"op\":null,\"text\":\"done\"}\n", "{}", ran.err);
@@ -112,6 +112,78 @@ async fn a_robots_secret_is_printed_once_and_only_its_hash_is_sent() {
     let ran = run(&fake, "robot renew feed/ci").await;
     assert_eq!(ran.out, "accepted: done\n");
     assert!(matches!(one(&fake), AccessCommand::RenewRobot { secret: None, expires: Some(_), .. }));
+}
+
+/// What comes of a command that asks a token service, as `root`.
+async fn afar(line: &str, typed_in: Vec<&'static str>) -> Ran {
+    let door = "--service https://far.example:5443 --login root --password-stdin";
+    // Nothing is asked of the engine of this machine.
+    typed(&Fake::mute(), typed_in, &format!("{line} {door}")).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_robots_secret_from_afar_is_drawn_there_and_shown_as_from_here() {
+    for (line, sent) in [
+        ("robot add feed/ci --role guest --expires never", "MakeRobot"),
+        ("robot renew feed/ci --expires never --new-secret", "RenewRobot"),
+    ] {
+        let here = run(&accepting(), line).await;
+        let there = afar(line, vec!["right-one\n"]).await;
+        assert_eq!(there.status, 0, "{}", there.err);
+        let said = there.out.lines().next().unwrap();
+        assert!(said.starts_with("accepted: root at https://far.example:5443, None: "), "{said}");
+        assert!(
+            said.contains(sent) && said.contains("secret: \"\"") || said.contains("Some(\"\")"),
+            "{said}"
+        );
+        let rest = |ran: &Ran| ran.out.split_once('\n').unwrap().1.to_owned();
+        assert_eq!(rest(&there), rest(&here).replace("drawn-secret", "drawn-there"));
+        assert_eq!(there.err, here.err, "the same notes");
+        let json = |ran: &Ran| {
+            let mut said: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+            said["text"] = "".into();
+            said
+        };
+        let here = json(&run(&accepting(), &format!("{line} --json")).await);
+        let mut there = json(&afar(&format!("{line} --json"), vec!["right-one\n"]).await);
+        assert_eq!(there["secret"], "drawn-there");
+        there["secret"] = here["secret"].clone();
+        assert_eq!(there, here, "the same fields");
+    }
+    let wrong = afar("robot add feed/ci --role guest", vec!["wrong-one\n"]).await;
+    assert!(wrong.status == 1 && wrong.out.is_empty(), "{}", wrong.out);
+    assert!(wrong.err.contains("name or secret is wrong"), "{}", wrong.err);
+}
+
+#[tokio::test(start_paused = true)]
+async fn users_and_projects_are_changed_from_afar() {
+    for (line, sent) in [
+        ("user set bob --admin yes", "PutUser { name: \"bob\", password: None, admin: true }"),
+        ("user disable bob", "DisableUser { name: \"bob\", disabled: true }"),
+        ("user enable bob", "DisableUser { name: \"bob\", disabled: false }"),
+        ("user rm bob", "RemoveUser { name: \"bob\" }"),
+        ("project add feed", "PutProject { name: \"feed\" }"),
+        ("project rm feed", "RemoveProject { name: \"feed\" }"),
+        ("robot renew feed/ci --expires never", "secret: None"),
+    ] {
+        let ran = afar(line, vec!["right-one\n"]).await;
+        assert_eq!((ran.status, ran.err.as_str()), (0, ""), "{line}");
+        assert!(
+            ran.out.contains("root at https://far.example:5443") && ran.out.contains(sent),
+            "{}",
+            ran.out
+        );
+        assert!(afar(line, vec!["wrong-one\n"]).await.err.contains("name or secret is wrong"), "{line}");
+    }
+    let ran = afar("user add eve", vec!["right-one\nlong-password\n"]).await;
+    let sent = "AddUser { name: \"eve\", password: \"$argon2id$13\", admin: false }";
+    assert!(ran.status == 0 && ran.out.contains(sent), "{} {}", ran.out, ran.err);
+    assert!(ran.err.contains("longshore project grant PROJECT eve"), "{}", ran.err);
+    let ran = afar("user add eve", vec!["right-one\nshort\n"]).await;
+    assert!(ran.status == 1 && ran.err.contains("at least 8 characters"), "{}", ran.err);
+    for half in ["user rm bob --service https://far.example", "project add x --login root"] {
+        assert_eq!(run(&Fake::mute(), half).await.status, 2, "{half}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

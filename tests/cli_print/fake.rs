@@ -12,8 +12,8 @@ use longshore::base::ids::HostId;
 use longshore::base::text::is_hostile;
 use longshore::cli::io::{Io, Keys};
 use longshore::cli::{
-    AccessDoor, Backend, Check, ConsoleOptions, Opened, Practice, Purpose, RegistryAuth, Session, Verdict,
-    main as longshore,
+    AccessChanged, AccessDoor, Backend, Check, ConsoleOptions, Opened, Practice, Purpose, RegistryAuth,
+    Session, Verdict, main as longshore,
 };
 use longshore::engine::archive::Depot;
 use longshore::engine::handle::{CALLS_MAX, Call, Handle};
@@ -174,11 +174,19 @@ impl Backend for Fake {
         Box::pin(async { Ok(("drawn-secret".into(), "$argon2id$drawn".into())) })
     }
 
-    fn change_access(&self, door: AccessDoor, command: AccessCommand) -> BoxFuture<'_, Outcome<String>> {
+    fn change_access(
+        &self,
+        door: AccessDoor,
+        mut command: AccessCommand,
+    ) -> BoxFuture<'_, Outcome<AccessChanged>> {
         Box::pin(async move {
             let AccessDoor { url, login, secret, ca } = door;
+            let drawn = command.robot_hash().filter(|hash| hash.is_empty()).map(|_| "drawn-there".to_owned());
             match secret.as_str() {
-                "right-one" => Ok(format!("{login} at {url}, {ca:?}: {command:?}")),
+                "right-one" => {
+                    let text = format!("{login} at {url}, {ca:?}: {command:?}");
+                    Ok(AccessChanged { text, secret: drawn })
+                }
                 _ => Err(Fault::new(Kind::Refused, "name or secret is wrong").hint("ask again")),
             }
         })

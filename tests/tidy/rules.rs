@@ -132,6 +132,7 @@ pub const FOREIGN: &[(&str, &[&[&str]])] = &[
     ("tower_service", &[&["src/adapters/docker/"]]),
     ("unicode_segmentation", &[&["src/base/text.rs", "src/tui/kit/"]]),
     ("unicode_width", &[&["src/base/text.rs"]]),
+    ("x509_parser", &[&["src/adapters/tokens/"]]),
     // One function reads a pool file from the disk; all else in spec is pure.
     ("std::fs", &[MACHINE, TERMINAL, &["src/spec/mod.rs"]]),
     ("std::env", &[MACHINE, &["src/wire"]]),

@@ -34,6 +34,7 @@ pub struct Door {
 #[serde(default)]
 struct Said {
     text: String,
+    secret: Option<String>,
     hint: Option<String>,
     errors: Vec<Told>,
 }
@@ -43,12 +44,25 @@ struct Told {
     message: String,
 }
 
+/// What was done.
+pub struct Changed {
+    /// In words.
+    pub text: String,
+    /// The secret that the service has drawn for a robot.
+    pub secret: Option<String>,
+}
+
 /// Asks for one change, and says what was done. It is sent once: what became of it may stay unknown.
 ///
 /// # Errors
 /// When it is refused, with the service's own words, or the service cannot be reached.
-pub async fn change(door: &Door, command: &AccessCommand) -> Outcome<String> {
-    let (client, url) = (client(door)?, place(&door.url)?);
+pub async fn change(door: &Door, command: &AccessCommand) -> Outcome<Changed> {
+    ask(door, command, PATIENCE).await
+}
+
+async fn ask(door: &Door, command: &AccessCommand, patience: Duration) -> Outcome<Changed> {
+    let (client, url) = (client(door, patience)?, place(&door.url)?);
+    let unknown = |why: &str| unknown(why, command);
     let body = serde_json::to_vec(command)
         .map_err(|e| Fault::new(Kind::Bug, format!("the change cannot be written: {e}")))?;
     let request = client.post(url).basic_auth(&door.login, Some(&door.secret));
@@ -66,7 +80,8 @@ pub async fn change(door: &Door, command: &AccessCommand) -> Outcome<String> {
         serde_json::from_slice(&bytes).map_err(no_answer)
     })?;
     if status.is_success() {
-        return Ok(safe(&said.text).into_owned());
+        let secret = said.secret.map(|secret| safe(&secret).into_owned());
+        return Ok(Changed { text: safe(&said.text).into_owned(), secret });
     }
     if status == StatusCode::REQUEST_TIMEOUT {
         return Err(unknown(&format!("{} gave no answer in its time", door.url)));
@@ -82,10 +97,17 @@ pub async fn change(door: &Door, command: &AccessCommand) -> Outcome<String> {
 }
 
 /// It was sent, and no answer came.
-fn unknown(why: &str) -> Fault {
+fn unknown(why: &str, command: &AccessCommand) -> Fault {
+    let look = "look before you repeat it: who administers the service sees it in `longshore journal`";
+    let secret = match command.clone().robot_hash() {
+        Some(_) => {
+            "; if it was made, the robot's secret is lost: `longshore robot renew --new-secret` gives another"
+        }
+        None => "",
+    };
     Fault::new(Kind::Unreachable, why.to_owned())
         .because("it is not known whether the change was made")
-        .hint("look before you repeat it: who administers the service sees it in `longshore journal`")
+        .hint(format!("{look}{secret}"))
 }
 
 /// Where changes are taken. Without TLS only on this machine: a password goes along.
@@ -111,12 +133,12 @@ fn is_here(url: &Url) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-fn client(door: &Door) -> Outcome<Client> {
+fn client(door: &Door, patience: Duration) -> Outcome<Client> {
     // The process has one provider of cryptography: when somebody has chosen it already, that is the one.
     let _chosen = rustls::crypto::ring::default_provider().install_default();
     let mut builder = Client::builder()
         .user_agent(concat!("longshore/", env!("CARGO_PKG_VERSION")))
-        .timeout(PATIENCE)
+        .timeout(patience)
         // A redirect could lead the password elsewhere.
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never());
@@ -156,7 +178,84 @@ fn innermost(why: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
     use super::*;
+    use crate::model::access::command::DRAW;
+
+    /// A service that reads what it is asked and gives this answer (none: it says nothing, and waits if it is told to).
+    async fn answered(answer: &'static str, wait: bool, command: &AccessCommand) -> Outcome<Changed> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let serving = async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut read = Vec::new();
+            while !String::from_utf8_lossy(&read).contains("}}") {
+                assert!(stream.read_buf(&mut read).await.unwrap() > 0, "the request comes whole");
+            }
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            if wait {
+                std::future::pending::<()>().await;
+            }
+        };
+        let door = Door { url, login: "ada".into(), secret: "a-good-one".into(), ca: None };
+        let serving = tokio::spawn(serving);
+        let done = ask(&door, command, Duration::from_secs(2)).await;
+        serving.abort();
+        done
+    }
+
+    fn grant() -> AccessCommand {
+        let (project, user) = ("feed".parse().unwrap(), "bob".parse().unwrap());
+        AccessCommand::Grant { project, user, role: crate::model::access::Role::Guest }
+    }
+
+    fn renewal() -> AccessCommand {
+        let (project, name) = ("feed".parse().unwrap(), "ci".parse().unwrap());
+        AccessCommand::RenewRobot { project, name, secret: Some(DRAW.into()), expires: None }
+    }
+
+    #[tokio::test]
+    async fn what_was_sent_and_not_answered_is_said_to_be_unknown() {
+        let timed_out = "HTTP/1.1 408 Request Timeout\r\nContent-Length: 2\r\n\r\n{}";
+        let cut = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"text\":";
+        for (answer, wait) in [("", false), ("", true), (cut, false), (cut, true), (timed_out, false)] {
+            let fault = answered(answer, wait, &grant()).await.map(|_| ()).unwrap_err();
+            assert!(fault.is_unknown(), "{fault:?}");
+            let text = fault.to_string();
+            assert!(
+                text.starts_with("it is not known whether the change was made: http://127.0.0.1:"),
+                "{text}"
+            );
+            assert!(text.contains(" gave no answer") && !text.contains("a-good-one"), "{text}");
+            let hint = fault.hint.unwrap();
+            assert!(hint.starts_with("look before you repeat it") && !hint.contains("secret"), "{hint}");
+        }
+        let hint = answered("", false, &renewal()).await.map(|_| ()).unwrap_err().hint.unwrap();
+        assert!(hint.contains("the robot's secret is lost"), "{hint}");
+    }
+
+    #[tokio::test]
+    async fn what_never_left_or_was_refused_is_not_called_unknown() {
+        let unused = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let door = Door {
+            url: format!("http://{unused}"),
+            login: "ada".into(),
+            secret: "a-good-one".into(),
+            ca: None,
+        };
+        let text = change(&door, &grant()).await.map(|_| ()).unwrap_err().to_string();
+        assert!(text.contains("cannot be reached") && !text.contains("not known"), "{text}");
+        let refused =
+            "HTTP/1.1 403 Forbidden\r\nContent-Length: 30\r\n\r\n{\"text\":\"no\",\"hint\":\"ask ada\"}";
+        let fault = answered(refused, false, &grant()).await.map(|_| ()).unwrap_err();
+        assert_eq!((fault.kind, fault.to_string().as_str()), (Kind::Refused, "no"));
+        assert_eq!(fault.hint.as_deref(), Some("ask ada"));
+        let made = "HTTP/1.1 200 OK\r\nContent-Length: 31\r\n\r\n{\"text\":\"done\",\"secret\":\"s3cr\"}";
+        let made = answered(made, false, &renewal()).await.unwrap();
+        assert_eq!((made.text.as_str(), made.secret.as_deref()), ("done", Some("s3cr")));
+    }
 
     #[test]
     fn a_password_crosses_no_network_in_the_clear() {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::adapters::tokens::limits::{FAILURE_LINES, FAILURES_MAX, Limits};
+use crate::base::ids::UserName;
 use crate::base::text::{self, fit, safe};
 use crate::model::access::Subject;
 
@@ -44,6 +45,8 @@ pub struct Guard {
     denied: BTreeMap<String, u64>,
     /// Those for which there was no room in `denied`.
     denied_beyond: u64,
+    /// Changes that each user was refused lately. Only who has logged in is in it, so there are no more than users.
+    refusals: HashMap<UserName, Failures>,
 }
 
 /// Whoever has one address of an IPv6 network usually has the whole /64.
@@ -65,6 +68,7 @@ impl Guard {
             crowded: None,
             denied: BTreeMap::new(),
             denied_beyond: 0,
+            refusals: HashMap::new(),
         }
     }
 
@@ -130,6 +134,28 @@ impl Guard {
             return;
         }
         *self.denied.entry(what.to_owned()).or_default() += 1;
+    }
+
+    /// A user asks for a change: counted as refused until it is accepted, so that many at a time are no more than so many.
+    ///
+    /// # Errors
+    /// How long they may ask for nothing, when too much was refused.
+    pub fn asks(&mut self, user: &UserName, now: Instant) -> Result<(), Duration> {
+        let window = self.limits.window;
+        self.refusals.retain(|_, r| now.saturating_duration_since(r.since) < window);
+        let refusals = self.refusals.entry(user.clone()).or_insert(Failures { count: 0, since: now });
+        if refusals.count >= self.limits.refusals_of_user {
+            return Err((refusals.since + window).saturating_duration_since(now));
+        }
+        refusals.count += 1;
+        Ok(())
+    }
+
+    /// What a user asked for was not refused.
+    pub fn accepted(&mut self, user: &UserName) {
+        if let Some(refusals) = self.refusals.get_mut(user) {
+            refusals.count = refusals.count.saturating_sub(1);
+        }
     }
 
     /// What was denied since this was asked last, the most frequent first.
@@ -277,6 +303,25 @@ mod tests {
         (0..60).for_each(|_| guard.failed("robot$", here, Instant::now()));
         assert!(guard.blocked("alice", here, Instant::now()).is_some(), "what names no robot is none");
         assert!(guard.blocked("robot$feed+ci", here, Instant::now()).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_refused_too_often_waits_and_nobody_else_does() {
+        let mut guard = Guard::new(Limits { refusals_of_user: 3, ..Limits::default() });
+        let (dev, ada): (UserName, UserName) = ("dev".parse().unwrap(), "ada".parse().unwrap());
+        for _ in 0..100 {
+            assert_eq!(guard.asks(&ada, Instant::now()), Ok(()));
+            guard.accepted(&ada);
+        }
+        for _ in 0..3 {
+            assert_eq!(guard.asks(&dev, Instant::now()), Ok(()));
+        }
+        tokio::time::advance(Duration::from_secs(20)).await;
+        assert_eq!(guard.asks(&dev, Instant::now()), Err(Duration::from_secs(40)));
+        assert_eq!(guard.asks(&ada, Instant::now()), Ok(()));
+        tokio::time::advance(Duration::from_secs(40)).await;
+        assert_eq!(guard.asks(&dev, Instant::now()), Ok(()), "a new window counts anew");
+        assert_eq!(guard.refusals.len(), 1, "what is over is forgotten, also ada's");
     }
 
     #[test]

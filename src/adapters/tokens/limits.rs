@@ -27,7 +27,9 @@ pub struct Limits {
     pub failures_of_name: u32,
     /// Failed log-ins from one address (of IPv6: from its /64), within [`Limits::window`].
     pub failures_of_address: u32,
-    /// How long failures count.
+    /// Changes of one user that were refused, within [`Limits::window`]; each is a line of the journal under their name.
+    pub refusals_of_user: u32,
+    /// How long failures and refusals count.
     pub window: Duration,
     /// How often failed log-ins are told to the journal, all of that time together.
     pub journal_every: Duration,
@@ -46,6 +48,7 @@ impl Default for Limits {
             events_bytes: 1 << 20,
             failures_of_name: 10,
             failures_of_address: 60,
+            refusals_of_user: 30,
             window: Duration::from_secs(60),
             journal_every: Duration::from_secs(60),
         }

@@ -17,7 +17,7 @@ use crate::adapters::tokens::events;
 use crate::adapters::tokens::form::{Fields, basic};
 use crate::adapters::tokens::guard::Guard;
 use crate::adapters::tokens::limits::Limits;
-use crate::adapters::tokens::secrets::costs_as_ours;
+use crate::adapters::tokens::secrets::is_as_ours;
 use crate::adapters::tokens::sign::Signer;
 use crate::base::clock::SharedClock;
 use crate::base::fault::{Fault, Kind};
@@ -25,10 +25,10 @@ use crate::base::hash::sha256;
 use crate::base::ids::RegistryName;
 use crate::base::stamp::rfc3339;
 use crate::model::access::Subject;
-use crate::model::access::command::AccessCommand;
+use crate::model::access::command::{AccessCommand, DRAW};
 use crate::model::access::scope::Scope;
 use crate::model::command::RefusalKind;
-use crate::ports::desk::{Desk, Strength};
+use crate::ports::desk::Desk;
 
 /// Where people change who may do what.
 pub(crate) const CHANGES: &str = "/v1/access";
@@ -219,38 +219,67 @@ impl Service {
             Err(answer) => return answer,
         };
         // (Robots are not kept out by a wrong secret: here each of their calls would cost the engine a line.)
-        if matches!(subject, Subject::Robot(..)) {
+        let Subject::User(user) = &subject else {
             self.guard().denied("a change by a robot");
             return plain(StatusCode::FORBIDDEN, "robots change nothing");
-        }
+        };
         let body = match body(request, self.limits.form_bytes).await {
             Ok(body) => body,
             Err(answer) => return answer,
         };
-        let Ok(command) = serde_json::from_slice::<AccessCommand>(&body) else {
+        let Ok(mut command) = serde_json::from_slice::<AccessCommand>(&body) else {
             return plain(StatusCode::BAD_REQUEST, "the change cannot be read");
         };
-        let is_ours = match &command {
-            AccessCommand::PutUser { password: Some(hash), .. }
-            | AccessCommand::SetPassword { password: hash, .. } => costs_as_ours(hash, Strength::Password),
-            AccessCommand::MakeRobot { secret: hash, .. }
-            | AccessCommand::RenewRobot { secret: Some(hash), .. } => costs_as_ours(hash, Strength::Drawn),
-            _ => true,
-        };
-        if !is_ours {
+        if command.password_hash().is_some_and(|hash| !is_as_ours(hash)) {
             return plain(StatusCode::BAD_REQUEST, "the hash is not of the sort that is kept here");
         }
-        match self.desk.change(subject, command).await {
-            Ok(accepted) => json(StatusCode::OK, &serde_json::json!({ "text": accepted.text })),
+        let asked = self.guard().asks(user, Instant::now());
+        if let Err(left) = asked {
+            self.guard().denied(&format!("a change by {user}: too many were refused before"));
+            let text = "too many changes were refused: nothing was changed";
+            return later(StatusCode::TOO_MANY_REQUESTS, left.as_secs() + 1, text);
+        }
+        let secret = match self.draw(&mut command).await {
+            Ok(secret) => secret,
+            Err(answer) => {
+                self.guard().accepted(user);
+                return answer;
+            }
+        };
+        match self.desk.change(subject.clone(), command).await {
+            Ok(accepted) => {
+                self.guard().accepted(user);
+                // (The one time that it is told: it is kept as a hash only.)
+                json(StatusCode::OK, &serde_json::json!({ "text": accepted.text, "secret": secret }))
+            }
             Err(refusal) => {
                 let status = match refusal.why {
                     RefusalKind::NotFound => StatusCode::NOT_FOUND,
                     RefusalKind::Unavailable | RefusalKind::Fenced => StatusCode::SERVICE_UNAVAILABLE,
                     _ => StatusCode::FORBIDDEN,
                 };
+                if status == StatusCode::SERVICE_UNAVAILABLE {
+                    // (That is no line of the journal.)
+                    self.guard().accepted(user);
+                }
                 json(status, &serde_json::json!({ "text": refusal.text, "hint": refusal.hint }))
             }
         }
+    }
+
+    /// Draws the secret that a change gives a robot, and puts its hash there. What comes from afar as a hash may be of anything:
+    /// of a word that the first guess finds, and nobody counts guesses at robots' secrets.
+    async fn draw(&self, command: &mut AccessCommand) -> Result<Option<String>, Answer> {
+        let Some(place) = command.robot_hash() else { return Ok(None) };
+        if place != DRAW {
+            let text = "robots' secrets are drawn here, never sent: nothing was changed";
+            let hint =
+                "leave the secret empty, and it comes with the answer; an older longshore cannot do that";
+            return Err(json(StatusCode::BAD_REQUEST, &serde_json::json!({ "text": text, "hint": hint })));
+        }
+        let (secret, hash) = self.desk.draw().await.map_err(|why| self.unavailable(&why))?;
+        *place = hash;
+        Ok(Some(secret))
     }
 
     fn unavailable(&self, why: &Fault) -> Answer {

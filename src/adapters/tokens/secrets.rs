@@ -12,6 +12,11 @@ use crate::adapters::tokens::limits::{CHECKS_AT_ONCE, CHECKS_WAITING, SECRET_MAX
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::ports::desk::{Secrets, Strength};
 
+/// Bytes of a salt that another program of ours has drawn: it draws so many.
+const SALT_MIN: usize = 16;
+/// Bytes of a hash, as argon2 makes them by itself.
+const OUTPUT: usize = Params::DEFAULT_OUTPUT_LEN;
+
 /// What an unknown name is checked against, so that it costs what a known one does. Nothing has these hashes' secrets.
 struct Dummies {
     password: String,
@@ -85,14 +90,14 @@ fn hash(secret: &str, strength: Strength) -> Outcome<String> {
         .map_err(|e| Fault::new(Kind::Bug, format!("a secret cannot be hashed: {e}")))
 }
 
-/// Whether a hash that somebody else has made costs what ours do: one that costs more would hold up all log-ins, and its
-/// own cost is what checking takes.
-pub(crate) fn costs_as_ours(hash: &str, strength: Strength) -> bool {
-    let cost = match strength {
-        Strength::Password => "$argon2id$v=19$m=19456,t=2,p=1$",
-        Strength::Drawn => "$argon2id$v=19$m=64,t=1,p=1$",
-    };
-    hash.starts_with(cost)
+/// Whether the hash of a password that somebody else has made is such as ours are. One that costs more would hold up all
+/// log-ins (its own cost is what checking takes), one that costs less could be guessed, and one that cannot be read would
+/// be a fault at each log-in.
+pub(crate) fn is_as_ours(hash: &str) -> bool {
+    let Ok(read) = PasswordHash::new(hash) else { return false };
+    let salt = read.salt.as_ref().map_or(0, |salt| salt.len());
+    let output = read.hash.map(|output| output.as_bytes().len());
+    hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$") && salt >= SALT_MIN && output == Some(OUTPUT)
 }
 
 /// 256 bits of the machine's randomness in hexadecimal digits.
@@ -155,8 +160,7 @@ mod tests {
             assert!(hash.starts_with("$argon2id$") && !hash.contains("hunter2"), "{hash}");
             let again = argon.hash("hunter2".into(), strength).await.unwrap();
             assert_ne!(hash, again, "each has a salt of its own");
-            let other = if strength == Strength::Drawn { Strength::Password } else { Strength::Drawn };
-            assert!(costs_as_ours(&hash, strength) && !costs_as_ours(&hash, other), "{hash}");
+            assert_eq!(is_as_ours(&hash), strength == Strength::Password, "{hash}");
             let verify =
                 |secret: &str, hash: Option<&String>| argon.verify(secret.into(), hash.cloned(), strength);
             assert!(verify("hunter2", Some(&hash)).await.unwrap());
@@ -167,6 +171,35 @@ mod tests {
         }
         let broken = argon.verify("x".into(), Some("$argon2id$".into()), Strength::Password).await;
         assert_eq!(broken.unwrap_err().kind, Kind::Invalid, "a broken hash is a fault, not a wrong password");
+    }
+
+    #[test]
+    fn a_hash_from_elsewhere_is_taken_only_if_it_is_as_ours() {
+        let (cost, salt) = ("$argon2id$v=19$m=19456,t=2,p=1", "c2FsdHNhbHRzYWx0c2FsdA");
+        let output = "A".repeat(43);
+        let good = format!("{cost}${salt}${output}");
+        assert!(is_as_ours(&good), "{good}");
+        for bad in [
+            String::new(),
+            "hunter2".into(),
+            format!("{cost}$"),
+            format!("{cost}${salt}"),
+            format!("{cost}${salt}$"),
+            format!("{cost}$ ${output}"),
+            format!("{cost}$not base64!${output}"),
+            format!("{cost}$c2FsdHNhbHQ${output}"),
+            format!("{cost}${salt}$aGFzaGhhc2hoYXNo"),
+            format!("{cost}${salt}${output}$more"),
+            format!("{cost}${salt}${output}\n"),
+            good.replace("argon2id", "argon2i"),
+            good.replace("v=19", "v=16"),
+            good.replace("m=19456", "m=64"),
+            good.replace("m=19456", "m=4194304"),
+            good.replace("t=2", "t=1"),
+            good.replace("p=1", "p=1,keyid=AAAA"),
+        ] {
+            assert!(!is_as_ours(&bad), "{bad:?}");
+        }
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! The certificate that the token service shows: read again when its files change, so that a renewed one needs no restart.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -11,6 +11,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::adapters::tokens::of_file;
+use crate::base::clock::Millis;
 use crate::base::fault::Outcome;
 use crate::model::journal::{Draft, What};
 
@@ -80,14 +81,77 @@ impl Tls {
     }
 }
 
-fn acceptor(files: &TlsFiles) -> Outcome<TlsAcceptor> {
-    let chain = CertificateDer::pem_file_iter(&files.certificate)
+/// When the first of the certificates in a PEM file ends: who checks the chain refuses it from then on.
+///
+/// # Errors
+/// When the file cannot be read, or holds no certificate.
+pub fn ends(path: &Path) -> Outcome<Millis> {
+    let chain = chain(path)?;
+    let ends = chain.iter().map(|der| {
+        let (_, read) = x509_parser::parse_x509_certificate(der).map_err(|e| of_file(path, e))?;
+        Ok(Millis(read.validity().not_after.timestamp().saturating_mul(1000)))
+    });
+    let first = ends.collect::<Outcome<Vec<_>>>()?.into_iter().min();
+    first.ok_or_else(|| of_file(path, "there is no certificate in it"))
+}
+
+fn chain(path: &Path) -> Outcome<Vec<CertificateDer<'static>>> {
+    CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|e| of_file(&files.certificate, e))?;
+        .map_err(|e| of_file(path, e))
+}
+
+fn acceptor(files: &TlsFiles) -> Outcome<TlsAcceptor> {
+    let chain = chain(&files.certificate)?;
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|e| of_file(&files.key, e))?;
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .and_then(|b| b.with_no_client_auth().with_single_cert(chain, key))
         .map_err(|e| of_file(&files.certificate, e))?;
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
+    use super::*;
+    use crate::adapters::tokens::keys::{SigningKey, certificate_path};
+    use crate::base::stamp::rfc3339;
+
+    fn pem(year: i32, month: u8, day: u8) -> String {
+        let mut params = CertificateParams::new(["longshore.test".to_owned()]).unwrap();
+        params.not_after = date_time_ymd(year, month, day);
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().pem()
+    }
+
+    #[test]
+    fn a_chain_ends_with_the_first_of_its_certificates() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("chain.pem");
+        for (text, end) in [
+            (pem(2027, 3, 1), "2027-03-01T00:00:00.000Z"),
+            (pem(2027, 3, 1) + &pem(2026, 12, 24), "2026-12-24T00:00:00.000Z"),
+            (pem(2055, 1, 1), "2055-01-01T00:00:00.000Z"),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(rfc3339(ends(&path).unwrap()), end);
+        }
+        SigningKey::open(dir.path()).unwrap();
+        assert_eq!(rfc3339(ends(&certificate_path(dir.path())).unwrap()), "4096-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_a_fault_that_names_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("chain.pem");
+        let not_there = ends(&path).unwrap_err().to_string();
+        let nonsense = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        let mut said = vec![not_there];
+        for text in ["", "no PEM at all", nonsense] {
+            std::fs::write(&path, text).unwrap();
+            said.push(ends(&path).unwrap_err().to_string());
+        }
+        assert!(said.iter().all(|text| text.contains("chain.pem: ")), "{said:?}");
+    }
 }

@@ -48,7 +48,8 @@ pub struct AskingAsArgs {
 pub enum UserVerb {
     /// Make a user; the password is asked for without showing it
     #[command(after_help = "Examples:\n  longshore user add ada\n  \
-        pass show ada | longshore user add ada --password-stdin\n\n\
+        pass show ada | longshore user add ada --password-stdin\n  \
+        longshore user add ada --service https://longshore.example.com:5443 --login root\n\n\
         A newcomer needs two things: to be a user, and to be a member of a project (longshore project grant).")]
     Add {
         /// Their name
@@ -60,6 +61,9 @@ pub enum UserVerb {
         /// Where the password comes from.
         #[command(flatten)]
         password: PasswordArgs,
+        /// Where it is asked for.
+        #[command(flatten)]
+        of: AskingAsArgs,
     },
     /// List users, and where they are members
     #[command(visible_alias = "list", after_help = "Example: longshore user ls --json")]
@@ -86,6 +90,9 @@ pub enum UserVerb {
         /// May do everything everywhere
         #[arg(long, value_name = "yes|no")]
         admin: YesNo,
+        /// Where it is asked for.
+        #[command(flatten)]
+        of: AsArgs,
     },
     /// Keep a user from logging in
     #[command(after_help = "Example: longshore user disable ada\n\n\
@@ -94,6 +101,9 @@ pub enum UserVerb {
         /// Whom
         #[arg(value_name = "NAME")]
         name: String,
+        /// Where it is asked for.
+        #[command(flatten)]
+        of: AsArgs,
     },
     /// Let a user log in again
     #[command(after_help = "Example: longshore user enable ada")]
@@ -101,6 +111,9 @@ pub enum UserVerb {
         /// Whom
         #[arg(value_name = "NAME")]
         name: String,
+        /// Where it is asked for.
+        #[command(flatten)]
+        of: AsArgs,
     },
     /// Remove a user and all their memberships
     #[command(after_help = "Example: longshore user rm ada")]
@@ -108,6 +121,9 @@ pub enum UserVerb {
         /// Whom
         #[arg(value_name = "NAME")]
         name: String,
+        /// Where it is asked for.
+        #[command(flatten)]
+        of: AsArgs,
     },
 }
 
@@ -131,6 +147,9 @@ pub enum ProjectVerb {
         /// Its name
         #[arg(value_name = "PROJECT")]
         name: String,
+        /// Where it is asked for.
+        #[command(flatten)]
+        of: AsArgs,
     },
     /// List projects, with how many members they have
     #[command(visible_alias = "list", after_help = "Example: longshore project ls --json")]
@@ -141,6 +160,9 @@ pub enum ProjectVerb {
         /// Which
         #[arg(value_name = "PROJECT")]
         name: String,
+        /// Where it is asked for.
+        #[command(flatten)]
+        of: AsArgs,
     },
     /// List the members and robots of a project
     #[command(after_help = "Example: longshore project members feed")]

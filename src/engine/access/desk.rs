@@ -101,6 +101,15 @@ impl Desk for EngineDesk {
         (self.changes)(by, command)
     }
 
+    fn draw(&self) -> BoxFuture<'static, Outcome<(String, String)>> {
+        let secrets = self.secrets.clone();
+        Box::pin(async move {
+            let secret = secrets.draw()?;
+            let hash = secrets.hash(secret.clone(), Strength::Drawn).await?;
+            Ok((secret, hash))
+        })
+    }
+
     fn hint(&self, hint: Hint) -> bool {
         (self.hints)(hint)
     }

@@ -6,11 +6,23 @@ use crate::base::clock::Millis;
 use crate::base::ids::{ProjectName, UserName};
 use crate::model::access::{Access, Project, Robot, Role, User};
 
+/// In the place of a robot's secret's hash, in what is sent to a token service: that draws the secret itself, and tells it once.
+pub const DRAW: &str = "";
+
 /// One request about access. Passwords and secrets are here only as hashes in the PHC string format: who takes the request
-/// from a person hashes them first.
+/// from a person hashes them first. A robot's secret is always drawn, never chosen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AccessCommand {
+    /// Makes a user; one that is there already stays as they are, and the request is refused.
+    AddUser {
+        /// Who.
+        name: UserName,
+        /// The password's hash.
+        password: String,
+        /// A system admin.
+        admin: bool,
+    },
     /// Makes a user, or says whether an existing one is a system admin.
     PutUser {
         /// Who.
@@ -105,6 +117,28 @@ pub enum AccessCommand {
         /// Which.
         name: UserName,
     },
+}
+
+impl AccessCommand {
+    /// Where the hash of a robot's new secret stands; none when the request gives no robot a new secret.
+    pub fn robot_hash(&mut self) -> Option<&mut String> {
+        match self {
+            AccessCommand::MakeRobot { secret, .. } => Some(secret),
+            AccessCommand::RenewRobot { secret, .. } => secret.as_mut(),
+            _ => None,
+        }
+    }
+
+    /// The hash of a password that a person has chosen, if there is one in it.
+    pub fn password_hash(&self) -> Option<&str> {
+        match self {
+            AccessCommand::AddUser { password, .. } | AccessCommand::SetPassword { password, .. } => {
+                Some(password)
+            }
+            AccessCommand::PutUser { password, .. } => password.as_deref(),
+            _ => None,
+        }
+    }
 }
 
 /// One change of [`Access`]: a whole row that is to be kept, or the key of one that goes.

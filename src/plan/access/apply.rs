@@ -3,8 +3,9 @@
 use crate::base::clock::Millis;
 use crate::base::ids::{ProjectName, UserName};
 use crate::model::access::command::{AccessChange, AccessCommand};
-use crate::model::access::{Access, Project, Robot, Role, Subject, User};
+use crate::model::access::{self, Access, Project, Robot, Role, Subject, User};
 use crate::model::command::{Refusal, RefusalKind};
+use crate::model::journal;
 use crate::model::oci::Repository;
 use crate::plan::access::{Lack, Standing, active, is_system, project_admins, standing};
 
@@ -37,6 +38,7 @@ pub fn apply(access: &Access, by: &Subject, command: AccessCommand, now: Millis)
     }
     active(access, by, now).map_err(|lack| lacking(&lack))?;
     match command {
+        AccessCommand::AddUser { name, password, admin } => ask.add_user(name, password, admin),
         AccessCommand::PutUser { name, password, admin } => ask.put_user(name, password, admin),
         AccessCommand::SetPassword { name, password } => ask.set_password(&name, password),
         AccessCommand::DisableUser { name, disabled } => ask.disable_user(&name, disabled),
@@ -78,6 +80,18 @@ fn lacking(lack: &Lack) -> Refusal {
 fn hashed(hash: &str) -> Result<(), Refusal> {
     let is_hash = hash.starts_with(HASH) && hash.len() <= 512 && hash.bytes().all(|b| b.is_ascii_graphic());
     if is_hash { Ok(()) } else { Err(refused("this is no hash of a password", "hash it before it is sent")) }
+}
+
+/// A newcomer must not be called what the engine is called in the journal or at registries: their deeds would read as its own.
+/// Who has such a name from earlier on keeps it.
+fn free(name: &UserName) -> Result<(), Refusal> {
+    let whose = match name.as_str() {
+        journal::ENGINE => "in the journal",
+        access::ENGINE => "in the logs of registries",
+        _ => return Ok(()),
+    };
+    let text = format!("{name} is the engine itself {whose}: nobody else may be called so");
+    Err(refused(text, "choose another name"))
 }
 
 /// A request's surroundings: what is, who asks, when.
@@ -129,15 +143,23 @@ impl<'a> Ask<'a> {
         self.access.robot(project, name).ok_or_else(none)
     }
 
+    fn add_user(&self, name: UserName, password: String, admin: bool) -> Result<Applied, Refusal> {
+        self.need_system("makes users")?;
+        if self.access.users.contains_key(&name) {
+            let hint = format!("another password: longshore user passwd {name}");
+            return Err(refused(format!("{name} is a user already: nothing was changed"), &hint));
+        }
+        self.put_user(name, Some(password), admin)
+    }
+
     fn put_user(&self, name: UserName, password: Option<String>, admin: bool) -> Result<Applied, Refusal> {
         self.need_system("makes users")?;
         password.as_deref().map_or(Ok(()), hashed)?;
         let word = if admin { "system admin" } else { "user" };
         let (user, sentence) = match (self.access.users.get(&name), password) {
-            (None, None) => {
-                return Err(refused(format!("{name} is new and has no password"), "give a password"));
-            }
+            (None, None) => return Err(lacking(&Lack::User(name.to_string()))),
             (None, Some(password)) => {
+                free(&name)?;
                 let sentence = format!("made {word} {name}");
                 (User { name, password, admin, disabled: false }, sentence)
             }
@@ -272,6 +294,7 @@ impl<'a> Ask<'a> {
     fn make_robot(&self, robot: Robot) -> Result<Applied, Refusal> {
         self.manage(&robot.project)?;
         hashed(&robot.secret)?;
+        free(&robot.name)?;
         self.in_time(robot.expires)?;
         let who = robot.subject();
         if self.access.robot(&robot.project, &robot.name).is_some() {

@@ -52,11 +52,24 @@ impl Desk for OneUser {
     }
 
     fn change(&self, by: Subject, command: AccessCommand) -> BoxFuture<'static, Result<Accepted, Refusal>> {
-        let AccessCommand::Grant { user, .. } = command else { panic!("{command:?}") };
+        let user = match command {
+            AccessCommand::Grant { user, .. } => user,
+            // What is kept, so that tests see it.
+            AccessCommand::MakeRobot { secret, .. }
+            | AccessCommand::RenewRobot { secret: Some(secret), .. } => {
+                let text = format!("kept {secret}");
+                return Box::pin(async { Ok(Accepted { op: None, text }) });
+            }
+            other => panic!("{other:?}"),
+        };
         let refusal = Refusal::new(RefusalKind::Invalid, format!("{by} may not")).hint("ask ada");
         let text = format!("{user} by {by}");
         let done = if by.to_string() == "ada" { Ok(Accepted { op: None, text }) } else { Err(refusal) };
         Box::pin(async { done })
+    }
+
+    fn draw(&self) -> BoxFuture<'static, Outcome<(String, String)>> {
+        Box::pin(async { Ok(("drawn-here".to_owned(), "$hash".to_owned())) })
     }
 
     fn hint(&self, hint: Hint) -> bool {
@@ -360,9 +373,24 @@ async fn a_change_goes_on_under_the_name_that_logged_in() {
     assert!(status(&robot) == 403 && robot.contains("robots change nothing"), "{robot}");
     assert_eq!(status(&post("ada:right", "text/plain", grant).await), 415);
     assert_eq!(status(&post("ada:right", "application/json", "{}").await), 400);
-    // A hash that is dear to check would hold up everybody's log-ins.
-    let dear = r#"{"set-password":{"name":"ada","password":"$argon2id$v=19$m=4194304,t=99,p=1$c2FsdHNhbHQ$aGFzaGhhc2g"}}"#;
-    assert_eq!(status(&post("ada:right", "application/json", dear).await), 400);
+    // A hash that is dear to check would hold up everybody's log-ins, a cheap one could be guessed, and what is none would
+    // be a fault at each of them.
+    for hash in [
+        "$argon2id$v=19$m=4194304,t=99,p=1$c2FsdHNhbHRzYWx0c2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "$argon2id$v=19$m=19456,t=2,p=1$nonsense",
+        "hunter2",
+        "",
+    ] {
+        for body in [
+            format!(r#"{{"set-password":{{"name":"ada","password":"{hash}"}}}}"#),
+            format!(r#"{{"put-user":{{"name":"eve","password":"{hash}","admin":false}}}}"#),
+            format!(r#"{{"add-user":{{"name":"eve","password":"{hash}","admin":false}}}}"#),
+        ] {
+            let answer = post("ada:right", "application/json", &body).await;
+            assert!(status(&answer) == 400 && answer.contains("not of the sort"), "{body}: {answer}");
+        }
+    }
     assert_eq!(status(&at.post("/v1/access", "application/json", "", grant).await), 401);
     assert_eq!(status(&at.get("/v1/access", Some("ada:right")).await), 405);
     for wanted in [401, 401, 429] {
@@ -370,6 +398,72 @@ async fn a_change_goes_on_under_the_name_that_logged_in() {
     }
     assert_eq!(status(&post("ada:right", "application/json", grant).await), 429, "as for tokens");
     assert_eq!(at.counts.read().failed, 2);
+}
+
+#[tokio::test]
+async fn a_robots_secret_is_drawn_here_told_once_and_never_taken_from_afar() {
+    let limits = Limits { journal_every: Duration::from_millis(100), ..Limits::default() };
+    let mut at = open(limits).await;
+    let post = async |body: String| {
+        let header = format!("Authorization: Basic {}\r\n", STANDARD.encode("ada:right"));
+        at.post("/v1/access", "application/json", &header, &body).await
+    };
+    let make = |secret: &str| {
+        format!(
+            r#"{{"make-robot":{{"project":"feed","name":"ci","role":"guest","secret":"{secret}","expires":null}}}}"#
+        )
+    };
+    let renew = |secret: &str| {
+        format!(r#"{{"renew-robot":{{"project":"feed","name":"ci","secret":{secret},"expires":null}}}}"#)
+    };
+    for body in [make(""), renew("\"\"")] {
+        let made = post(body).await;
+        assert_eq!(status(&made), 200, "{made}");
+        let told: serde_json::Value = serde_json::from_str(made.split_once("\r\n\r\n").unwrap().1).unwrap();
+        assert_eq!((&told["text"], &told["secret"]), (&"kept $hash".into(), &"drawn-here".into()));
+        assert!(made.contains("cache-control: no-store"), "{made}");
+    }
+    // Also what would have been taken as a hash of ours: it may be of a word that the first guess finds.
+    let weak =
+        "$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    for body in [make(weak), make("secret"), renew(&format!("\"{weak}\""))] {
+        let refused = post(body).await;
+        assert!(status(&refused) == 400 && refused.contains("drawn here, never sent"), "{refused}");
+        assert!(!refused.contains("drawn-here"), "{refused}");
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    while let Ok(line) = at.journal.try_recv() {
+        assert!(!line.text.contains("drawn-here"), "{line:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_is_refused_again_and_again_costs_the_journal_no_more_than_so_many_lines() {
+    let limits =
+        Limits { refusals_of_user: 3, journal_every: Duration::from_millis(300), ..Limits::default() };
+    let mut at = open(limits).await;
+    let grant = r#"{"grant":{"project":"feed","user":"bob","role":"developer"}}"#;
+    let post = async |who: &str| {
+        let header = format!("Authorization: Basic {}\r\n", STANDARD.encode(format!("{who}:right")));
+        at.post("/v1/access", "application/json", &header, grant).await
+    };
+    for _ in 0..10 {
+        assert_eq!(status(&post("ada").await), 200, "what is accepted is not counted");
+    }
+    for _ in 0..3 {
+        assert_eq!(status(&post("gail").await), 403);
+    }
+    let stopped = post("gail").await;
+    assert!(status(&stopped) == 429 && stopped.contains("retry-after:"), "{stopped}");
+    assert!(stopped.contains("too many changes were refused"), "{stopped}");
+    assert_eq!(status(&post("gail").await), 429);
+    assert_eq!(status(&post("dev").await), 403, "others are heard");
+    assert_eq!(status(&at.get("/token?service=hub", Some("gail:right")).await), 200, "and tokens are given");
+    let mut told = String::new();
+    while !told.contains("a change by gail refused: too many were refused before") {
+        let line = tokio::time::timeout(Duration::from_secs(20), at.journal.recv()).await.unwrap().unwrap();
+        told.push_str(&line.text);
+    }
 }
 
 #[tokio::test]

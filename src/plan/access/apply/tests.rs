@@ -29,6 +29,10 @@ fn put(name: &str, admin: bool) -> AccessCommand {
     AccessCommand::PutUser { name: user(name), password: Some(HASHED.into()), admin }
 }
 
+fn add(name: &str) -> AccessCommand {
+    AccessCommand::AddUser { name: user(name), password: HASHED.into(), admin: false }
+}
+
 fn appoint(of: &str, name: &str, role: Role) -> AccessCommand {
     AccessCommand::Grant { project: project(of), user: user(name), role }
 }
@@ -77,6 +81,7 @@ fn every_request_is_for_exactly_those_who_may() {
     let table = [
         (put("bob", false), system),
         (put("bob", true), system),
+        (add("bob"), system),
         (AccessCommand::PutUser { name: user("ada"), password: None, admin: true }, system),
         (AccessCommand::SetPassword { name: user("gail"), password: HASHED.into() }, "11001000"),
         (AccessCommand::DisableUser { name: user("gail"), disabled: true }, system),
@@ -183,11 +188,50 @@ fn what_makes_no_sense_is_refused() {
     assert!(ask(&mut access, "ada", late).unwrap_err().contains("over at once"));
     assert!(ask(&mut access, "ada", robot("feed", "ci", Role::Guest)).unwrap_err().contains("already"));
     let bare = AccessCommand::PutUser { name: user("bob"), password: None, admin: false };
-    assert!(ask(&mut access, "root", bare).unwrap_err().contains("no password"));
+    assert_eq!(ask(&mut access, "root", bare).unwrap_err(), "bob is not a user yet");
     assert!(ask(&mut access, "root", AccessCommand::PutProject { name: project("a..b") }).is_err());
     let disabled = AccessCommand::DisableUser { name: user("root"), disabled: true };
     ask(&mut access, "root", disabled).unwrap();
     assert_eq!(ask(&mut access, "root", put("x", true)).unwrap_err(), "root is disabled");
+}
+
+#[test]
+fn who_is_there_already_is_not_made_anew() {
+    let mut access = house();
+    let before = access.clone();
+    let why = ask(&mut access, "root", add("ada")).unwrap_err();
+    assert_eq!((why.as_str(), &access), ("ada is a user already: nothing was changed", &before));
+    assert_eq!(ask(&mut access, "root", add("bob")).unwrap(), "made user bob");
+    let plain = AccessCommand::AddUser { name: user("eve"), password: "hunter2".into(), admin: false };
+    assert_eq!(ask(&mut access, "root", plain).unwrap_err(), "this is no hash of a password");
+}
+
+#[test]
+fn nobody_new_is_called_what_the_engine_is_called() {
+    for (name, whose) in [("engine", "in the journal"), ("longshore-engine", "in the logs of registries")] {
+        let mut access = house();
+        let text = format!("{name} is the engine itself {whose}: nobody else may be called so");
+        for new in [put(name, false), add(name), robot("feed", name, Role::Guest)] {
+            assert_eq!(ask(&mut access, "os", new).unwrap_err(), text);
+        }
+        // Who is called so from earlier on is read, stays, and can be changed and removed.
+        let kept = User { name: user(name), password: HASHED.into(), admin: false, disabled: false };
+        access.change(AccessChange::User(kept));
+        let mut old: Robot = access.robots[0].clone();
+        old.name = user(name);
+        access.change(AccessChange::Robot(old));
+        let mut access: Access = serde_json::from_str(&serde_json::to_string(&access).unwrap()).unwrap();
+        assert!(access.users.contains_key(&user(name)) && access.robots.len() == 2);
+        let own = AccessCommand::SetPassword { name: user(name), password: HASHED.into() };
+        ask(&mut access, name, own).unwrap();
+        ask(&mut access, "os", put(name, true)).unwrap();
+        let (project, robot) = (project("feed"), user(name));
+        ask(&mut access, "ada", AccessCommand::RemoveRobot { project, name: robot }).unwrap();
+        ask(&mut access, "os", AccessCommand::RemoveUser { name: user(name) }).unwrap();
+    }
+    for fine in ["engineer", "engine2", "longshore"] {
+        ask(&mut house(), "os", put(fine, false)).unwrap();
+    }
 }
 
 #[test]
@@ -209,7 +253,7 @@ fn any_command() -> impl Strategy<Value = AccessCommand> {
         .prop_map(user);
     let of = prop::sample::select(&["feed", "other", "new"]).prop_map(project);
     let role = prop::sample::select(&[Role::Guest, Role::Developer, Role::ProjectAdmin]);
-    (0..12, name, of, role, any::<bool>()).prop_map(|(kind, name, project, role, flag)| match kind {
+    (0..13, name, of, role, any::<bool>()).prop_map(|(kind, name, project, role, flag)| match kind {
         0 => AccessCommand::PutUser { name, password: Some(HASHED.into()), admin: flag },
         1 => AccessCommand::SetPassword { name, password: HASHED.into() },
         2 => AccessCommand::DisableUser { name, disabled: flag },
@@ -219,7 +263,8 @@ fn any_command() -> impl Strategy<Value = AccessCommand> {
         6 | 7 => AccessCommand::Grant { project, user: name, role },
         8 => AccessCommand::Revoke { project, user: name },
         9 => AccessCommand::MakeRobot { project, name, role, secret: HASHED.into(), expires: None },
-        10 => AccessCommand::DisableRobot { project, name, disabled: flag },
+        10 => AccessCommand::AddUser { name, password: HASHED.into(), admin: flag },
+        11 => AccessCommand::DisableRobot { project, name, disabled: flag },
         _ => AccessCommand::RemoveRobot { project, name },
     })
 }
