@@ -286,8 +286,10 @@ fn of_env(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().and_then(|s| s.parse().ok()).unwrap_or(otherwise)
 }
 
-/// Seeds that once found a fault.
+/// Seeds that once found a fault, in fleets of this size.
 const FAULTS: &[u64] = &[527, 615];
+const OF_FAULTS: Size = Size { hosts: 6, pools: 8, slots: 5, steps: 30 };
+const SMALL: Size = Size { hosts: 4, pools: 4, slots: 4, steps: 20 };
 
 /// `LONGSHORE_FLEET_SEEDS` small fleets from seed `LONGSHORE_FLEET_SEED` on, each with an engine, a clock and a thread of its
 /// own at a time.
@@ -295,16 +297,16 @@ const FAULTS: &[u64] = &[527, 615];
 fn a_busy_hour_of_small_fleets() {
     let first = of_env("LONGSHORE_FLEET_SEED", 1);
     let last = first + of_env("LONGSHORE_FLEET_SEEDS", 20);
-    let seeds: Vec<u64> = FAULTS.iter().copied().chain(first..last).collect();
+    let faults = FAULTS.iter().map(|seed| (*seed, OF_FAULTS));
+    let seeds: Vec<(u64, Size)> = faults.chain((first..last).map(|seed| (seed, SMALL))).collect();
     let next = AtomicUsize::new(0);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         let work = || {
             loop {
-                let Some(&seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
+                let Some(&(seed, size)) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
                 let mut runtime = tokio::runtime::Builder::new_current_thread();
                 let runtime = runtime.enable_all().start_paused(true).build().unwrap();
-                let size = Size { hosts: 6, pools: 8, slots: 5, steps: 30 };
                 let run = AssertUnwindSafe(|| runtime.block_on(hour(size, seed)));
                 assert!(
                     catch_unwind(run).is_ok(),

@@ -1,5 +1,5 @@
 //! Small fleets through an hour of trouble each, by seed: the pure planner on a model of hosts that are lost, return, are
-//! drained and given up while cores crash. `LONGSHORE_SEEDS` says how many seeds (2,000), `LONGSHORE_SEED` runs one alone.
+//! drained and given up while cores crash. `LONGSHORE_SEEDS` says how many seeds (200), `LONGSHORE_SEED` runs one alone.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests say what failed by failing")]
 #![expect(clippy::cast_possible_truncation, reason = "small numbers by chance")]
 
@@ -16,7 +16,7 @@ use model::Model;
 const FAULTS: &[u64] = &[286];
 
 fn seeds() -> u64 {
-    std::env::var("LONGSHORE_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(2_000)
+    std::env::var("LONGSHORE_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(200)
 }
 
 /// The hash of all that was planned.
