@@ -500,6 +500,12 @@ async fn a_signature_that_did_not_come_the_way_back_comes_with_the_next_run() {
         lab.tc.trouble(|t| t.mute_referrers = true);
         assert_eq!(lab.run().await.state, RunState::Incomplete);
         assert_eq!(lab.at(&lab.bj, "v1").as_ref(), Some(&image));
+        let writes = lab.writes();
+        assert_eq!(
+            (lab.run().await.state, lab.writes()),
+            (RunState::Incomplete, writes),
+            "no write, no event"
+        );
         lab.tc.trouble(|t| t.mute_referrers = false);
         if crashes {
             lab.crash().await;
@@ -523,6 +529,7 @@ async fn a_signature_that_did_not_come_with_an_answer_comes_with_the_next_run() 
     lab.tc.trouble(|t| t.mute_referrers = true);
     lab.answer(&lab.conflict(), Choice::TargetWins).await.unwrap();
     tokio::time::sleep(HOUR).await;
+    assert!(lab.handle().conflicts(None).is_empty(), "what was chosen is done");
     assert_eq!(lab.at(&lab.bj, "v1").as_ref(), Some(&image));
     lab.tc.trouble(|t| t.mute_referrers = false);
     lab.run().await;

@@ -1,14 +1,14 @@
 //! `longshore doctor`: looks at everything that is needed, and says what to do about what is not as it should be.
 
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::timeout;
 
 use crate::adapters::tokens::keys::certificate_path;
-use crate::adapters::tokens::tls::ends;
+use crate::adapters::tokens::tls::{ends, usable};
 use crate::base::clock::Millis;
 use crate::base::fault::Fault;
 use crate::base::stamp::rfc3339;
@@ -261,20 +261,24 @@ const DAY_MS: u64 = 86_400_000;
 fn certificates(wire: &Wire, session: &Session, config: &Config) -> Vec<Check> {
     let Some(settings) = &config.tokens else { return Vec::new() };
     let now = wire.clock.now();
-    let shown = settings.tls.as_ref().map(|(path, _)| {
+    let shown = settings.tls.as_ref().map(|(path, key)| {
         let next = "put a new certificate and its key into the files that config.toml names; it is shown within a minute";
-        ("certificate of the token service", path.clone(), next)
+        ("certificate of the token service", path.clone(), Some(key), next)
     });
     // Before the first start there is none: that is not amiss.
     let signing =
         Wire::state_dir(session).ok().map(|dir| certificate_path(&dir)).filter(|path| path.exists());
     let signing = signing.map(|path| {
-        let next = "end the engine, move the folder registry-tokens away, start it again, and give every registry the new \
-                    certificate (`longshore registry auth-config NAME --pem`)";
-        ("certificate of tokens", path, next)
+        let next = "end the engine, move both .pem files of the folder registry-tokens away, start it again, and give every \
+                    registry the new certificate (`longshore registry auth-config NAME --pem`)";
+        ("certificate of tokens", path, None, next)
     });
     let all = shown.into_iter().chain(signing);
-    all.map(|(name, path, next)| match ends(&path) {
+    let end = |path: &Path, key: Option<&PathBuf>| {
+        key.map_or(Ok(()), |key| usable(path, key))?;
+        ends(path)
+    };
+    all.map(|(name, path, key, next)| match end(&path, key) {
         Ok(end) => certificate(name, &path, end, next, now),
         Err(fault) => check(name, Verdict::Fail, fault.to_string(), fault.hint.as_deref().or(Some(next))),
     })

@@ -183,6 +183,10 @@ async fn referrers_that_did_not_come_with_their_tag_come_with_the_next_run() {
         assert_eq!(view.state, RunState::Incomplete, "{view:?}");
         assert!(view.reason.unwrap().safe().contains("what refers to it has not"));
         assert!(lab.is_equal(), "the image is more urgent than its signature");
+        // What cannot be brought is asked for with each run, and nothing is written again for that: a write would be an event.
+        let writes = || lab.branch.counts().of(RegistryCall::PutManifest);
+        let before = writes();
+        assert_eq!((lab.run(rule(&["branch"])).await.state, writes()), (RunState::Incomplete, before));
         lab.hq.trouble(|t| t.mute_referrers = false);
         if crashes {
             lab.crash().await;

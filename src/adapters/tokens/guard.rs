@@ -45,8 +45,15 @@ pub struct Guard {
     denied: BTreeMap<String, u64>,
     /// Those for which there was no room in `denied`.
     denied_beyond: u64,
-    /// Changes that each user was refused lately. Only who has logged in is in it, so there are no more than users.
-    refusals: HashMap<UserName, Failures>,
+    /// Changes that each user asked for lately. Only who has logged in is in it, so there are no more than users.
+    changes: HashMap<UserName, Changes>,
+}
+
+/// What became of a user's changes: each is a line of the journal.
+struct Changes {
+    refused: u32,
+    all: u32,
+    since: Instant,
 }
 
 /// Whoever has one address of an IPv6 network usually has the whole /64.
@@ -68,7 +75,7 @@ impl Guard {
             crowded: None,
             denied: BTreeMap::new(),
             denied_beyond: 0,
-            refusals: HashMap::new(),
+            changes: HashMap::new(),
         }
     }
 
@@ -136,26 +143,29 @@ impl Guard {
         *self.denied.entry(what.to_owned()).or_default() += 1;
     }
 
-    /// A user asks for a change: counted as refused until it is accepted, so that many at a time are no more than so many.
+    /// A user asks for a change.
     ///
     /// # Errors
-    /// How long they may ask for nothing, when too much was refused.
-    pub fn asks(&mut self, user: &UserName, now: Instant) -> Result<(), Duration> {
+    /// Why they may ask for nothing now, and how long.
+    pub fn asks(&mut self, user: &UserName, now: Instant) -> Result<(), (&'static str, Duration)> {
         let window = self.limits.window;
-        self.refusals.retain(|_, r| now.saturating_duration_since(r.since) < window);
-        let refusals = self.refusals.entry(user.clone()).or_insert(Failures { count: 0, since: now });
-        if refusals.count >= self.limits.refusals_of_user {
-            return Err((refusals.since + window).saturating_duration_since(now));
-        }
-        refusals.count += 1;
-        Ok(())
+        self.changes.retain(|_, c| now.saturating_duration_since(c.since) < window);
+        let Some(changes) = self.changes.get(user) else { return Ok(()) };
+        let why = match () {
+            () if changes.refused >= self.limits.refusals_of_user => "too many changes were refused",
+            () if changes.all >= self.limits.changes_of_user => "these are too many changes at once",
+            () => return Ok(()),
+        };
+        Err((why, (changes.since + window).saturating_duration_since(now)))
     }
 
-    /// What a user asked for was not refused.
-    pub fn accepted(&mut self, user: &UserName) {
-        if let Some(refusals) = self.refusals.get_mut(user) {
-            refusals.count = refusals.count.saturating_sub(1);
-        }
+    /// The engine has answered a user's change: that is a line of the journal. (Of those that are under way together each counts
+    /// only now: there are no more than connections.)
+    pub fn answered(&mut self, user: &UserName, was_refused: bool, now: Instant) {
+        let none = Changes { refused: 0, all: 0, since: now };
+        let changes = self.changes.entry(user.clone()).or_insert(none);
+        changes.refused += u32::from(was_refused);
+        changes.all += 1;
     }
 
     /// What was denied since this was asked last, the most frequent first.
@@ -307,21 +317,22 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_is_refused_too_often_waits_and_nobody_else_does() {
-        let mut guard = Guard::new(Limits { refusals_of_user: 3, ..Limits::default() });
+        let mut guard = Guard::new(Limits { refusals_of_user: 3, changes_of_user: 100, ..Limits::default() });
         let (dev, ada): (UserName, UserName) = ("dev".parse().unwrap(), "ada".parse().unwrap());
-        for _ in 0..100 {
-            assert_eq!(guard.asks(&ada, Instant::now()), Ok(()));
-            guard.accepted(&ada);
-        }
-        for _ in 0..3 {
-            assert_eq!(guard.asks(&dev, Instant::now()), Ok(()));
-        }
+        let change = |guard: &mut Guard, user: &UserName, was_refused: bool| {
+            assert_eq!(guard.asks(user, Instant::now()), Ok(()));
+            guard.answered(user, was_refused, Instant::now());
+        };
+        (0..99).for_each(|_| change(&mut guard, &ada, false));
+        (0..3).for_each(|_| change(&mut guard, &dev, true));
         tokio::time::advance(Duration::from_secs(20)).await;
-        assert_eq!(guard.asks(&dev, Instant::now()), Err(Duration::from_secs(40)));
-        assert_eq!(guard.asks(&ada, Instant::now()), Ok(()));
-        tokio::time::advance(Duration::from_secs(40)).await;
-        assert_eq!(guard.asks(&dev, Instant::now()), Ok(()), "a new window counts anew");
-        assert_eq!(guard.refusals.len(), 1, "what is over is forgotten, also ada's");
+        let left = Duration::from_secs(40);
+        assert_eq!(guard.asks(&dev, Instant::now()), Err(("too many changes were refused", left)));
+        change(&mut guard, &ada, false);
+        assert_eq!(guard.asks(&ada, Instant::now()), Err(("these are too many changes at once", left)));
+        tokio::time::advance(left).await;
+        change(&mut guard, &dev, true);
+        assert_eq!(guard.changes.len(), 1, "a new window counts anew, and what is over is forgotten");
     }
 
     #[test]

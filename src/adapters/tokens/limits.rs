@@ -29,6 +29,8 @@ pub struct Limits {
     pub failures_of_address: u32,
     /// Changes of one user that were refused, within [`Limits::window`]; each is a line of the journal under their name.
     pub refusals_of_user: u32,
+    /// All changes of one user within [`Limits::window`]: they are lines of the journal, too.
+    pub changes_of_user: u32,
     /// How long failures and refusals count.
     pub window: Duration,
     /// How often failed log-ins are told to the journal, all of that time together.
@@ -49,6 +51,7 @@ impl Default for Limits {
             failures_of_name: 10,
             failures_of_address: 60,
             refusals_of_user: 30,
+            changes_of_user: 300,
             window: Duration::from_secs(60),
             journal_every: Duration::from_secs(60),
         }

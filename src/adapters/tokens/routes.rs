@@ -27,7 +27,7 @@ use crate::base::stamp::rfc3339;
 use crate::model::access::Subject;
 use crate::model::access::command::{AccessCommand, DRAW};
 use crate::model::access::scope::Scope;
-use crate::model::command::RefusalKind;
+use crate::model::command::{Refusal, RefusalKind};
 use crate::ports::desk::Desk;
 
 /// Where people change who may do what.
@@ -234,21 +234,23 @@ impl Service {
             return plain(StatusCode::BAD_REQUEST, "the hash is not of the sort that is kept here");
         }
         let asked = self.guard().asks(user, Instant::now());
-        if let Err(left) = asked {
-            self.guard().denied(&format!("a change by {user}: too many were refused before"));
-            let text = "too many changes were refused: nothing was changed";
-            return later(StatusCode::TOO_MANY_REQUESTS, left.as_secs() + 1, text);
+        if let Err((why, left)) = asked {
+            self.guard().denied(&format!("a change by {user}: {why}"));
+            let text = format!("{why}: nothing was changed");
+            return later(StatusCode::TOO_MANY_REQUESTS, left.as_secs() + 1, &text);
         }
         let secret = match self.draw(&mut command).await {
             Ok(secret) => secret,
-            Err(answer) => {
-                self.guard().accepted(user);
-                return answer;
-            }
+            Err(answer) => return answer,
         };
-        match self.desk.change(subject.clone(), command).await {
+        let answer = self.desk.change(subject.clone(), command).await;
+        // (That the engine is not to be had is no line of its journal.)
+        let is_gone = |r: &Refusal| matches!(r.why, RefusalKind::Unavailable | RefusalKind::Fenced);
+        if !answer.as_ref().is_err_and(is_gone) {
+            self.guard().answered(user, answer.is_err(), Instant::now());
+        }
+        match answer {
             Ok(accepted) => {
-                self.guard().accepted(user);
                 // (The one time that it is told: it is kept as a hash only.)
                 json(StatusCode::OK, &serde_json::json!({ "text": accepted.text, "secret": secret }))
             }
@@ -258,10 +260,6 @@ impl Service {
                     RefusalKind::Unavailable | RefusalKind::Fenced => StatusCode::SERVICE_UNAVAILABLE,
                     _ => StatusCode::FORBIDDEN,
                 };
-                if status == StatusCode::SERVICE_UNAVAILABLE {
-                    // (That is no line of the journal.)
-                    self.guard().accepted(user);
-                }
                 json(status, &serde_json::json!({ "text": refusal.text, "hint": refusal.hint }))
             }
         }

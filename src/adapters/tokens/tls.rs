@@ -81,18 +81,24 @@ impl Tls {
     }
 }
 
-/// When the first of the certificates in a PEM file ends: who checks the chain refuses it from then on.
+/// Whether a certificate and its key can be shown.
+///
+/// # Errors
+/// When one cannot be read, or they do not belong together.
+pub fn usable(certificate: &Path, key: &Path) -> Outcome<()> {
+    let (certificate, key) = (certificate.to_owned(), key.to_owned());
+    acceptor(&TlsFiles { certificate, key }).map(|_| ())
+}
+
+/// When a certificate ends: the first in its PEM file. (Those after it are for clients to choose from.)
 ///
 /// # Errors
 /// When the file cannot be read, or holds no certificate.
 pub fn ends(path: &Path) -> Outcome<Millis> {
     let chain = chain(path)?;
-    let ends = chain.iter().map(|der| {
-        let (_, read) = x509_parser::parse_x509_certificate(der).map_err(|e| of_file(path, e))?;
-        Ok(Millis(read.validity().not_after.timestamp().saturating_mul(1000)))
-    });
-    let first = ends.collect::<Outcome<Vec<_>>>()?.into_iter().min();
-    first.ok_or_else(|| of_file(path, "there is no certificate in it"))
+    let first = chain.first().ok_or_else(|| of_file(path, "there is no certificate in it"))?;
+    let (_, read) = x509_parser::parse_x509_certificate(first).map_err(|e| of_file(path, e))?;
+    Ok(Millis(read.validity().not_after.timestamp().saturating_mul(1000)))
 }
 
 fn chain(path: &Path) -> Outcome<Vec<CertificateDer<'static>>> {
@@ -126,12 +132,12 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_ends_with_the_first_of_its_certificates() {
+    fn a_chain_ends_with_its_first_certificate() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("chain.pem");
         for (text, end) in [
             (pem(2027, 3, 1), "2027-03-01T00:00:00.000Z"),
-            (pem(2027, 3, 1) + &pem(2026, 12, 24), "2026-12-24T00:00:00.000Z"),
+            (pem(2027, 3, 1) + &pem(2026, 12, 24), "2027-03-01T00:00:00.000Z"),
             (pem(2055, 1, 1), "2055-01-01T00:00:00.000Z"),
         ] {
             std::fs::write(&path, text).unwrap();
@@ -139,6 +145,19 @@ mod tests {
         }
         SigningKey::open(dir.path()).unwrap();
         assert_eq!(rfc3339(ends(&certificate_path(dir.path())).unwrap()), "4096-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn a_certificate_with_the_key_of_another_cannot_be_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, key) = (dir.path().join("chain.pem"), dir.path().join("key.pem"));
+        let (first, other) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+        let params = CertificateParams::new(["longshore.test".to_owned()]).unwrap();
+        std::fs::write(&path, params.self_signed(&first).unwrap().pem()).unwrap();
+        std::fs::write(&key, first.serialize_pem()).unwrap();
+        usable(&path, &key).unwrap();
+        std::fs::write(&key, other.serialize_pem()).unwrap();
+        assert!(usable(&path, &key).unwrap_err().to_string().contains("chain.pem: "));
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::model::site::{MassLoss, SiteView};
 use crate::model::world::{EngineView, PoolView, World};
 
 /// The version of this protocol. Another version is refused in words: both sides come from the same binary.
-pub const PROTOCOL: u32 = 4;
+pub const PROTOCOL: u32 = 5;
 /// Largest frame: the world of 100,000 containers with room to spare. A larger one ends the connection.
 pub const FRAME_MAX: usize = 256 << 20;
 

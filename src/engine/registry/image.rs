@@ -1,5 +1,6 @@
 //! One tag's way: what its manifest needs goes first, children before parents, then what others say about it (signatures, bills
-//! of materials), and the tag last: whoever finds the tag finds all of it, also when a run ends in the middle.
+//! of materials), and the tag last: whoever finds the tag finds all of it, also when a run ends in the middle. (What is said in tags
+//! of their own, as `sha256-….sig`, comes when it is the turn of those.)
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -40,9 +41,20 @@ pub struct Walk {
     met: Mutex<BTreeMap<Digest, Arc<OnceCell<()>>>>,
     count: AtomicU32,
     is_final: AtomicBool,
+    has_arrived: AtomicBool,
 }
 
 impl Walk {
+    /// One whose tag is there already: only what refers to it may be missing.
+    pub fn arrived() -> Walk {
+        Walk { has_arrived: true.into(), ..Walk::default() }
+    }
+
+    /// True when the tag points to what it is to point to, whatever became of what is said about it.
+    pub fn has_arrived(&self) -> bool {
+        self.has_arrived.load(Ordering::Relaxed)
+    }
+
     /// True when a blob did not come however often it was tried: the tag is not tried again for that.
     pub fn is_final(&self) -> bool {
         self.is_final.load(Ordering::Relaxed)
@@ -106,6 +118,9 @@ impl Image<'_> {
     pub async fn bring(&self, tag: &Tag, digest: &Digest) -> Outcome<()> {
         self.walk.begin();
         let manifest = self.fetch(digest).await?;
+        if self.walk.has_arrived() {
+            return self.referrers(&manifest).await.map_err(|f| f.because(OWED));
+        }
         self.needs(&manifest, 0).await?;
         let about = self.referrers(&manifest).await;
         if about.is_err() {
@@ -115,6 +130,7 @@ impl Image<'_> {
         self.call().await;
         (self.before)().await?;
         self.put_now(&Reference::Tag(tag.clone()), &manifest).await?;
+        self.walk.has_arrived.store(true, Ordering::Relaxed);
         about.map_err(|f| f.because(OWED))
     }
 
@@ -246,14 +262,18 @@ impl Image<'_> {
     async fn referrers(&self, root: &Manifest) -> Outcome<()> {
         let mut about = self.carried(root);
         let mut known: BTreeSet<Digest> = about.iter().cloned().collect();
-        let mut is_there = false;
+        let mut is_there = self.walk.has_arrived();
         self.walk.count.store(0, Ordering::Relaxed);
         while let Some(subject) = about.pop() {
             self.call().await;
             let said = self.pool.ends.source.referrers(self.from, &subject).await?;
             // Nothing is said about what is not there yet.
             if !said.is_empty() && !is_there {
-                self.put(&Reference::Digest(root.digest.clone()), root).await?;
+                let reference = Reference::Digest(root.digest.clone());
+                self.call().await;
+                if self.pool.ends.target.head(self.to, &reference).await?.is_none() {
+                    self.put(&reference, root).await?;
+                }
                 is_there = true;
             }
             for referrer in &said {

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::{RegistryName, RuleName};
 use crate::base::text::Untrusted;
+use crate::engine::registry::debts::Debts;
 use crate::model::oci::{Repository, Tag};
 use crate::model::replication::known::{Answered, Conflict, Side};
 use crate::model::replication::review::{DeleteItem, Going, Review};
@@ -24,13 +25,15 @@ struct State {
     busy: BTreeSet<Key>,
     /// Registries that were seen to remove whole images only.
     whole: BTreeSet<RegistryName>,
-    /// Tags that were written without all that refers to them; the rest of what a run left is found by comparing.
-    owed: BTreeSet<Owed>,
 }
 
 /// All that waits.
 #[derive(Default)]
-pub struct Matters(Mutex<State>);
+pub struct Matters {
+    state: Mutex<State>,
+    /// What refers to tags and has still to be brought.
+    pub debts: Debts,
+}
 
 /// The key of a conflict.
 pub fn key(conflict: &Conflict) -> Key {
@@ -50,16 +53,12 @@ impl Matters {
     pub fn new(conflicts: Vec<Conflict>, reviews: Vec<Review>, owed: Vec<Owed>) -> Matters {
         let conflicts = conflicts.into_iter().map(|c| (key(&c), c)).collect();
         let reviews = reviews.into_iter().map(|r| ((r.rule.clone(), r.line.to.clone()), r)).collect();
-        Matters(Mutex::new(State {
-            conflicts,
-            reviews,
-            owed: owed.into_iter().collect(),
-            ..State::default()
-        }))
+        let state = Mutex::new(State { conflicts, reviews, ..State::default() });
+        Matters { state, debts: Debts::new(owed) }
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
-        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The conflicts of a rule, or of all.
@@ -104,21 +103,6 @@ impl Matters {
     /// A registry has said that it does not remove a tag alone.
     pub fn removes_no_tags(&self, registry: &RegistryName) {
         self.with(|s| s.whole.insert(registry.clone()));
-    }
-
-    /// A tag is to be written without all that refers to it.
-    pub fn owe(&self, what: Owed) -> Option<Note> {
-        self.with(|s| s.owed.insert(what.clone())).then_some(Note::Owed(what))
-    }
-
-    /// All that refers to a tag is there.
-    pub fn paid(&self, what: &Owed) -> Option<Note> {
-        self.with(|s| s.owed.take(what)).map(Note::Paid)
-    }
-
-    /// True when what refers to a tag has still to be brought.
-    pub fn owes(&self, what: &Owed) -> bool {
-        self.with(|s| s.owed.contains(what))
     }
 
     /// What a comparison has found: all conflicts of the rule where it was `whole`; else those, and those that are none any more.
@@ -340,11 +324,7 @@ impl Matters {
             s.conflicts.retain(|k, _| !over.contains(k));
             s.reviews.retain(|k, _| !done.contains(k));
             let reviewed = done.into_iter().map(|(rule, target)| Note::Reviewed(rule, target));
-            let writes_to =
-                |r: &Rule, to: &RegistryName| r.targets.contains(to) || r.two_way && r.source == *to;
-            let no_debt = |o: &Owed| !rules.iter().any(|r| r.name == o.0 && writes_to(r, &o.1));
-            let paid: Vec<Owed> = s.owed.extract_if(.., |o| no_debt(o)).collect();
-            over.iter().map(settled).chain(reviewed).chain(paid.into_iter().map(Note::Paid)).collect()
+            over.iter().map(settled).chain(reviewed).chain(self.debts.keep(rules)).collect()
         })
     }
 }

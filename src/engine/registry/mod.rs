@@ -8,6 +8,7 @@ mod budget;
 pub mod clients;
 mod compare;
 pub mod counting;
+mod debts;
 pub mod facts;
 mod flight;
 mod guard;

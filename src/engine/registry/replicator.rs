@@ -111,8 +111,9 @@ impl Replicator {
         clock: SharedClock,
         looks: bool,
     ) -> Outcome<Replicator> {
-        let matters =
-            Arc::new(Matters::new(store.conflicts().await?, store.reviews().await?, store.owed().await?));
+        // (Who only looks may do so by a state of before there was any of this.)
+        let owed = if looks { Vec::new() } else { store.owed().await? };
+        let matters = Arc::new(Matters::new(store.conflicts().await?, store.reviews().await?, owed));
         let (notes, writer) = Notes::new(store.clone());
         let tasks = Tasks::new();
         tasks.spawn(writer);

@@ -25,7 +25,7 @@ use crate::model::replication::known::{Answered, Choice, Conflict, Side};
 use crate::plan::replicate::conflict::{Step, steps};
 use crate::plan::replicate::difference::{Sight, Way};
 use crate::plan::replicate::filter::Selector;
-use crate::store::replication::Owed;
+use crate::store::replication::{Note, Owed};
 
 /// A step is tried so often.
 const TRIES: u32 = 4;
@@ -210,18 +210,26 @@ impl Way2<'_> {
             gaps: Mutex::default(),
             walk: Walk::default(),
         };
-        again(TRIES, || image.bring(tag, digest)).await?;
-        let paid = self.matters.paid(&self.owed(pool, tag));
-        ends.notes.now(std::iter::once(trail.arrived()).chain(paid).collect()).await
+        let mut notes = vec![trail.arrived()];
+        match again(TRIES, || image.bring(tag, digest)).await {
+            Ok(()) => notes.extend(self.matters.debts.paid(&self.owed(pool, tag), image.to)),
+            // What was chosen is done; what refers to it is owed, and a run brings it.
+            Err(_) if image.walk.has_arrived() => {}
+            Err(fault) => return Err(fault),
+        }
+        ends.notes.now(notes).await
     }
 
     fn owed(&self, pool: &Pool, tag: &Tag) -> Owed {
         (self.rule.name.clone(), pool.ends.line.to.clone(), self.from.clone(), tag.clone())
     }
 
-    /// The tag is to be written without all that refers to it: a run brings that, also when this answer is done by then.
+    /// The tag is to be written without all that refers to it: a run brings that.
     async fn owe(&self, pool: &Pool, tag: &Tag) -> Outcome<()> {
-        self.forward.ends.notes.now(self.matters.owe(self.owed(pool, tag)).into_iter().collect()).await
+        let owed = self.owed(pool, tag);
+        self.forward.ends.notes.now(vec![Note::Owed(owed.clone())]).await?;
+        self.matters.debts.owe(owed);
+        Ok(())
     }
 
     async fn delete(&self, at: Side, tag: &Tag, digest: &Digest) -> Outcome<()> {

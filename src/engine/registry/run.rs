@@ -69,6 +69,8 @@ struct Matter {
     gone: BTreeMap<usize, Gone>,
     /// What is gone at once from one of two masters.
     guard: Guard,
+    /// Tags of which something is owed.
+    met: BTreeSet<Owed>,
 }
 
 /// One tag whose turn it is.
@@ -225,10 +227,11 @@ impl Run {
     fn compared(&self, tag: Compared) {
         let Compared { place, mut row, mut verdict, known, source, target } = tag;
         let at = (self.rule.name.clone(), row.repository.clone(), row.tag.clone());
+        let owing = self.owing(&row);
         let question = self.guarded(place, &mut row, &mut verdict, &known, (&source, &target));
         if row.difference == Difference::Same
             && let Some(digest) = source.digest()
-            && let Some(to) = self.owing(&row)
+            && let Some(to) = owing
         {
             // It is brought once more for what refers to it.
             row.difference = Difference::Behind;
@@ -260,13 +263,15 @@ impl Run {
     fn owing(&self, row: &DiffRow) -> Option<Side> {
         let owes = |to: &RegistryName| {
             let tag = (row.repository.clone(), row.tag.clone());
-            self.matters.owes(&(self.rule.name.clone(), to.clone(), tag.0, tag.1))
+            let owed = (self.rule.name.clone(), to.clone(), tag.0, tag.1);
+            let owes = self.matters.debts.owes(&owed);
+            if owes {
+                self.matter(|m| m.met.insert(owed));
+            }
+            owes
         };
-        match () {
-            () if owes(&row.line.to) => Some(Side::Target),
-            () if self.rule.two_way && owes(&row.line.from) => Some(Side::Source),
-            () => None,
-        }
+        let (to, from) = (owes(&row.line.to), self.rule.two_way && owes(&row.line.from));
+        if to { Some(Side::Target) } else { from.then_some(Side::Source) }
     }
 
     /// Counts a tag for the guard, and gives the question that it is, or would be. A move that is asked about is none.
@@ -317,7 +322,7 @@ impl Run {
 
     /// Keeps what the comparison has found for somebody to decide.
     async fn tell_matters(&self) {
-        let Matter { mut conflicts, well, mut gone, guard } = self.matter(std::mem::take);
+        let Matter { mut conflicts, well, mut gone, guard, met } = self.matter(std::mem::take);
         let guarded = guard.questions();
         self.with(|parts| parts.ask(&guarded));
         conflicts.extend(guarded);
@@ -325,6 +330,9 @@ impl Run {
         let is_all = self.with(|parts| parts.only().is_none());
         let whole = is_all && self.with(|parts| parts.is_whole());
         let mut notes = self.matters.compared(&self.rule.name, conflicts, &well, whole);
+        if whole {
+            notes.extend(self.matters.debts.sweep(&self.rule.name, &met));
+        }
         if let (Deletes::Review, true, Ok(selector)) = (self.rule.deletes, is_all, Selector::of(&self.rule)) {
             for (line, pool) in self.pools.iter().take(self.rule.targets.len()).enumerate() {
                 let gone = gone.remove(&line).unwrap_or_default();
@@ -406,8 +414,11 @@ impl Run {
             known: &turn.known,
         };
         let (from, to) = if is_back { (there, source) } else { (source, there) };
-        let outcome = self.tries(pool, turn, (from, to), &trail, gaps).await;
-        let notes = if outcome.is_ok() { vec![trail.arrived()] } else { Vec::new() };
+        let (outcome, has_arrived) = self.tries(pool, turn, (from, to), &trail, gaps).await;
+        let mut notes = if has_arrived { vec![trail.arrived()] } else { Vec::new() };
+        if outcome.is_ok() {
+            notes.extend(self.matters.debts.paid(&self.owed(pool, turn), to));
+        }
         (outcome, notes)
     }
 
@@ -418,7 +429,7 @@ impl Run {
         (from, to): (&Repository, &Repository),
         trail: &Trail<'_>,
         gaps: &mut Vec<Platform>,
-    ) -> Outcome<()> {
+    ) -> (Outcome<()>, bool) {
         let place = turn.place;
         let (before, owe) = (|| trail.before().boxed(), || self.owe(pool, turn).boxed());
         let image = Image {
@@ -434,7 +445,7 @@ impl Run {
             owe: &owe,
             before: &before,
             gaps: Mutex::default(),
-            walk: Walk::default(),
+            walk: if trail.replaces == Some(trail.digest) { Walk::arrived() } else { Walk::default() },
         };
         let mut done = 0;
         let outcome = loop {
@@ -448,11 +459,7 @@ impl Run {
             done += 1;
         };
         *gaps = image.gaps();
-        if outcome.is_ok() {
-            let notes = self.matters.paid(&self.owed(pool, turn)).into_iter().collect();
-            self.notes.lazily(notes).await;
-        }
-        outcome
+        (outcome, image.walk.has_arrived())
     }
 
     fn owed(&self, pool: &Pool, turn: &Turn) -> Owed {
@@ -462,7 +469,10 @@ impl Run {
 
     /// The tag is to be written without all that refers to it.
     async fn owe(&self, pool: &Pool, turn: &Turn) -> Outcome<()> {
-        self.notes.now(self.matters.owe(self.owed(pool, turn)).into_iter().collect()).await
+        let owed = self.owed(pool, turn);
+        self.notes.now(vec![Note::Owed(owed.clone())]).await?;
+        self.matters.debts.owe(owed);
+        Ok(())
     }
 
     /// What people want of it from now on.

@@ -460,7 +460,7 @@ async fn who_is_refused_again_and_again_costs_the_journal_no_more_than_so_many_l
     assert_eq!(status(&post("dev").await), 403, "others are heard");
     assert_eq!(status(&at.get("/token?service=hub", Some("gail:right")).await), 200, "and tokens are given");
     let mut told = String::new();
-    while !told.contains("a change by gail refused: too many were refused before") {
+    while !told.contains("a change by gail refused: too many changes were refused") {
         let line = tokio::time::timeout(Duration::from_secs(20), at.journal.recv()).await.unwrap().unwrap();
         told.push_str(&line.text);
     }

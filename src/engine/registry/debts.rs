@@ -1,0 +1,115 @@
+//! Tags that were written without all that refers to them (signatures, bills of materials): that is owed until a run has brought
+//! it. Kept in memory as in the journal.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use crate::base::ids::{RegistryName, RuleName};
+use crate::model::oci::Repository;
+use crate::model::replication::Rule;
+use crate::plan::replicate::filter::Selector;
+use crate::store::replication::{Note, Owed};
+
+#[derive(Default)]
+struct State {
+    owed: BTreeSet<Owed>,
+    rules: Vec<Rule>,
+}
+
+/// All that is owed.
+#[derive(Default)]
+pub struct Debts(Mutex<State>);
+
+impl Debts {
+    /// What the journal has.
+    pub fn new(owed: Vec<Owed>) -> Debts {
+        Debts(Mutex::new(State { owed: owed.into_iter().collect(), rules: Vec::new() }))
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// True when what refers to a tag has still to be brought.
+    pub fn owes(&self, what: &Owed) -> bool {
+        self.with(|s| s.owed.contains(what))
+    }
+
+    /// A tag is to be written without all that refers to it. (It is in the journal by now.)
+    pub fn owe(&self, what: Owed) {
+        self.with(|s| s.owed.insert(what));
+    }
+
+    /// All that refers to a tag is at the registry now, where its repository is called `there`. If that was owed, rules that
+    /// carry the tag on from there may have carried it without: they owe it from now on.
+    pub fn paid(&self, what: &Owed, there: &Repository) -> Vec<Note> {
+        let (_, registry, _, tag) = what;
+        self.with(|s| {
+            let Some(paid) = s.owed.take(what) else { return Vec::new() };
+            let is_carried = |rule: &&Rule| {
+                let wants = |of: Selector| of.wants_repository(there) && of.wants_tag(tag);
+                rule.source == *registry && Selector::of(rule).is_ok_and(wants)
+            };
+            let of =
+                |rule: &Rule, to: &RegistryName| (rule.name.clone(), to.clone(), there.clone(), tag.clone());
+            let carried = s.rules.iter().filter(is_carried);
+            let next: Vec<Owed> =
+                carried.flat_map(|rule| rule.targets.iter().map(|to| of(rule, to))).collect();
+            s.owed.extend(next.iter().cloned());
+            std::iter::once(Note::Paid(paid)).chain(next.into_iter().map(Note::Owed)).collect()
+        })
+    }
+
+    /// All tags of a rule were compared: what is owed of others than these is owed no more.
+    pub fn sweep(&self, rule: &RuleName, met: &BTreeSet<Owed>) -> Vec<Note> {
+        self.drop_if(|owed| owed.0 == *rule && !met.contains(owed))
+    }
+
+    /// These are the rules from now on; what no rule brings any more is owed no more.
+    pub fn keep(&self, rules: &[Rule]) -> Vec<Note> {
+        self.with(|s| s.rules = rules.to_vec());
+        let writes_to = |r: &Rule, to: &RegistryName| r.targets.contains(to) || r.two_way && r.source == *to;
+        self.drop_if(|owed| !rules.iter().any(|r| r.name == owed.0 && writes_to(r, &owed.1)))
+    }
+
+    fn drop_if(&self, is_over: impl Fn(&Owed) -> bool) -> Vec<Note> {
+        self.with(|s| s.owed.extract_if(.., |owed| is_over(owed)).map(Note::Paid).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(name: &str, source: &str, target: &str) -> Rule {
+        let (name, source) = (RuleName::new(name).unwrap(), RegistryName::new(source).unwrap());
+        Rule { targets: vec![RegistryName::new(target).unwrap()], ..Rule::new(name, source) }
+    }
+
+    fn owed(rule: &str, registry: &str, tag: &str) -> Owed {
+        let (rule, registry) = (RuleName::new(rule).unwrap(), RegistryName::new(registry).unwrap());
+        (rule, registry, "feed/web".parse().unwrap(), tag.parse().unwrap())
+    }
+
+    #[test]
+    fn who_carried_a_tag_on_without_its_signature_owes_it_when_that_has_come() {
+        let debts = Debts::new(vec![owed("first", "site", "v1")]);
+        debts.keep(&[rule("first", "hq", "site"), rule("next", "site", "edge"), rule("other", "hq", "tc")]);
+        let there = "hq/feed/web".parse().unwrap();
+        let notes = debts.paid(&owed("first", "site", "v1"), &there);
+        let (_, registry, _, tag) = owed("next", "edge", "v1");
+        let next = (RuleName::new("next").unwrap(), registry, there.clone(), tag);
+        assert_eq!(notes, [Note::Paid(owed("first", "site", "v1")), Note::Owed(next.clone())]);
+        assert!(debts.owes(&next) && !debts.owes(&owed("first", "site", "v1")));
+        assert_eq!(debts.paid(&owed("first", "site", "v1"), &there), [], "it was not owed");
+    }
+
+    #[test]
+    fn what_is_gone_or_brought_by_no_rule_is_owed_no_more() {
+        let all = ["v1", "v2"].map(|tag| owed("first", "site", tag));
+        let debts = Debts::new([&all[..], &[owed("other", "tc", "v1")]].concat());
+        assert_eq!(debts.sweep(&all[0].0, &[all[0].clone()].into()), [Note::Paid(all[1].clone())]);
+        assert_eq!(debts.keep(&[rule("other", "hq", "tc")]), [Note::Paid(all[0].clone())]);
+        assert!(debts.owes(&owed("other", "tc", "v1")));
+    }
+}
