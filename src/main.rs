@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// A console that has brought up 100,000 containers holds 260 MiB with it, and 430 with the C library's own.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Threads that run tasks; the work is waiting, not computing, and each thread costs memory.
 const WORKERS: usize = 2;
 

@@ -124,6 +124,7 @@ pub const FOREIGN: &[(&str, &[&[&str]])] = &[
         ]],
     ),
     ("terminal_size", &[&["src/cli/", "src/wire"]]),
+    ("tikv_jemallocator", &[&["src/main.rs"]]),
     // base/clock.rs has the clock that follows virtual time, model/exec.rs the two channels of a session.
     ("tokio", &[ASYNC, &["src/adapters/sim/", "src/base/clock.rs", "src/model/exec.rs"]]),
     ("tokio_rustls", &[&["src/adapters/docker/", "src/adapters/tokens/"]]),
