@@ -54,6 +54,11 @@ const SAMPLE_PAID_EVERY: Duration = Duration::from_secs(5);
 const SAMPLE_EVERY_A_HOST: Duration = Duration::from_millis(40);
 /// When somebody begins to look, the first samples come twice as quickly.
 const FIRST_SAMPLE_A_HOST: Duration = Duration::from_millis(20);
+/// From so many hosts on, what is due is done in beats of [`BEAT`]: a thousand hosts would else wake the process hundreds of
+/// times a second for a few microseconds of work each.
+const BEAT_FROM_HOSTS: u32 = 50;
+/// See [`BEAT_FROM_HOSTS`].
+const BEAT: Duration = Duration::from_millis(250);
 /// Longest time of one sampling.
 const SAMPLE_DEADLINE: Duration = Duration::from_secs(8);
 /// Somebody has to say so this often that they look, or sampling stops.
@@ -402,8 +407,8 @@ impl Eye {
     async fn idle(&mut self, events: &mut Option<Events>, pause: Duration) -> Outcome<()> {
         let earliest = Instant::now() + pause;
         let usual = self.relist_every(events.is_some());
-        let latest = earliest.max(Instant::now() + self.dying.relist_in(usual));
-        let (mut sample_at, mut ping_at) = (Instant::now() + self.sample_every(), self.ping_at());
+        let latest = earliest.max(self.on_the_beat(self.dying.relist_in(usual)));
+        let (mut sample_at, mut ping_at) = (self.on_the_beat(self.sample_every()), self.ping_at());
         loop {
             let looked = self.is_looked_at();
             let holdings = self.slot.borrow().holdings.clone();
@@ -435,13 +440,13 @@ impl Eye {
                     }
                     // Somebody begins to look: they want to see something soon, but not from a thousand hosts at once.
                     let spread = FIRST_SAMPLE_A_HOST * self.wakes.hosts();
-                    sample_at = Instant::now() + spread / 256 * (self.stride >> 24);
+                    sample_at = self.on_the_beat(spread / 256 * (self.stride >> 24));
                 }
                 () = tokio::time::sleep_until(sample_at), if looked => {}
             }
             if self.is_looked_at() && sample_at <= Instant::now() {
                 self.sample().await;
-                sample_at = Instant::now() + self.sample_every();
+                sample_at = self.on_the_beat(self.sample_every());
             }
         }
         // A burst of events makes one list; those that come meanwhile are read away by the next round.
@@ -452,7 +457,12 @@ impl Eye {
 
     fn ping_at(&mut self) -> Instant {
         self.stride = self.stride.wrapping_add(0x9e37_79b9);
-        Instant::now() + RELIST_EVERY / 4 * 3 + RELIST_EVERY / 4 / 256 * (self.stride >> 24)
+        self.on_the_beat(RELIST_EVERY / 4 * 3 + RELIST_EVERY / 4 / 256 * (self.stride >> 24))
+    }
+
+    /// When something is to be done that is due in this time: with many hosts at the next beat of all of them.
+    fn on_the_beat(&self, due: Duration) -> Instant {
+        Instant::now() + on_the_beat(self.clock.now(), due, self.wakes.hosts())
     }
 
     fn sample_every(&self) -> Duration {
@@ -508,6 +518,16 @@ impl Eye {
     }
 }
 
+/// So long it is until the first beat at which something is due in this time. What is urgent does not wait for one.
+fn on_the_beat(now: Millis, due: Duration, hosts: u32) -> Duration {
+    if hosts < BEAT_FROM_HOSTS || due < BEAT * 4 {
+        return due;
+    }
+    let beat = BEAT.as_millis();
+    let into = (u128::from(now.0.unsigned_abs()) + due.as_millis()) % beat;
+    due + Duration::from_millis(u64::try_from((beat - into) % beat).unwrap_or(0))
+}
+
 /// Lists take at most about a fifth of the time: a host with many containers is listed less often.
 fn pause_after(took: Duration) -> Duration {
     RELIST_PAUSE.max(took * 4).min(RELIST_EVERY)
@@ -534,4 +554,28 @@ async fn next_event(events: &mut Option<Events>) -> Option<Outcome<EngineEvent>>
 fn slow(what: &str, deadline: Duration) -> Fault {
     Fault::new(Kind::Timeout, format!("no answer within {} s ({what})", deadline.as_secs()))
         .hint("the engine accepts connections but hangs: look at it on its host")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn many_hosts_do_what_is_due_together_and_urgent_things_wait_for_nobody(
+            now in 0_i64..10_000_000_000_000, due in 0_u64..100_000, hosts in 0_u32..2_000,
+        ) {
+            let due = Duration::from_millis(due);
+            let at = on_the_beat(Millis(now), due, hosts);
+            if hosts < BEAT_FROM_HOSTS || due < BEAT * 4 {
+                prop_assert_eq!(at, due);
+            } else {
+                prop_assert!(at >= due && at < due + BEAT);
+                let beats = (now + i64::try_from(at.as_millis()).unwrap()) % 250;
+                prop_assert_eq!(beats, 0);
+            }
+        }
+    }
 }
