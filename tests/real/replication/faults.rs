@@ -66,6 +66,7 @@ fn cases(elsewhere: &str) -> Vec<Case> {
     let elsewhere = elsewhere.to_owned();
     vec![
         case("500", true, DONE, |_, n| if n < 3 { answer(500, vec![]) } else { pass() }),
+        case("500 for ever", true, End { state: "failed", reason: "500" }, |_, _| answer(500, vec![])),
         case("500 at the target", false, DONE, |_, n| if n < 3 { answer(503, vec![]) } else { pass() }),
         case("429 in seconds", true, DONE, |_, n| {
             if n < 2 { answer(429, vec![("Retry-After", "1".to_owned())]) } else { pass() }
