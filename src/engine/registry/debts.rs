@@ -43,12 +43,12 @@ impl Debts {
     /// All that refers to a tag is at the registry now, where its repository is called `there`. If that was owed, rules that
     /// carry the tag on from there may have carried it without: they owe it from now on.
     pub fn paid(&self, what: &Owed, there: &Repository) -> Vec<Note> {
-        let (_, registry, _, tag) = what;
+        let (of_rule, registry, _, tag) = what;
         self.with(|s| {
             let Some(paid) = s.owed.take(what) else { return Vec::new() };
             let is_carried = |rule: &&Rule| {
                 let wants = |of: Selector| of.wants_repository(there) && of.wants_tag(tag);
-                rule.source == *registry && Selector::of(rule).is_ok_and(wants)
+                rule.name != *of_rule && rule.source == *registry && Selector::of(rule).is_ok_and(wants)
             };
             let of =
                 |rule: &Rule, to: &RegistryName| (rule.name.clone(), to.clone(), there.clone(), tag.clone());
@@ -60,9 +60,14 @@ impl Debts {
         })
     }
 
-    /// All tags of a rule were compared: what is owed of others than these is owed no more.
-    pub fn sweep(&self, rule: &RuleName, met: &BTreeSet<Owed>) -> Vec<Note> {
-        self.drop_if(|owed| owed.0 == *rule && !met.contains(owed))
+    /// What is owed of a rule's tags.
+    pub fn of(&self, rule: &RuleName) -> BTreeSet<Owed> {
+        self.with(|s| s.owed.iter().filter(|owed| owed.0 == *rule).cloned().collect())
+    }
+
+    /// All tags of a rule were compared: what was owed `before` that of others than those `met` is owed no more.
+    pub fn sweep(&self, before: &BTreeSet<Owed>, met: &BTreeSet<Owed>) -> Vec<Note> {
+        self.drop_if(|owed| before.contains(owed) && !met.contains(owed))
     }
 
     /// These are the rules from now on; what no rule brings any more is owed no more.
@@ -108,7 +113,11 @@ mod tests {
     fn what_is_gone_or_brought_by_no_rule_is_owed_no_more() {
         let all = ["v1", "v2"].map(|tag| owed("first", "site", tag));
         let debts = Debts::new([&all[..], &[owed("other", "tc", "v1")]].concat());
-        assert_eq!(debts.sweep(&all[0].0, &[all[0].clone()].into()), [Note::Paid(all[1].clone())]);
+        let before = debts.of(&all[0].0);
+        // What another rule hands on while this one compares is not lost.
+        debts.owe(owed("first", "site", "v3"));
+        assert_eq!(debts.sweep(&before, &[all[0].clone()].into()), [Note::Paid(all[1].clone())]);
+        assert_eq!(debts.paid(&owed("first", "site", "v3"), &"feed/web".parse().unwrap()).len(), 1);
         assert_eq!(debts.keep(&[rule("other", "hq", "tc")]), [Note::Paid(all[0].clone())]);
         assert!(debts.owes(&owed("other", "tc", "v1")));
     }

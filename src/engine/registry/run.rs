@@ -164,6 +164,7 @@ impl Run {
 
     async fn once(&self) {
         self.with(Parts::begin);
+        let owed = self.matters.debts.of(&self.rule.name);
         match self.compare().await {
             Err(fault) => {
                 self.with(|parts| parts.fail(&Untrusted::from(fault.to_string())));
@@ -172,7 +173,7 @@ impl Run {
                     self.with(Parts::stop);
                 }
             }
-            Ok(()) => self.tell_matters().await,
+            Ok(()) => self.tell_matters(&owed).await,
         }
         self.with(|parts| parts.enter(Phase::Moving, self.clock.now()));
         let waiting = self.with(|parts| parts.tags(0, usize::MAX));
@@ -321,7 +322,7 @@ impl Run {
     }
 
     /// Keeps what the comparison has found for somebody to decide.
-    async fn tell_matters(&self) {
+    async fn tell_matters(&self, owed: &BTreeSet<Owed>) {
         let Matter { mut conflicts, well, mut gone, guard, met } = self.matter(std::mem::take);
         let guarded = guard.questions();
         self.with(|parts| parts.ask(&guarded));
@@ -331,7 +332,7 @@ impl Run {
         let whole = is_all && self.with(|parts| parts.is_whole());
         let mut notes = self.matters.compared(&self.rule.name, conflicts, &well, whole);
         if whole {
-            notes.extend(self.matters.debts.sweep(&self.rule.name, &met));
+            notes.extend(self.matters.debts.sweep(owed, &met));
         }
         if let (Deletes::Review, true, Ok(selector)) = (self.rule.deletes, is_all, Selector::of(&self.rule)) {
             for (line, pool) in self.pools.iter().take(self.rule.targets.len()).enumerate() {

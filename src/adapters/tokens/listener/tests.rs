@@ -448,7 +448,7 @@ async fn who_is_refused_again_and_again_costs_the_journal_no_more_than_so_many_l
         at.post("/v1/access", "application/json", &header, grant).await
     };
     for _ in 0..10 {
-        assert_eq!(status(&post("ada").await), 200, "what is accepted is not counted");
+        assert_eq!(status(&post("ada").await), 200, "what is accepted is not refused for the three");
     }
     for _ in 0..3 {
         assert_eq!(status(&post("gail").await), 403);
