@@ -25,11 +25,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use longshore::adapters::credentials::Credentials;
 use longshore::adapters::oci::{Client, Limits};
 use longshore::base::clock::SystemClock;
-use longshore::base::fault::{Fault, Outcome};
+use longshore::base::fault::{Fault, Kind, Outcome};
 use longshore::model::oci::{Digest, Reference, Repository};
 use longshore::ports::registry::{Catalogue, Content};
 use proxy::{Proxy, Reply, Seen};
@@ -120,10 +120,23 @@ fn bytes(length: usize) -> Vec<u8> {
     (0..length).map(|i| u8::try_from(i % 251).unwrap()).collect()
 }
 
+/// The bytes from an offset on, until they end or break off: where they began, what came, and why no more did.
+async fn read(client: &Client, digest: &Digest, from: u64) -> Outcome<(u64, Vec<u8>, Option<Fault>)> {
+    let mut found = client.read_blob(&repository(), digest, from).await?;
+    let (mut all, mut end) = (Vec::new(), None);
+    while let Some(part) = found.bytes.next().await {
+        match part {
+            Ok(part) => all.extend_from_slice(&part),
+            Err(fault) => end = Some(fault),
+        }
+    }
+    Ok((found.from, all, end))
+}
+
+/// All of it, in one go.
 async fn read_all(client: &Client, digest: &Digest) -> Outcome<Vec<u8>> {
-    let found = client.read_blob(&repository(), digest, 0).await?;
-    let parts: Vec<Bytes> = found.bytes.try_collect().await?;
-    Ok(parts.concat())
+    let (_, all, end) = read(client, digest, 0).await?;
+    end.map_or(Ok(all), Err)
 }
 
 async fn write(client: &Client, blob: &[u8]) -> Outcome<()> {

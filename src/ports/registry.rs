@@ -79,7 +79,8 @@ pub trait Content: Send + Sync {
     /// The length of a blob; `None` when this repository does not have it.
     fn has_blob<'a>(&'a self, of: &'a Repository, digest: &'a Digest) -> BoxFuture<'a, Outcome<Option<u64>>>;
 
-    /// The bytes of a blob from an offset on. `NotFound` when it is not there.
+    /// The bytes of a blob from an offset on. `NotFound` when it is not there. What breaks off is not asked for again: the rest is
+    /// another call.
     fn read_blob<'a>(
         &'a self,
         of: &'a Repository,
@@ -97,7 +98,7 @@ pub trait Content: Send + Sync {
     ) -> BoxFuture<'a, Outcome<bool>>;
 
     /// Writes a blob of this length; the registry checks the digest. An upload that breaks off leaves nothing that can be
-    /// seen. The source's own faults come back as they are.
+    /// seen, and is not sent again unless the registry says when. The source's own faults come back as they are.
     fn write_blob<'a>(
         &'a self,
         to: &'a Repository,

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use longshore::adapters::sim::{RegistryCall, RegistryPace, layer};
+use longshore::adapters::sim::{RegistryCall, RegistryPace, SimRegistry, layer};
 use longshore::base::ids::RuleName;
 use longshore::model::oci::{Manifest, Reference, Repository};
-use longshore::model::replication::{Budget, Cause, LineLimits, On, Rule, RunState};
+use longshore::model::replication::{Budget, Cause, LineLimits, On, Rule, RunState, TagRun, TagState};
 use longshore::ports::registry::{Catalogue, Content};
+use tokio::time::Instant;
 
 use crate::{Lab, fill, line, only, rule};
 
@@ -139,6 +140,59 @@ async fn a_damaged_blob_is_sent_twice_and_not_more() {
     assert_eq!(view.state, RunState::Incomplete, "{view:?}");
     let reads = lab.hq.counts().of(RegistryCall::ReadBlob);
     assert!(reads <= 4, "two blobs, twice each: {reads}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_tries_of_a_blob_are_those_of_both_its_sides_together() {
+    type Case = (&'static str, u64, fn(&SimRegistry, &SimRegistry));
+    let cases: [Case; 3] = [
+        ("none given", 5, |hq, _| hq.trouble(|t| t.mute_blobs = true)),
+        ("always cut", 5, |hq, _| hq.trouble(|t| t.cut_reads = u32::MAX)),
+        ("never taken", 5, |_, branch| branch.trouble(|t| t.cut_writes = u32::MAX)),
+    ];
+    for (name, most, trouble) in cases {
+        let lab = Lab::new().await;
+        lab.hq.push_image("feed/web", "v1", &[layer(1, 40_000)]).unwrap();
+        trouble(&lab.hq, &lab.branch);
+        let began = Instant::now();
+        let view = lab.run(rule(&["branch"])).await;
+        assert_eq!(view.state, RunState::Incomplete, "{name}: {view:?}");
+        let reads = lab.hq.counts().of(RegistryCall::ReadBlob);
+        assert!((4..=2 * most).contains(&reads), "{name}: two blobs, {most} times each: {reads}");
+        assert!(began.elapsed() < Duration::from_secs(20), "{name}: {:?}", began.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_blob_of_which_little_more_comes_each_time_arrives() {
+    let lab = Lab::new().await;
+    lab.hq.push_image("feed/web", "v1", &[layer(1, 40_000_000)]).unwrap();
+    lab.hq.trouble(|t| t.cut_reads = 9);
+    let view = lab.run(rule(&["branch"])).await;
+    assert_eq!(view.state, RunState::Done, "{view:?}");
+    assert!(lab.is_equal() && lab.hq.counts().bytes_out < 40_100_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn over_a_line_on_which_nothing_comes_most_is_not_tried_until_the_next_run() {
+    let lab = Lab::new().await;
+    fill(&lab.hq, 20, 20, 500);
+    lab.hq.trouble(|t| t.mute_blobs = true);
+    let began = Instant::now();
+    let view = lab.run(rule(&["branch"])).await;
+    assert_eq!((view.state, view.tags.failed), (RunState::Incomplete, 400), "{view:?}");
+    assert!(began.elapsed() < Duration::from_secs(120), "{:?}", began.elapsed());
+    let reads = lab.hq.counts().of(RegistryCall::ReadBlob);
+    assert!(reads <= 5 * 8 * 6, "of more than 800 blobs some were tried: {reads}");
+    let tags = lab.handle().tags(view.id, 0, 400).await.unwrap();
+    let said = |words: &str| {
+        let has = |t: &&TagRun| matches!(&t.state, TagState::Failed(why) if why.safe().contains(words));
+        tags.iter().filter(has).count()
+    };
+    assert!(said("connection refused") == 400 && said("not tried: the last ") > 300, "{:?}", tags[399]);
+    lab.hq.trouble(|t| t.mute_blobs = false);
+    assert_eq!(lab.run(rule(&["branch"])).await.state, RunState::Done);
+    assert!(lab.is_equal());
 }
 
 fn named(name: &str) -> Repository {

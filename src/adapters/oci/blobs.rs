@@ -1,4 +1,4 @@
-//! Blobs that are there: looked for, read from an offset on and resumed after a cut, mounted from another repository.
+//! Blobs that are there: looked for, read from an offset on, mounted from another repository.
 
 use std::sync::Arc;
 
@@ -16,9 +16,6 @@ use crate::adapters::oci::pace::Pace;
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::model::oci::{Digest, Repository};
 use crate::ports::registry::{Action, BlobStream};
-
-/// After so many bytes more a transfer counts as one that gets on: its tries are counted anew.
-const GOT_ON: u64 = 1 << 20;
 
 impl Inner {
     pub(super) async fn has_blob(&self, of: &Repository, digest: &Digest) -> Outcome<Option<u64>> {
@@ -83,134 +80,58 @@ fn span(got: &Got, asked: u64) -> Outcome<(u64, Option<u64>)> {
     Ok((asked, whole.trim().parse().ok().or(length.map(|l| l + asked))))
 }
 
-/// A blob that is being read; a cut is mended by asking for the rest.
+/// A blob that is being read.
 struct Reader {
     inner: Arc<Inner>,
-    of: Repository,
-    digest: Digest,
     size: Option<u64>,
     /// The offset of the next byte.
     at: u64,
-    /// Bytes that come once more and are left out: the registry does not serve parts.
-    skip: u64,
-    response: Option<Response>,
+    response: Response,
     pace: Pace,
-    /// Cuts since it got on last, and where that was.
-    cuts: u32,
-    cut_at: u64,
     _turn: OwnedSemaphorePermit,
 }
 
-/// Opens a blob.
+/// Opens a blob. Where it breaks off, whoever reads it knows whether the rest is still wanted.
 pub(super) async fn read(
     inner: Arc<Inner>,
     of: &Repository,
     digest: &Digest,
     from: u64,
 ) -> Outcome<BlobStream> {
-    let because = |why: Fault| why.because(format!("cannot read {digest} of {of}"));
+    let cannot = format!("cannot read {digest} of {of}");
+    let because = |why: Fault| why.because(cannot.clone());
     let closed = |_| Fault::new(Kind::Bug, "the reads are closed");
     let turn = Arc::clone(&inner.reads).acquire_owned().await.map_err(closed)?;
     let got = inner.open(of, digest, from).await.map_err(because)?;
     let (from, size) = span(&got, from).map_err(because)?;
     let pace = Pace::new(&inner.caller.auth.limits);
-    let (of, digest) = (of.clone(), digest.clone());
-    let reader = Reader {
-        inner,
-        of,
-        digest,
-        size,
-        at: from,
-        skip: 0,
-        response: got.stream,
-        pace,
-        cuts: 0,
-        cut_at: from,
-        _turn: turn,
-    };
-    let bytes = stream::try_unfold(reader, |mut reader| async move {
-        let next = reader.next().await;
-        let next =
-            next.map_err(|why| why.because(format!("cannot read {} of {}", reader.digest, reader.of)))?;
-        Ok(next.map(|bytes| (bytes, reader)))
+    let none = || Fault::new(Kind::Bug, "an answer that is to be streamed has a stream");
+    let response = got.stream.ok_or_else(none)?;
+    let reader = Reader { inner, size, at: from, response, pace, _turn: turn };
+    let bytes = stream::try_unfold((reader, cannot), |(mut reader, cannot)| async move {
+        let next = reader.next().await.map_err(|why| why.because(cannot.clone()))?;
+        Ok(next.map(|bytes| (bytes, (reader, cannot))))
     });
     Ok(BlobStream { size, from, bytes: bytes.boxed() })
 }
 
 impl Reader {
+    /// The next bytes; `None` at the end of the blob.
     async fn next(&mut self) -> Outcome<Option<Bytes>> {
-        loop {
-            let mut fault = match self.part().await {
-                Ok(part) => return Ok(part),
-                Err(fault) => fault,
-            };
-            self.response = None;
-            while self.response.is_none() {
-                if !fault.is_unknown() {
-                    return Err(fault);
+        let Some(bytes) = self.pace.next(&mut self.response).await? else {
+            return match self.size {
+                Some(size) if self.at < size => {
+                    let words = format!("the transfer ended {} bytes early", size - self.at);
+                    Err(Fault::new(Kind::Unreachable, words))
                 }
-                self.pause(fault).await?;
-                fault = match self.resume().await {
-                    Ok(()) => break,
-                    Err(fault) => fault,
-                };
-            }
-        }
-    }
-
-    /// Waits before the rest is asked for; a transfer that is cut again and again without getting on is given up.
-    async fn pause(&mut self, fault: Fault) -> Outcome<()> {
-        let limits = &self.inner.caller.auth.limits;
-        if self.at >= self.cut_at + GOT_ON {
-            (self.cuts, self.cut_at) = (0, self.at);
-        }
-        self.cuts += 1;
-        if self.cuts >= limits.tries {
-            return Err(fault.because(format!("given up after {} cuts", self.cuts)));
-        }
-        tokio::time::sleep(limits.pause.saturating_mul(1 << (self.cuts - 1).min(16)).min(limits.pause_max))
-            .await;
-        Ok(())
-    }
-
-    async fn resume(&mut self) -> Outcome<()> {
-        let got = self.inner.open(&self.of, &self.digest, self.at).await?;
-        let (from, size) = span(&got, self.at)?;
-        if self.size.is_some() && size.is_some() && self.size != size {
-            return Err(Fault::new(Kind::Invalid, "its length has changed while it was read"));
-        }
-        self.skip = self.at - from;
-        self.response = got.stream;
-        self.pace = Pace::new(&self.inner.caller.auth.limits);
-        Ok(())
-    }
-
-    /// The next bytes of the present answer; `None` at the end of the blob.
-    async fn part(&mut self) -> Outcome<Option<Bytes>> {
-        loop {
-            let Some(response) = &mut self.response else {
-                return Err(Fault::new(Kind::Unreachable, "there is no connection"));
+                _ => Ok(None),
             };
-            let Some(mut bytes) = self.pace.next(response).await? else {
-                return match self.size {
-                    Some(size) if self.at < size => {
-                        let words = format!("the transfer ended {} bytes early", size - self.at);
-                        Err(Fault::new(Kind::Unreachable, words))
-                    }
-                    _ => Ok(None),
-                };
-            };
-            self.inner.caller.traffic.count_received(bytes.len());
-            let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(bytes.len());
-            bytes = bytes.split_off(skipped);
-            self.skip -= skipped as u64;
-            self.at += bytes.len() as u64;
-            if self.size.is_some_and(|size| self.at > size) {
-                return Err(Fault::new(Kind::Invalid, "more bytes came than it has"));
-            }
-            if !bytes.is_empty() {
-                return Ok(Some(bytes));
-            }
+        };
+        self.inner.caller.traffic.count_received(bytes.len());
+        self.at += bytes.len() as u64;
+        if self.size.is_some_and(|size| self.at > size) {
+            return Err(Fault::new(Kind::Invalid, "more bytes came than it has"));
         }
+        Ok(Some(bytes))
     }
 }

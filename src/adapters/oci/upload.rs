@@ -1,4 +1,4 @@
-//! Writing a blob: begun with POST, sent in one PUT (two calls) or, where a registry wants that, in PATCHes; begun anew after a cut.
+//! Writing a blob: begun with POST, sent in one PUT (two calls) or, where a registry wants that, in PATCHes.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,14 +22,17 @@ use crate::base::fault::{Fault, Kind, Outcome};
 use crate::model::oci::{Digest, Repository};
 use crate::ports::registry::{Action, Source};
 
+/// How often a write begins anew because its upload was lost, not the connection.
+const ANEW: u32 = 4;
+
 /// Why one try of an upload has ended.
 enum Ended {
     /// The source failed: that is handed on as it is.
     Source(Fault),
     /// The registry takes blobs in parts only.
     WantsParts,
-    /// The token ended between two calls; there is a new one now.
-    Renewed(Fault),
+    /// The token ended between two calls, and there is a new one now; or the registry does not know the upload any more.
+    Lost(Fault),
     /// The registry failed, with the pause that it asks for.
     Target(Fault, Option<Duration>),
 }
@@ -60,7 +63,7 @@ impl Inner {
         let because = |why: Fault| why.because(format!("cannot write {digest} to {to}"));
         let blob = Blob { to, digest, size };
         let mut tries = Tries::new(&self.caller.auth.limits);
-        let mut was_renewed = false;
+        let mut anew = 0;
         loop {
             let (fault, asked) = match self.upload(&blob, source).await {
                 Ok(()) => return Ok(()),
@@ -69,22 +72,20 @@ impl Inner {
                     self.in_parts.store(true, Ordering::Relaxed);
                     continue;
                 }
-                Err(Ended::Renewed(_)) if !was_renewed => {
-                    was_renewed = true;
+                Err(Ended::Lost(_)) if anew < ANEW => {
+                    anew += 1;
                     continue;
                 }
-                Err(Ended::Renewed(fault)) => return Err(because(fault)),
+                Err(Ended::Lost(fault)) => return Err(because(fault)),
                 Err(Ended::Target(fault, asked)) => (fault, asked),
             };
-            // A session that is not known any more is begun anew as well.
-            if asked.is_none() && !fault.is_unknown() && fault.kind != Kind::Conflict {
-                return Err(because(fault));
-            }
             // The answer may have been lost, not the blob.
-            if self.has_blob(to, digest).await.is_ok_and(|found| found == Some(size)) {
+            if fault.is_unknown() && self.has_blob(to, digest).await.is_ok_and(|found| found == Some(size)) {
                 return Ok(());
             }
-            tries.again(because(fault), asked).await?;
+            // The registry says when; else whoever wants it written knows whether it is worth sending once more.
+            let Some(asked) = asked else { return Err(because(fault)) };
+            tries.again(because(fault), Some(asked)).await?;
         }
     }
 
@@ -155,7 +156,11 @@ impl Inner {
         if let Some(pause) = pause {
             self.caller.endpoints.pause(got.endpoint, pause);
         }
-        Err(Ended::Target(got.fault(), pause.filter(|_| may_help(got.status))))
+        let fault = got.fault();
+        if fault.kind == Kind::Conflict {
+            return Err(Ended::Lost(fault));
+        }
+        Err(Ended::Target(fault, pause.filter(|_| may_help(got.status))))
     }
 
     /// Sends the next bytes of the feed as the body of one request.
@@ -199,7 +204,7 @@ impl Inner {
         if got.status == StatusCode::UNAUTHORIZED && login.is_some() {
             caller.auth.header(&scopes, login.as_ref()).await?;
             let fault = got.fault().because(format!("{host} does not let this account write to {}", blob.to));
-            return Err(Ended::Renewed(fault));
+            return Err(Ended::Lost(fault));
         }
         Ok(got)
     }

@@ -127,6 +127,9 @@ impl SimRegistry {
     fn open(&self, of: &Repository, digest: &Digest, from: u64) -> Outcome<(u64, Bytes, Option<usize>)> {
         let mut state = self.state();
         let is_here = state.repositories.get(of).is_some_and(|held| held.blobs.contains(digest));
+        if state.trouble.mute_blobs {
+            return Err(self.gone());
+        }
         let bytes = state.blobs.get(digest).filter(|_| is_here).cloned();
         let bytes = bytes.ok_or_else(|| self.absent(&format!("BLOB_UNKNOWN: {digest}")))?;
         let trouble = &mut state.trouble;

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt};
-use tokio::time::sleep;
 
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::hash::Sha256;
 use crate::engine::archive::unchecked;
-use crate::engine::registry::{TRIES, may_pass, pause};
+use crate::engine::registry::Steady;
 use crate::model::oci::{Digest, Repository};
 use crate::ports::registry::RegistryClient;
 
@@ -92,17 +91,6 @@ pub fn checked(
     .boxed())
 }
 
-/// A blob of a registry that goes on where it broke off.
-struct Steady {
-    client: Arc<dyn RegistryClient>,
-    of: Repository,
-    digest: Digest,
-    size: u64,
-    at: u64,
-    open: Option<BoxStream<'static, Outcome<Bytes>>>,
-    broken: u32,
-}
-
 /// The bytes of a registry's blob, checked. Where the registry breaks off, it is asked for the rest.
 ///
 /// # Errors
@@ -113,70 +101,14 @@ pub fn of_registry(
     digest: &Digest,
     size: u64,
 ) -> Outcome<BoxStream<'static, Outcome<Bytes>>> {
-    let (client, of) = (client.clone(), of.clone());
-    let steady = Steady { client, of, digest: digest.clone(), size, at: 0, open: None, broken: 0 };
-    let bytes = stream::unfold(Some(steady), |steady| async move {
-        let mut steady = steady.filter(|s| s.at < s.size)?;
-        match steady.next().await {
-            Ok(bytes) => Some((Ok(bytes), Some(steady))),
-            Err(fault) => Some((Err(fault), None)),
-        }
+    let what = (digest.clone(), size);
+    let steady = Steady::new(client.clone(), of.clone(), what, Arc::default());
+    let where_from = format!("{digest} of {of} cannot be read");
+    let bytes = stream::try_unfold((steady, where_from), |(mut steady, where_from)| async move {
+        let next = steady.next().await.map_err(|fault| fault.because(where_from.clone()))?;
+        Ok(next.map(|bytes| (bytes, (steady, where_from))))
     });
     checked(bytes.boxed(), digest, size)
-}
-
-impl Steady {
-    async fn next(&mut self) -> Outcome<Bytes> {
-        loop {
-            match self.piece().await {
-                Ok(bytes) if bytes.is_empty() => {}
-                Ok(bytes) => {
-                    self.at += bytes.len() as u64;
-                    self.broken = 0;
-                    return Ok(bytes);
-                }
-                Err(fault) if may_pass(&fault) && self.broken + 1 < TRIES => {
-                    self.open = None;
-                    sleep(pause(self.broken)).await;
-                    self.broken += 1;
-                }
-                Err(fault) => {
-                    return Err(fault.because(format!("{} of {} cannot be read", self.digest, self.of)));
-                }
-            }
-        }
-    }
-
-    async fn piece(&mut self) -> Outcome<Bytes> {
-        let mut open = match self.open.take() {
-            Some(open) => open,
-            None => self.reopen().await?,
-        };
-        let next = open.next().await;
-        self.open = Some(open);
-        next.unwrap_or_else(|| {
-            let (at, size) = (self.at, self.size);
-            Err(Fault::new(Kind::Unreachable, format!("the registry ended after {at} of {size} bytes")))
-        })
-    }
-
-    async fn reopen(&mut self) -> Outcome<BoxStream<'static, Outcome<Bytes>>> {
-        let opened = self.client.read_blob(&self.of, &self.digest, self.at).await?;
-        // A registry that does not know of offsets sends what was there already: it is passed over.
-        let skip = self.at.checked_sub(opened.from);
-        let skip =
-            skip.ok_or_else(|| Fault::new(Kind::Bug, "the registry began behind the offset asked for"))?;
-        let rest = opened.bytes.scan(skip, |skip, piece| {
-            let piece = piece.map(|mut bytes| {
-                let part = usize::try_from(*skip).unwrap_or(usize::MAX).min(bytes.len());
-                bytes.advance(part);
-                *skip -= part as u64;
-                bytes
-            });
-            std::future::ready(Some(piece))
-        });
-        Ok(rest.boxed())
-    }
 }
 
 #[cfg(test)]

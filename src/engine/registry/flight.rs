@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use futures_util::FutureExt;
+use tokio::time::Instant;
 
-use crate::base::fault::{Fault, Kind, Outcome};
-use crate::engine::registry::pace::{TRIES, may_pass, pause};
+use crate::base::fault::Outcome;
 use crate::engine::registry::pool::{Flight, Pool};
 use crate::engine::registry::reader;
 use crate::model::oci::Repository;
@@ -17,25 +18,20 @@ const MOUNTS_TRIED: usize = 3;
 /// After so many mounts in vain, of blobs that were there, the registry is taken for one that does not mount.
 const VAIN_MOUNTS: u64 = 3;
 
-/// How often a blob is tried in all after a fault like this. Bytes that do not have their digest may have been hurt on the way
-/// once; a second time they are so at the source.
-fn tries(fault: &Fault) -> u32 {
-    if fault.kind == Kind::Invalid { 2 } else { TRIES }
-}
-
 /// Brings a blob to its place, with further tries where they may help.
 pub(super) async fn fly(pool: &Arc<Pool>, flight: &Arc<Flight>) -> Outcome<()> {
-    let mut done = 0;
+    let first = Instant::now();
     loop {
         pool.may_go(flight).await;
-        match once(pool, flight).await {
-            Err(fault) if may_pass(&fault) && done + 1 < tries(&fault) => {
-                flight.progress.again();
-                tokio::time::sleep(pause(done)).await;
-            }
-            other => return other.map_err(|f| f.because(format!("blob {}", flight.digest.short()))),
-        }
-        done += 1;
+        let (began, mark) = (Instant::now(), flight.patience.mark());
+        let Err(fault) = once(pool, flight).await else { return Ok(()) };
+        let in_vain = if flight.patience.mark() == mark { began.elapsed() } else { Duration::ZERO };
+        let Some(pause) = flight.patience.again(&fault, in_vain) else {
+            pool.breaker.gave_up(first, &fault);
+            return Err(fault.because(format!("blob {}", flight.digest.short())));
+        };
+        flight.progress.again();
+        tokio::time::sleep(pause).await;
     }
 }
 
@@ -57,12 +53,14 @@ async fn once(pool: &Arc<Pool>, flight: &Arc<Flight>) -> Outcome<()> {
         ends.notes.lazily(here()).await;
         return Ok(());
     }
+    pool.breaker.check()?;
     // Before the first byte: whatever happens from here on, it is known where this blob may be.
     ends.notes.now(here()).await?;
     ends.purse.request().await;
     let source = || reader::open(pool.clone(), flight.clone()).boxed();
     ends.target.write_blob(&flight.to, &flight.digest, flight.size, &source).await?;
     flight.moved(flight.size, ends.clock.now());
+    pool.breaker.reset();
     pool.found(&flight.digest, &flight.to);
     Ok(())
 }

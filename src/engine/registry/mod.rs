@@ -2,6 +2,7 @@
 //! missing, and owns every run until it is over.
 
 mod asked;
+mod breaker;
 pub mod bring;
 pub mod browse;
 mod budget;
@@ -24,6 +25,7 @@ mod notes;
 mod pace;
 mod pages;
 mod parts;
+mod patience;
 mod pool;
 mod progress;
 mod reader;
@@ -33,6 +35,7 @@ mod replicator;
 mod resolve;
 mod review;
 mod run;
+mod steady;
 pub mod summary;
 mod tally;
 mod tasks;
@@ -45,5 +48,6 @@ mod weigh;
 pub use asked::is_asked;
 pub use image::chosen;
 pub use lines::Views;
-pub use pace::{TRIES, may_pass, pause};
+pub use patience::Patience;
 pub use replicator::{Diff, Handle, Past, Registries, Replicator};
+pub use steady::Steady;

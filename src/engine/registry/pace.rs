@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::base::fault::{Fault, Kind, Outcome};
 
@@ -29,6 +30,9 @@ pub async fn go(pace: &watch::Receiver<Pace>) {
 pub const TRIES: u32 = 5;
 /// The first pause before it is tried again; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Nothing is tried anew that has been tried in vain for so long. A host that cannot be reached costs more than a minute a
+/// call: the client has tries of its own, within seconds.
+pub const PATIENCE: Duration = Duration::from_secs(90);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
@@ -48,10 +52,12 @@ pub fn may_pass(fault: &Fault) -> bool {
 /// # Errors
 /// The last call's.
 pub async fn again<T, F: Future<Output = Outcome<T>>>(tries: u32, call: impl Fn() -> F) -> Outcome<T> {
-    let mut done = 0;
+    let (began, mut done) = (Instant::now(), 0);
     loop {
         match call().await {
-            Err(fault) if may_pass(&fault) && done + 1 < tries => tokio::time::sleep(pause(done)).await,
+            Err(fault) if may_pass(&fault) && done + 1 < tries && began.elapsed() < PATIENCE => {
+                tokio::time::sleep(pause(done)).await
+            }
             other => return other,
         }
         done += 1;

@@ -10,10 +10,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base::clock::{Millis, SharedClock};
 use crate::base::fault::{Fault, Kind, Outcome};
+use crate::engine::registry::breaker::Breaker;
 use crate::engine::registry::budget::Purse;
 use crate::engine::registry::flight;
 use crate::engine::registry::notes::Notes;
 use crate::engine::registry::pace::Pace;
+use crate::engine::registry::patience::Patience;
 use crate::engine::registry::progress::Progress;
 use crate::engine::registry::tasks::Tasks;
 use crate::model::oci::{Digest, Repository};
@@ -60,6 +62,8 @@ pub struct Flight {
     pub size: u64,
     /// How far it is.
     pub progress: Arc<Progress>,
+    /// How often and how long it is tried.
+    pub(super) patience: Arc<Patience>,
     stop: CancellationToken,
     since: Millis,
     last: Mutex<Millis>,
@@ -112,6 +116,8 @@ pub struct Pool {
     pub carried: AtomicU64,
     /// Mounts that a registry did not do although it could have.
     pub(super) vain_mounts: AtomicU64,
+    /// What became of the last transfers.
+    pub(super) breaker: Breaker,
 }
 
 /// A wish for a blob. Dropping it takes the wish back; a blob that nobody wishes for stops, wherever it is.
@@ -157,6 +163,7 @@ impl Pool {
             changed: watch::Sender::new(()),
             carried: AtomicU64::new(0),
             vain_mounts: AtomicU64::new(0),
+            breaker: Breaker::default(),
         })
     }
 
@@ -214,6 +221,7 @@ impl Pool {
                     digest: digest.clone(),
                     size,
                     progress: Arc::new(Progress::new(size)),
+                    patience: Arc::default(),
                     stop: CancellationToken::new(),
                     since: now,
                     last: Mutex::new(now),
@@ -376,6 +384,7 @@ impl State {
                 digest: old.digest.clone(),
                 size: old.size,
                 progress: old.progress.clone(),
+                patience: old.patience.clone(),
                 stop: CancellationToken::new(),
                 since: now,
                 last: Mutex::new(now),

@@ -164,6 +164,7 @@ impl Run {
 
     async fn once(&self) {
         self.with(Parts::begin);
+        self.pools.iter().for_each(|pool| pool.breaker.reset());
         let owed = self.matters.debts.of(&self.rule.name);
         match self.compare().await {
             Err(fault) => {

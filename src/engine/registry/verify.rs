@@ -1,7 +1,7 @@
 //! The proof of a rule: every tag compared, every manifest read, every blob looked for at both ends. Nothing is moved.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt};
@@ -13,6 +13,7 @@ use crate::base::ids::{RegistryName, RuleName};
 use crate::base::text::{Untrusted, count};
 use crate::engine::registry::pace::again;
 use crate::engine::registry::replicator::Handle;
+use crate::engine::registry::steady::Steady;
 use crate::model::journal::What;
 use crate::model::oci::{Descriptor, Digest, Platform, Reference, Repository};
 use crate::model::replication::review::{EndReport, FINDINGS_MAX, Report};
@@ -48,7 +49,7 @@ impl Findings {
 /// One registry being looked through.
 struct End<'a> {
     name: &'a RegistryName,
-    registry: &'a dyn RegistryClient,
+    registry: &'a Arc<dyn RegistryClient>,
     platforms: &'a [Platform],
     read: bool,
     seen: Mutex<BTreeSet<(Repository, Digest)>>,
@@ -103,7 +104,7 @@ impl Handle {
             let platforms = if *name == rule.source { &[][..] } else { &rule.platforms };
             let end = End {
                 name,
-                registry: registry.as_ref(),
+                registry: &registry,
                 platforms,
                 read,
                 seen: Mutex::default(),
@@ -229,7 +230,7 @@ impl End<'_> {
                 }
                 Some(_) => {}
             }
-            if self.read { again(TRIES, || self.read(of, blob)).await } else { Ok(()) }
+            if self.read { self.read(of, blob).await } else { Ok(()) }
         };
         match looked.await {
             Ok(()) => {
@@ -243,14 +244,15 @@ impl End<'_> {
 
     /// Reads a blob to its end.
     async fn read(&self, of: &Repository, blob: &Descriptor) -> Outcome<()> {
-        let mut stream = self.registry.read_blob(of, &blob.digest, 0).await?;
+        let what = (blob.digest.clone(), blob.size);
+        let mut bytes = Steady::new(self.registry.clone(), of.clone(), what, Arc::default());
         let mut sum = Sha256::default();
-        while let Some(bytes) = stream.bytes.next().await {
-            sum.update(&bytes?);
+        while let Some(piece) = bytes.next().await? {
+            sum.update(&piece);
         }
         let is_checked = blob.digest.algorithm() == "sha256";
         if is_checked && sum.hex() != blob.digest.hex() {
-            return Err(Fault::new(Kind::Refused, "the blob's bytes do not have its digest"));
+            return Err(Fault::new(Kind::Invalid, "the blob's bytes do not have its digest"));
         }
         Ok(())
     }

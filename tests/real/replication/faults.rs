@@ -67,6 +67,15 @@ fn cases(elsewhere: &str) -> Vec<Case> {
     vec![
         case("500", true, DONE, |_, n| if n < 3 { answer(500, vec![]) } else { pass() }),
         case("500 for ever", true, End { state: "failed", reason: "500" }, |_, _| answer(500, vec![])),
+        case("500 for every blob", true, End { state: "incomplete", reason: "500" }, |seen, _| {
+            if is_blob(seen) { answer(500, vec![]) } else { pass() }
+        }),
+        case("500 for every upload", false, End { state: "incomplete", reason: "500" }, |seen, _| {
+            if seen.method == "PUT" { answer(500, vec![]) } else { pass() }
+        }),
+        case("redirect in circles", true, End { state: "incomplete", reason: "circles" }, |seen, _| {
+            if is_blob(seen) { answer(307, vec![("Location", seen.path.clone())]) } else { pass() }
+        }),
         case("500 at the target", false, DONE, |_, n| if n < 3 { answer(503, vec![]) } else { pass() }),
         case("429 in seconds", true, DONE, |_, n| {
             if n < 2 { answer(429, vec![("Retry-After", "1".to_owned())]) } else { pass() }
@@ -78,6 +87,12 @@ fn cases(elsewhere: &str) -> Vec<Case> {
         case("bit flip", true, DONE, spoil(1, Trouble::Flip(50_000))),
         case("wrong length", true, DONE, spoil(1, Trouble::Longer(7))),
         case("a byte a second", true, DONE, spoil(1, Trouble::Drip)),
+        case(
+            "a byte a second for ever",
+            true,
+            End { state: "incomplete", reason: "counts as dead" },
+            spoil(usize::MAX, Trouble::Drip),
+        ),
         case("redirect", true, DONE, move |seen, _| {
             if is_blob(seen) {
                 let at = format!("http://{elsewhere}{}", seen.path);
@@ -147,7 +162,7 @@ async fn begin(case: Case, hq: &str, bj: &str) -> Job {
     let prefix: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let (from, to) = if at_source { (proxy.address.as_str(), bj) } else { (hq, proxy.address.as_str()) };
     let site = knows(site, from, to, &["--prefix", &format!("case/{prefix}"), "--repositories", "feed/web"]);
-    let run = site.spawn(&["replicate", "run", "all", "--wait=100", "--json"]);
+    let run = site.spawn(&["replicate", "run", "all", "--wait=200", "--json"]);
     Job { name, end, site, run, proxy }
 }
 
@@ -164,7 +179,7 @@ async fn every_fault_ends_in_a_true_state_with_its_reason_and_no_login_leaves_ho
     }
     let began = Instant::now();
     for job in &mut jobs {
-        let status = within(Duration::from_secs(110), job.name, || job.run.ended());
+        let status = within(Duration::from_secs(150), job.name, || job.run.ended());
         let run = last_run(&job.site);
         println!("{}: {} in {:?}: {} {}", job.name, status, began.elapsed(), run["state"], run["reason"]);
         assert_eq!(run["state"], job.end.state, "{}: {} {run}", job.name, job.run.said());
