@@ -106,6 +106,7 @@ pub struct Cx<'a> {
     /// JSON is wanted.
     pub json: bool,
     interrupt: Arc<Notify>,
+    open: Option<(Purpose, Engine)>,
     close: Option<Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>>,
 }
 
@@ -115,7 +116,7 @@ impl<'a> Cx<'a> {
         let session =
             Session { state: global.state.clone(), read_only: global.read_only, hosts: global.hosts.clone() };
         let interrupt = Arc::clone(&print.io.interrupt);
-        Cx { backend, print, session, json: global.json, interrupt, close: None }
+        Cx { backend, print, session, json: global.json, interrupt, open: None, close: None }
     }
 
     /// The present time.
@@ -153,8 +154,13 @@ impl<'a> Cx<'a> {
         async move { interrupt.notified().await }
     }
 
-    /// Connects to an engine and waits until its core is up (5 s at most).
+    /// Connects to an engine and waits until its core is up (5 s at most). Once a command: who asks again gets the same.
     pub async fn open(&mut self, purpose: Purpose) -> Result<Engine, Stop> {
+        if let Some((was, engine)) = &self.open
+            && *was == purpose
+        {
+            return Ok(engine.clone());
+        }
         let opened = tokio::select! {
             opened = self.backend.open(self.session.clone(), purpose) => opened?,
             () = self.interrupted() => return Err(Stop::said("stopped before the engine was reached")),
@@ -171,6 +177,7 @@ impl<'a> Cx<'a> {
         if let Some(trouble) = &world.engine.trouble {
             self.print.note(&format!("the engine has trouble: {trouble}"));
         }
+        self.open = Some((purpose, engine.clone()));
         Ok(engine)
     }
 

@@ -331,7 +331,9 @@ fn logs_pause_by_scrolling_and_come_back_to_live() {
 
 #[test]
 fn quitting_asks_and_ctrl_c_twice_quits() {
-    let mut console = on_web();
+    let mut world = world::feed();
+    world.engine.attached = false;
+    let mut console = Console::new((120, 40), world);
     console.key("q");
     assert!(console.screen().contains("Quit the console"));
     console.keys("Tab Enter");
@@ -344,6 +346,21 @@ fn quitting_asks_and_ctrl_c_twice_quits() {
     assert!(console.app.staged.is_none() && !console.effects.contains(&Effect::Quit));
     console.key("Ctrl-C");
     assert!(console.effects.contains(&Effect::Quit));
+}
+
+#[test]
+fn q_asks_only_where_something_ends_with_the_console() {
+    for (attached, pools, asks) in [(false, true, true), (true, true, false), (false, false, false)] {
+        let mut world = world::feed();
+        world.engine.attached = attached;
+        if !pools {
+            world.pools.clear();
+        }
+        let mut console = Console::new((120, 40), world);
+        console.key("q");
+        assert_eq!(console.screen().contains("Quit the console"), asks, "{attached} {pools}");
+        assert_eq!(console.effects.contains(&Effect::Quit), !asks, "{attached} {pools}");
+    }
 }
 
 #[test]

@@ -70,6 +70,9 @@ fn launch(dir: &Path, space: Option<&Path>, more: &[String]) -> std::io::Result<
         .spawn()
 }
 
+/// How long the Docker CLI may take, in seconds: a daemon that hangs must fail its test, not hold up all of them.
+const DOCKER_PATIENCE: &str = "180";
+
 impl Lab {
     /// The engine of `LONGSHORE_TEST_DOCKER`, or a new one; `None`, with the reason printed, when neither is possible.
     pub fn start() -> Option<Lab> {
@@ -184,13 +187,15 @@ impl Lab {
 
     /// Runs the Docker CLI against it.
     pub fn docker(&self, args: &[&str]) -> Output {
-        Command::new("docker")
-            .arg("-H")
+        let out = Command::new("timeout")
+            .args([DOCKER_PATIENCE, "docker", "-H"])
             .arg(self.address())
             .args(args)
             .stdin(Stdio::null())
             .output()
-            .expect("the docker CLI")
+            .expect("the docker CLI");
+        assert!(out.status.code() != Some(124), "docker {args:?}: no end within {DOCKER_PATIENCE} s");
+        out
     }
 
     /// Runs the Docker CLI against it and gives what it wrote; panics when it fails.

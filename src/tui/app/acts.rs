@@ -262,10 +262,12 @@ impl App {
             return self.back();
         }
         let engine = &self.world.engine;
+        // Nothing ends with this console.
+        if engine.attached || self.world.pools.is_empty() {
+            return vec![Effect::Quit];
+        }
         let body = if engine.simulated {
             vec!["The practice fleet ends with the console.".to_owned()]
-        } else if engine.attached {
-            vec!["The engine runs in another process and goes on.".to_owned()]
         } else {
             vec![
                 "The engine runs inside this console. Containers run on without it,".to_owned(),
