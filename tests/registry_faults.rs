@@ -47,6 +47,7 @@ fn limits() -> Limits {
         tries: 3,
         pause: ms(5),
         pause_max: ms(10),
+        enough: ms(20_000),
         patience: ms(20_000),
         rest: ms(1000),
     }

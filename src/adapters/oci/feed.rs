@@ -26,7 +26,9 @@ struct State {
     left: u64,
     /// Bytes handed to the connection so far.
     moved: u64,
-    /// The source kept us waiting since this was looked at last.
+    /// The source keeps us waiting now …
+    waits: bool,
+    /// … or did since this was looked at last.
     waited: bool,
     /// When the last byte of the present request was handed over.
     done: Option<Instant>,
@@ -43,6 +45,7 @@ impl Feed {
             rest,
             left: size,
             moved: 0,
+            waits: false,
             waited: false,
             done,
             fault,
@@ -73,7 +76,7 @@ impl Feed {
         loop {
             sleep(limits.window).await;
             let mut state = self.lock();
-            let (moved, waited) = (state.moved - before, std::mem::take(&mut state.waited));
+            let (moved, waited) = (state.moved - before, state.waits || std::mem::take(&mut state.waited));
             before = state.moved;
             match state.done {
                 Some(at) if at.elapsed() > limits.commit => {
@@ -100,14 +103,19 @@ pub(super) struct Portion {
 }
 
 impl State {
+    /// The source's next bytes. Nobody asks again while it is pending: a body that waits is woken, not polled.
+    fn poll_source(&mut self, context: &mut Context<'_>) -> Poll<Option<Outcome<Bytes>>> {
+        let polled = self.source.as_mut().poll_next(context);
+        self.waits = polled.is_pending();
+        self.waited |= self.waits;
+        polled
+    }
+
     /// The next bytes, at most `most`; a fault when the source gives less or more than it is to.
     fn poll(&mut self, context: &mut Context<'_>, most: u64) -> Poll<Outcome<Bytes>> {
         while self.rest.is_empty() {
-            match self.source.as_mut().poll_next(context) {
-                Poll::Pending => {
-                    self.waited = true;
-                    return Poll::Pending;
-                }
+            match self.poll_source(context) {
+                Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some(Ok(bytes))) => self.rest = bytes,
                 Poll::Ready(Some(Err(fault))) => return Poll::Ready(Err(fault)),
                 Poll::Ready(None) => return Poll::Ready(Err(self.early())),
@@ -136,11 +144,8 @@ impl State {
                 let words = "the source gives more bytes than it was said to have";
                 return Poll::Ready(Err(Fault::new(Kind::Invalid, words)));
             }
-            match self.source.as_mut().poll_next(context) {
-                Poll::Pending => {
-                    self.waited = true;
-                    return Poll::Pending;
-                }
+            match self.poll_source(context) {
+                Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some(Ok(more))) => {
                     self.rest = [self.rest.as_ref(), more.as_ref()].concat().into();
                 }
@@ -222,16 +227,24 @@ mod tests {
         let began = Instant::now();
         let fault = feed(vec![], 7).watch("r", &limits).await;
         assert_eq!((fault.kind, began.elapsed()), (Kind::Timeout, limits.window));
+        // (Asked once, as a connection does: it waits until it is woken.)
         let never = Feed::new(stream::pending().boxed(), 7, Arc::default());
         let mut portion = never.portion(7);
-        let reading = async {
-            loop {
-                let _ = tokio::time::timeout(limits.window / 2, portion.next()).await;
-            }
-        };
         let watched = async {
-            tokio::select! { _ = never.watch("r", &limits) => "blamed", () = reading => "read" }
+            tokio::select! { _ = never.watch("r", &limits) => "blamed", _ = portion.next() => "read" }
         };
         assert!(tokio::time::timeout(limits.window * 10, watched).await.is_err());
+        // Once it has given something, it is the taker's turn again.
+        let slow = stream::once(sleep(limits.window * 3)).map(|()| Ok(Bytes::from("abc")));
+        let slow = Feed::new(slow.chain(stream::iter([Ok(Bytes::from("d"))])).boxed(), 7, Arc::default());
+        let mut portion = slow.portion(7);
+        let began = Instant::now();
+        let taker = async {
+            assert_eq!(portion.next().await.unwrap().unwrap(), "abc");
+            std::future::pending::<()>().await;
+        };
+        let fault =
+            tokio::select! { fault = slow.watch("r", &limits) => fault, () = taker => unreachable!() };
+        assert!(fault.to_string().contains("counts as dead") && began.elapsed() <= limits.window * 5);
     }
 }

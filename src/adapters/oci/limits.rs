@@ -23,6 +23,8 @@ pub struct Limits {
     pub pause: Duration,
     /// The longest pause of our own.
     pub pause_max: Duration,
+    /// No further try of our own begins so long after the first: a host that does not answer at all costs a minute, not three.
+    pub enough: Duration,
     /// All tries and pauses of one call together, those that the registry asks for (429) included.
     pub patience: Duration,
     /// An endpoint that failed is left alone for so long while there is another.
@@ -41,6 +43,7 @@ impl Default for Limits {
             tries: 6,
             pause: Duration::from_millis(250),
             pause_max: Duration::from_secs(10),
+            enough: Duration::from_secs(60),
             patience: Duration::from_secs(300),
             rest: Duration::from_secs(10),
         }

@@ -59,7 +59,7 @@ impl<'a> Tries<'a> {
             });
         }
         if asked.is_none() {
-            if self.count >= self.limits.tries {
+            if self.count >= self.limits.tries || self.began.elapsed() >= self.limits.enough {
                 return Err(self.given_up(fault));
             }
             self.count += 1;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -16,14 +15,11 @@ use crate::adapters::oci::faults;
 use crate::adapters::oci::feed::Feed;
 use crate::adapters::oci::limits::{CANCEL, CHUNK, ERROR_CAP};
 use crate::adapters::oci::origin::host_of;
-use crate::adapters::oci::retry::{Tries, may_help, retry_after};
+use crate::adapters::oci::retry::{Tries, retry_after};
 use crate::adapters::oci::transport;
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::model::oci::{Digest, Repository};
 use crate::ports::registry::{Action, Source};
-
-/// How often a write begins anew because its upload was lost, not the connection.
-const ANEW: u32 = 4;
 
 /// Why one try of an upload has ended.
 enum Ended {
@@ -31,15 +27,15 @@ enum Ended {
     Source(Fault),
     /// The registry takes blobs in parts only.
     WantsParts,
-    /// The token ended between two calls, and there is a new one now; or the registry does not know the upload any more.
-    Lost(Fault),
-    /// The registry failed, with the pause that it asks for.
-    Target(Fault, Option<Duration>),
+    /// The token ended between two calls; there is a new one now.
+    Renewed(Fault),
+    /// The registry failed.
+    Target(Fault),
 }
 
 impl From<Fault> for Ended {
     fn from(fault: Fault) -> Ended {
-        Ended::Target(fault, None)
+        Ended::Target(fault)
     }
 }
 
@@ -62,30 +58,38 @@ impl Inner {
         let _turn = self.writes.acquire().await.map_err(closed)?;
         let because = |why: Fault| why.because(format!("cannot write {digest} to {to}"));
         let blob = Blob { to, digest, size };
-        let mut tries = Tries::new(&self.caller.auth.limits);
-        let mut anew = 0;
+        let (mut tries, mut was_renewed) = (None, false);
         loop {
-            let (fault, asked) = match self.upload(&blob, source).await {
+            let fault = match self.upload(&blob, source).await {
                 Ok(()) => return Ok(()),
                 Err(Ended::Source(fault)) => return Err(fault),
                 Err(Ended::WantsParts) => {
                     self.in_parts.store(true, Ordering::Relaxed);
                     continue;
                 }
-                Err(Ended::Lost(_)) if anew < ANEW => {
-                    anew += 1;
+                Err(Ended::Renewed(_)) if !was_renewed => {
+                    was_renewed = true;
                     continue;
                 }
-                Err(Ended::Lost(fault)) => return Err(because(fault)),
-                Err(Ended::Target(fault, asked)) => (fault, asked),
+                Err(Ended::Renewed(fault)) => return Err(because(fault)),
+                Err(Ended::Target(fault)) => fault,
             };
+            let is_lost = fault.kind == Kind::Conflict;
             // The answer may have been lost, not the blob.
-            if fault.is_unknown() && self.has_blob(to, digest).await.is_ok_and(|found| found == Some(size)) {
+            if (is_lost || fault.is_unknown())
+                && self.has_blob(to, digest).await.is_ok_and(|found| found == Some(size))
+            {
                 return Ok(());
             }
-            // The registry says when; else whoever wants it written knows whether it is worth sending once more.
-            let Some(asked) = asked else { return Err(because(fault)) };
-            tries.again(because(fault), Some(asked)).await?;
+            // An upload that the registry does not know any more is begun anew. Else whoever wants the blob knows whether it is worth
+            // sending once more; a pause that the registry asks for is kept by the next call.
+            if !is_lost {
+                return Err(because(fault));
+            }
+            tries
+                .get_or_insert_with(|| Tries::new(&self.caller.auth.limits))
+                .again(because(fault), None)
+                .await?;
         }
     }
 
@@ -150,17 +154,12 @@ impl Inner {
             self.caller.endpoints.answered(got.endpoint);
             return Ok(got);
         }
-        let asked = retry_after(&got.headers, self.caller.auth.clock.now());
         let is_busy = got.status == StatusCode::TOO_MANY_REQUESTS;
-        let pause = asked.or(is_busy.then_some(self.caller.auth.limits.pause));
-        if let Some(pause) = pause {
+        let asked = retry_after(&got.headers, self.caller.auth.clock.now());
+        if let Some(pause) = asked.or(is_busy.then_some(self.caller.auth.limits.pause)) {
             self.caller.endpoints.pause(got.endpoint, pause);
         }
-        let fault = got.fault();
-        if fault.kind == Kind::Conflict {
-            return Err(Ended::Lost(fault));
-        }
-        Err(Ended::Target(fault, pause.filter(|_| may_help(got.status))))
+        Err(Ended::Target(got.fault()))
     }
 
     /// Sends the next bytes of the feed as the body of one request.
@@ -204,7 +203,7 @@ impl Inner {
         if got.status == StatusCode::UNAUTHORIZED && login.is_some() {
             caller.auth.header(&scopes, login.as_ref()).await?;
             let fault = got.fault().because(format!("{host} does not let this account write to {}", blob.to));
-            return Err(Ended::Lost(fault));
+            return Err(Ended::Renewed(fault));
         }
         Ok(got)
     }

@@ -41,8 +41,8 @@ pub struct RegistryTrouble {
     pub limit_next: u32,
     /// So many reads of a blob from now on break off in the middle.
     pub cut_reads: u32,
-    /// It gives no blobs.
-    pub mute_blobs: bool,
+    /// It gives no blobs of so many bytes or more.
+    pub mute_blobs: Option<usize>,
     /// So many reads of a blob from now on have one bit wrong.
     pub flip_reads: u32,
     /// So many uploads from now on break off in the middle.

@@ -127,11 +127,11 @@ impl SimRegistry {
     fn open(&self, of: &Repository, digest: &Digest, from: u64) -> Outcome<(u64, Bytes, Option<usize>)> {
         let mut state = self.state();
         let is_here = state.repositories.get(of).is_some_and(|held| held.blobs.contains(digest));
-        if state.trouble.mute_blobs {
-            return Err(self.gone());
-        }
         let bytes = state.blobs.get(digest).filter(|_| is_here).cloned();
         let bytes = bytes.ok_or_else(|| self.absent(&format!("BLOB_UNKNOWN: {digest}")))?;
+        if state.trouble.mute_blobs.is_some_and(|size| bytes.len() >= size) {
+            return Err(self.gone());
+        }
         let trouble = &mut state.trouble;
         let from = if trouble.no_range { 0 } else { from.min(bytes.len() as u64) };
         let mut rest = bytes.slice(usize::try_from(from).unwrap_or(usize::MAX).min(bytes.len())..);

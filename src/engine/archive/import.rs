@@ -11,7 +11,7 @@ use crate::base::fault::{Fault, Kind, Outcome};
 use crate::engine::archive::{
     DEPTH_MAX, FULL_NAME, INDEX, MANIFEST_BYTES_MAX, MANIFESTS_MAX, REF_NAME, Tell, stream,
 };
-use crate::engine::registry::Patience;
+use crate::engine::registry::{TRIES, again};
 use crate::model::archive::{Carried, ImportAs, words};
 use crate::model::image::{ImageName, is_address};
 use crate::model::oci::{Descriptor, Digest, Form, MANIFEST_MAX, Manifest, Reference, Repository, Tag};
@@ -307,7 +307,7 @@ impl Push<'_> {
             }
             .boxed()
         };
-        Patience::of_call(|| self.client.write_blob(to, &blob.digest, blob.size, &source)).await?;
+        again(TRIES, || self.client.write_blob(to, &blob.digest, blob.size, &source)).await?;
         let sent = self.sent.fetch_add(blob.size, Ordering::Relaxed) + blob.size;
         (self.tell)(sent, to.as_str());
         Ok(())

@@ -101,8 +101,7 @@ pub fn of_registry(
     digest: &Digest,
     size: u64,
 ) -> Outcome<BoxStream<'static, Outcome<Bytes>>> {
-    let what = (digest.clone(), size);
-    let steady = Steady::new(client.clone(), of.clone(), what, Arc::default());
+    let steady = Steady::new(client.clone(), of.clone(), digest.clone(), size);
     let where_from = format!("{digest} of {of} cannot be read");
     let bytes = stream::try_unfold((steady, where_from), |(mut steady, where_from)| async move {
         let next = steady.next().await.map_err(|fault| fault.because(where_from.clone()))?;

@@ -1,66 +1,167 @@
-//! A line whose transfers fail one after another is left alone until the next run: this one ends soon, and says why.
-//! (The pattern is known as a circuit breaker: M. Nygard, "Release It!", 2007.)
+//! A line on which nothing comes through any more: it is tried with one small blob now and then, and where that is in vain, too,
+//! its runs end soon, and say why. (The pattern is known as a circuit breaker: M. Nygard, "Release It!", 2007.)
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
 
 use crate::base::fault::{Fault, Kind, Outcome};
+use crate::model::oci::Repository;
 
-/// After so many transfers in a row that were given up, none of which came through …
+/// After so many blobs and tags in a row that were given up, only one of them is tried …
 const IN_A_ROW: u32 = 8;
-/// … over at least so long (a registry that begins anew is waited for), no other is tried.
-const AT_LEAST: Duration = Duration::from_secs(60);
+/// … every so often.
+const PROBE_EVERY: Duration = Duration::from_secs(30);
+/// After so many in vain, too …
+const PROBES: u32 = 3;
+/// … and so long after the first in the row (a registry that begins anew is waited for), the rest is not tried.
+const AT_LEAST: Duration = Duration::from_secs(90);
+/// Repositories of a row that are remembered.
+const REPOSITORIES_MAX: usize = 100;
 
 #[derive(Debug)]
 struct Row {
     count: u32,
-    since: Instant,
+    first: Instant,
     last: Instant,
+    /// When the next tag may be tried, and the next blob.
+    next_tag: Instant,
+    next_blob: Instant,
+    /// Of these repositories: what only they suffer from says little about others.
+    of: BTreeSet<Repository>,
     why: Fault,
 }
 
-/// What became of a line's last transfers.
+/// What became of the last blobs and tags of a line.
 #[derive(Debug, Default)]
-pub struct Breaker(Mutex<Option<Row>>);
+pub struct Breaker {
+    row: Mutex<Option<Row>>,
+    came: Notify,
+}
+
+/// What may be tried now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// All.
+    All,
+    /// One, the smallest, from another repository than these if there is one. Who is told so is to try it: for others it is later.
+    One(BTreeSet<Repository>),
+    /// None before that.
+    Later(Instant),
+    /// None, for this reason.
+    None(Fault),
+}
+
+impl Row {
+    fn is_open(&self) -> bool {
+        self.count >= IN_A_ROW
+    }
+
+    fn is_hopeless(&self) -> bool {
+        self.count >= IN_A_ROW + PROBES && self.last - self.first >= AT_LEAST
+    }
+}
 
 impl Breaker {
     fn with<T>(&self, work: impl FnOnce(&mut Option<Row>) -> T) -> T {
-        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut self.row.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// A transfer has come through, or somebody wants it to be tried anew.
-    pub fn reset(&self) {
-        self.with(|row| *row = None);
+    /// Something has come through.
+    pub fn came(&self) {
+        if self.with(Option::take).is_some_and(|row| row.is_open()) {
+            self.came.notify_waiters();
+        }
     }
 
-    /// A transfer that began then was given up. What only this blob or this repository suffers from does not count.
-    pub fn gave_up(&self, began: Instant, fault: &Fault) {
-        if !fault.is_unknown() {
-            return;
+    /// What was tried says nothing of the line: another may be tried now.
+    pub fn said_nothing(&self) {
+        let now = Instant::now();
+        self.with(|row| row.as_mut().map(|row| (row.next_tag, row.next_blob) = (now, now)));
+    }
+
+    /// Something was given up. What the other side refuses, or is damaged, says nothing of the line.
+    pub fn gave_up(&self, of: &Repository, fault: &Fault) {
+        if !fault.is_unknown() && fault.kind != Kind::Exhausted {
+            return self.said_nothing();
         }
         self.with(|row| {
-            let (count, since) = row.as_ref().map_or((0, began), |r| (r.count, r.since));
-            let last = Instant::now();
-            *row = Some(Row { count: count + 1, since, last, why: fault.clone() });
+            let now = Instant::now();
+            let begin = || Row {
+                count: 0,
+                first: now,
+                last: now,
+                next_tag: now,
+                next_blob: now,
+                of: BTreeSet::new(),
+                why: fault.clone(),
+            };
+            let row = row.get_or_insert_with(begin);
+            (row.count, row.last, row.why) = (row.count + 1, now, fault.clone());
+            if row.of.len() < REPOSITORIES_MAX {
+                row.of.insert(of.clone());
+            }
         });
     }
 
-    /// Whether one more may be tried.
+    /// Somebody wants what was not tried any more to be tried.
+    pub fn retry(&self) {
+        self.with(|row| row.take_if(|row| row.is_hopeless()));
+    }
+
+    /// True when one at a time is tried.
+    pub fn is_open(&self) -> bool {
+        self.with(|row| row.as_ref().is_some_and(Row::is_open))
+    }
+
+    /// Which blobs may be tried now.
+    pub fn pass(&self) -> Pass {
+        self.next(|row| &mut row.next_blob)
+    }
+
+    fn next(&self, which: fn(&mut Row) -> &mut Instant) -> Pass {
+        if let Err(fault) = self.check() {
+            return Pass::None(fault);
+        }
+        self.with(|row| {
+            let Some(row) = row.as_mut().filter(|row| row.is_open()) else { return Pass::All };
+            let (now, next) = (Instant::now(), which(row));
+            if now < *next {
+                return Pass::Later(*next);
+            }
+            *next = now + PROBE_EVERY;
+            Pass::One(row.of.clone())
+        })
+    }
+
+    /// Waits for the turn of a tag.
     ///
     /// # Errors
-    /// With the fault of the last one, while the line is left alone.
+    /// As [`Breaker::check`].
+    pub async fn turn(&self) -> Outcome<()> {
+        loop {
+            let came = self.came.notified();
+            match self.next(|row| &mut row.next_tag) {
+                Pass::All | Pass::One(_) => return Ok(()),
+                Pass::None(fault) => return Err(fault),
+                Pass::Later(at) => tokio::select! { () = came => {} () = sleep_until(at) => {} },
+            }
+        }
+    }
+
+    /// Whether anything is worth its while.
+    ///
+    /// # Errors
+    /// With the last fault, where nothing is until somebody wants it again.
     pub fn check(&self) -> Outcome<()> {
         self.with(|row| {
-            let Some(row) = row else { return Ok(()) };
-            let is_open = row.count >= IN_A_ROW && row.last - row.since >= AT_LEAST;
-            if !is_open {
-                return Ok(());
-            }
-            let (count, seconds) = (row.count, row.since.elapsed().as_secs());
-            let words = format!("not tried: the last {count} transfers here failed, for {seconds} s");
-            let fault = Fault { kind: Kind::Refused, ..row.why.clone() };
+            let Some(row) = row.as_ref().filter(|row| row.is_hopeless()) else { return Ok(()) };
+            let (count, seconds) = (row.count, (row.last - row.first).as_secs());
+            let words = format!("not tried: the last {count} tries here failed, over {seconds} s");
+            let fault = Fault { kind: Kind::Unreachable, ..row.why.clone() };
             Err(fault.because(words).hint("mend the registry or the line to it, then run the rule again"))
         })
     }
@@ -68,23 +169,63 @@ impl Breaker {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::sleep;
+
     use super::*;
 
+    fn of(name: &str) -> Repository {
+        name.parse().unwrap()
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn a_line_is_left_alone_after_a_row_of_failures_that_took_its_time() {
+    async fn a_row_of_failures_lets_one_through_now_and_then_and_in_the_end_none() {
         let (line, cut) = (Breaker::default(), Fault::new(Kind::Timeout, "cut"));
-        let began = Instant::now();
-        for _ in 0..3 * IN_A_ROW {
-            line.gave_up(began, &cut);
-            line.check().unwrap();
+        for _ in 1..IN_A_ROW {
+            line.gave_up(&of("a"), &cut);
         }
-        tokio::time::sleep(AT_LEAST).await;
-        line.gave_up(Instant::now(), &Fault::new(Kind::Invalid, "damaged"));
-        line.check().unwrap();
-        line.gave_up(Instant::now(), &cut);
+        line.gave_up(&of("b"), &Fault::new(Kind::Invalid, "damaged"));
+        line.gave_up(&of("b"), &Fault::new(Kind::Refused, "no right"));
+        assert_eq!((line.pass(), line.is_open()), (Pass::All, false));
+        line.gave_up(&of("a"), &cut);
+        assert_eq!((line.pass(), line.is_open()), (Pass::One([of("a")].into()), true));
+        for _ in 0..PROBES {
+            assert_eq!(line.pass(), Pass::Later(Instant::now() + PROBE_EVERY), "one at a time");
+            line.gave_up(&of("c"), &Fault::new(Kind::Invalid, "damaged"));
+            assert_eq!(line.pass(), Pass::One(line.with(|row| row.as_ref().unwrap().of.clone())));
+            line.gave_up(&of("c"), &cut);
+            line.retry();
+            sleep(PROBE_EVERY).await;
+            assert_eq!(line.pass(), Pass::One([of("a"), of("c")].into()), "it went on");
+        }
+        line.gave_up(&of("c"), &cut);
         let fault = line.check().unwrap_err();
-        assert_eq!(fault.to_string(), "not tried: the last 25 transfers here failed, for 60 s: cut");
-        line.reset();
+        assert_eq!(fault.to_string(), "not tried: the last 12 tries here failed, over 90 s: cut");
+        assert_eq!(line.turn().await, Err(fault.clone()));
+        assert!(fault.is_unknown() && line.pass() == Pass::None(fault));
+        line.retry();
+        assert_eq!(line.pass(), Pass::All);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn neither_time_nor_number_alone_ends_it_and_a_success_does_end_the_row() {
+        let (line, cut) = (Breaker::default(), Fault::new(Kind::Unreachable, "cut"));
+        line.gave_up(&of("a"), &cut);
+        sleep(AT_LEAST * 2).await;
+        line.gave_up(&of("a"), &cut);
+        assert_eq!(line.pass(), Pass::All);
+        line.came();
+        for _ in 0..100 {
+            line.gave_up(&of("a"), &cut);
+        }
+        sleep(AT_LEAST).await;
         line.check().unwrap();
+        let began = Instant::now();
+        line.turn().await.unwrap();
+        let comes = async {
+            sleep(Duration::from_secs(9)).await;
+            line.came();
+        };
+        assert_eq!(tokio::join!(line.turn(), line.turn(), comes).0, Ok(()));
+        assert_eq!((line.pass(), began.elapsed().as_secs()), (Pass::All, 9), "whoever waited goes at once");
     }
 }

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::time::Instant;
 
-use crate::base::fault::Outcome;
+use crate::base::fault::{Kind, Outcome};
+use crate::engine::registry::pace::{TRIES, Tries};
 use crate::engine::registry::pool::{Flight, Pool};
 use crate::engine::registry::reader;
 use crate::model::oci::Repository;
@@ -18,16 +17,16 @@ const MOUNTS_TRIED: usize = 3;
 /// After so many mounts in vain, of blobs that were there, the registry is taken for one that does not mount.
 const VAIN_MOUNTS: u64 = 3;
 
-/// Brings a blob to its place, with further tries where they may help.
+/// Brings a blob to its place, with further tries where they may help: not where its source was asked often enough.
 pub(super) async fn fly(pool: &Arc<Pool>, flight: &Arc<Flight>) -> Outcome<()> {
-    let first = Instant::now();
+    let mut tries = Tries::new(if pool.breaker.is_open() { 1 } else { TRIES });
     loop {
         pool.may_go(flight).await;
-        let (began, mark) = (Instant::now(), flight.patience.mark());
+        flight.is_given_up.store(false, Ordering::Relaxed);
         let Err(fault) = once(pool, flight).await else { return Ok(()) };
-        let in_vain = if flight.patience.mark() == mark { began.elapsed() } else { Duration::ZERO };
-        let Some(pause) = flight.patience.again(&fault, in_vain) else {
-            pool.breaker.gave_up(first, &fault);
+        let may = fault.kind == Kind::Invalid || !flight.is_given_up.load(Ordering::Relaxed);
+        let Some(pause) = tries.again(&fault).filter(|_| may) else {
+            pool.breaker.gave_up(&flight.to, &fault);
             return Err(fault.because(format!("blob {}", flight.digest.short())));
         };
         flight.progress.again();
@@ -42,26 +41,28 @@ async fn once(pool: &Arc<Pool>, flight: &Arc<Flight>) -> Outcome<()> {
     let may_be_there =
         !pool.is_absent(&flight.to) || places.contains(&flight.to) || places.len() > MOUNTS_TRIED;
     if may_be_there && is_there(pool, flight).await? {
-        flight.progress.found();
-        pool.found(&flight.digest, &flight.to);
-        ends.notes.lazily(here()).await;
-        return Ok(());
+        return found(pool, flight, here()).await;
     }
     if mounted(pool, flight, &places).await? {
-        flight.progress.found();
-        pool.found(&flight.digest, &flight.to);
-        ends.notes.lazily(here()).await;
-        return Ok(());
+        return found(pool, flight, here()).await;
     }
-    pool.breaker.check()?;
     // Before the first byte: whatever happens from here on, it is known where this blob may be.
     ends.notes.now(here()).await?;
     ends.purse.request().await;
     let source = || reader::open(pool.clone(), flight.clone()).boxed();
     ends.target.write_blob(&flight.to, &flight.digest, flight.size, &source).await?;
     flight.moved(flight.size, ends.clock.now());
-    pool.breaker.reset();
+    pool.breaker.came();
     pool.found(&flight.digest, &flight.to);
+    Ok(())
+}
+
+/// Nothing has to be moved.
+async fn found(pool: &Pool, flight: &Flight, here: Vec<Note>) -> Outcome<()> {
+    flight.progress.found();
+    pool.found(&flight.digest, &flight.to);
+    pool.breaker.said_nothing();
+    pool.ends.notes.lazily(here).await;
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::sync::{OnceCell, watch};
 
 use crate::base::fault::{Fault, Kind, Outcome};
-use crate::engine::registry::pace::{Pace, go};
+use crate::engine::registry::pace::{Pace, Tries, go};
 use crate::engine::registry::pool::Pool;
 use crate::engine::registry::progress::Progress;
 use crate::model::oci::{Descriptor, Digest, Form, Manifest, Platform, Reference, Repository, Tag};
@@ -24,6 +24,8 @@ const DEPTH_MAX: u32 = 8;
 const MANIFESTS_MAX: u32 = 1_000;
 /// What is told of a tag that has arrived without all that refers to it.
 pub const OWED: &str = "the tag has arrived, what refers to it has not";
+/// How often a tag is tried in all; each of its blobs is tried more often.
+const TAG_TRIES: u32 = 4;
 /// Children of one index that are brought at a time.
 const CHILDREN: usize = 16;
 /// Referrers of one image, with those of its children and their own, at most.
@@ -132,6 +134,31 @@ impl Image<'_> {
         self.put_now(&Reference::Tag(tag.clone()), &manifest).await?;
         self.walk.has_arrived.store(true, Ordering::Relaxed);
         about.map_err(|f| f.because(OWED))
+    }
+
+    /// Brings it, with further tries where they may help: not where one of its blobs was tried often enough.
+    ///
+    /// # Errors
+    /// Why it cannot be had.
+    pub async fn bring_again(&self, tag: &Tag, digest: &Digest, retried: impl Fn()) -> Outcome<()> {
+        let breaker = &self.pool.breaker;
+        breaker.turn().await?;
+        let mut tries = Tries::new(if breaker.is_open() { 1 } else { TAG_TRIES });
+        loop {
+            let Err(fault) = self.bring(tag, digest).await else { break };
+            let helps = !matches!(fault.kind, Kind::Invalid | Kind::Exhausted) && !self.walk.is_final();
+            let Some(pause) = tries.again(&fault).filter(|_| helps) else {
+                // (Its blobs have told theirs.)
+                if !self.walk.is_final() {
+                    breaker.gave_up(self.to, &fault);
+                }
+                return Err(fault);
+            };
+            retried();
+            tokio::time::sleep(pause).await;
+        }
+        breaker.came();
+        Ok(())
     }
 
     async fn call(&self) {

@@ -2,20 +2,20 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::base::clock::{Millis, SharedClock};
 use crate::base::fault::{Fault, Kind, Outcome};
-use crate::engine::registry::breaker::Breaker;
+use crate::engine::registry::breaker::{Breaker, Pass};
 use crate::engine::registry::budget::Purse;
 use crate::engine::registry::flight;
 use crate::engine::registry::notes::Notes;
 use crate::engine::registry::pace::Pace;
-use crate::engine::registry::patience::Patience;
 use crate::engine::registry::progress::Progress;
 use crate::engine::registry::tasks::Tasks;
 use crate::model::oci::{Digest, Repository};
@@ -62,8 +62,8 @@ pub struct Flight {
     pub size: u64,
     /// How far it is.
     pub progress: Arc<Progress>,
-    /// How often and how long it is tried.
-    pub(super) patience: Arc<Patience>,
+    /// The source was asked for it as often as makes sense.
+    pub(super) is_given_up: AtomicBool,
     stop: CancellationToken,
     since: Millis,
     last: Mutex<Millis>,
@@ -100,6 +100,8 @@ struct State {
     recent: HashMap<Digest, Repository>,
     /// Repositories of which the target listed nothing when it was asked last.
     absent: HashSet<Repository>,
+    /// It is looked again whether blobs may go, then.
+    wakes: Option<Instant>,
 }
 
 /// Blobs of which it is remembered where they were found lately.
@@ -221,7 +223,7 @@ impl Pool {
                     digest: digest.clone(),
                     size,
                     progress: Arc::new(Progress::new(size)),
-                    patience: Arc::default(),
+                    is_given_up: AtomicBool::new(false),
                     stop: CancellationToken::new(),
                     since: now,
                     last: Mutex::new(now),
@@ -305,15 +307,19 @@ impl Pool {
     /// Begins as many flights as may be under way.
     fn pump(self: &Arc<Pool>) {
         let now = self.ends.clock.now();
+        let waits = self.with(|s| {
+            s.make_room(now);
+            // (One at a time is tried, maybe: then that one is under way already.)
+            s.next(&Pass::All).is_some() && (s.flying.is_empty() || !self.breaker.is_open())
+        });
+        if !waits {
+            return;
+        }
+        let pass = self.breaker.pass();
         let begun: Vec<Arc<Flight>> = self.with(|s| {
             let mut begun = Vec::new();
-            s.make_room(now);
             while s.flying.len() < s.parallel {
-                let may = |(_, _, digest, to): &&Order| {
-                    let job = s.jobs.get(&(to.clone(), digest.clone()));
-                    !s.busy.contains(digest) && job.is_some_and(is_wanted_now)
-                };
-                let Some(next) = s.waiting.iter().find(may).cloned() else { break };
+                let Some(next) = s.next(&pass) else { break };
                 s.waiting.remove(&next);
                 let Some(job) = s.jobs.get(&(next.3, next.2.clone())) else { continue };
                 s.busy.insert(next.2);
@@ -322,6 +328,11 @@ impl Pool {
             }
             begun
         });
+        match &pass {
+            Pass::All | Pass::One(_) => {}
+            Pass::Later(at) => self.pump_at(*at),
+            Pass::None(fault) => self.drop_all(fault),
+        }
         for flight in begun {
             let pool = self.clone();
             self.tasks.spawn(async move {
@@ -331,6 +342,36 @@ impl Pool {
                 };
                 pool.landed(&flight, &outcome);
             });
+        }
+    }
+
+    /// Looks again whether blobs may go, then.
+    fn pump_at(self: &Arc<Pool>, at: Instant) {
+        if self.with(|s| s.wakes.is_some_and(|then| then <= at)) {
+            return;
+        }
+        self.with(|s| s.wakes = Some(at));
+        let pool = self.clone();
+        self.tasks.spawn(async move {
+            sleep_until(at).await;
+            pool.with(|s| s.wakes = None);
+            pool.pump();
+        });
+    }
+
+    /// Nothing comes through: what waits for its turn is told so.
+    fn drop_all(&self, fault: &Fault) {
+        let jobs: Vec<Job> = self.with(|s| {
+            let waiting = std::mem::take(&mut s.waiting);
+            let keys = waiting.into_iter().map(|(_, _, digest, to)| (to, digest));
+            keys.filter_map(|key| s.jobs.remove(&key)).collect()
+        });
+        for job in jobs {
+            let why = fault.clone().because(format!("blob {}", job.flight.digest.short()));
+            for want in job.wants.into_values() {
+                // Whoever wished for it may have gone meanwhile.
+                let _ = want.done.send(Err(why.clone()));
+            }
         }
     }
 
@@ -362,6 +403,22 @@ impl Pool {
 }
 
 impl State {
+    /// The blob whose turn it is.
+    fn next(&self, pass: &Pass) -> Option<Order> {
+        let may = |(_, _, digest, to): &&Order| {
+            let job = self.jobs.get(&(to.clone(), digest.clone()));
+            !self.busy.contains(digest) && job.is_some_and(is_wanted_now)
+        };
+        let mut all = self.waiting.iter().filter(may);
+        match pass {
+            Pass::All => all.next().cloned(),
+            Pass::One(of) if self.flying.is_empty() => {
+                all.min_by_key(|(_, Reverse(size), _, to)| (of.contains(to), *size)).cloned()
+            }
+            Pass::One(_) | Pass::Later(_) | Pass::None(_) => None,
+        }
+    }
+
     /// Blobs of runs that rest make room for those of runs that go on: they end where they are, and wait for their turn again.
     fn make_room(&mut self, now: Millis) {
         let is_next = |(_, _, digest, to): &Order| {
@@ -384,7 +441,7 @@ impl State {
                 digest: old.digest.clone(),
                 size: old.size,
                 progress: old.progress.clone(),
-                patience: old.patience.clone(),
+                is_given_up: AtomicBool::new(false),
                 stop: CancellationToken::new(),
                 since: now,
                 last: Mutex::new(now),

@@ -30,8 +30,8 @@ pub(super) async fn open(
 ) -> Outcome<BoxStream<'static, Outcome<Bytes>>> {
     // Sums of other algorithms are left to the target, which checks them in any case.
     let sum = (flight.digest.algorithm() == "sha256").then(Sha256::default);
-    let what = (flight.digest.clone(), flight.size);
-    let source = Steady::new(pool.ends.source.clone(), flight.from.clone(), what, flight.patience.clone());
+    let (client, from) = (pool.ends.source.clone(), flight.from.clone());
+    let source = Steady::new(client, from, flight.digest.clone(), flight.size);
     let mut reader = Reader { pool, flight, source, sum };
     reader.flight.progress.at(0);
     if reader.flight.size == 0 {
@@ -57,8 +57,14 @@ impl Reader {
             if !self.source.is_open() {
                 self.pool.ends.purse.request().await;
             }
-            if let Some(bytes) = self.source.step().await? {
-                return self.take(bytes).await;
+            match self.source.step().await {
+                Ok(Some(bytes)) => return self.take(bytes).await,
+                Ok(None) => {}
+                Err(fault) => {
+                    self.flight.is_given_up.store(true, Ordering::Relaxed);
+                    let from = &self.pool.ends.line.from;
+                    return Err(fault.because(format!("{from} does not give it")));
+                }
             }
         }
     }

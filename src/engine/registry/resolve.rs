@@ -211,7 +211,8 @@ impl Way2<'_> {
             walk: Walk::default(),
         };
         let mut notes = vec![trail.arrived()];
-        match again(TRIES, || image.bring(tag, digest)).await {
+        pool.breaker.retry();
+        match image.bring_again(tag, digest, || {}).await {
             Ok(()) => notes.extend(self.matters.debts.paid(&self.owed(pool, tag), image.to)),
             // What was chosen is done; what refers to it is owed, and a run brings it.
             Err(_) if image.walk.has_arrived() => {}

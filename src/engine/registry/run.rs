@@ -8,7 +8,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::watch;
 
 use crate::base::clock::SharedClock;
-use crate::base::fault::{Fault, Kind, Outcome};
+use crate::base::fault::{Fault, Outcome};
 use crate::base::ids::RegistryName;
 use crate::base::text::Untrusted;
 use crate::engine::registry::compare::{Compared, Comparison, Found};
@@ -16,7 +16,7 @@ use crate::engine::registry::guard::{Guard, is_of_guard};
 use crate::engine::registry::image::{Claimed, Image, Walk};
 use crate::engine::registry::matters::{Key, Matters};
 use crate::engine::registry::notes::Notes;
-use crate::engine::registry::pace::{Pace, again, may_pass, pause};
+use crate::engine::registry::pace::{Pace, again};
 use crate::engine::registry::parts::{Part, Parts, Phase};
 use crate::engine::registry::pool::Pool;
 use crate::engine::registry::review::{Gone, propose};
@@ -33,11 +33,6 @@ use crate::store::replication::{Note, Owed};
 const TAGS: usize = 64;
 /// A tag, and a sign of life, are tried so often.
 const TRIES: u32 = 4;
-
-/// True when a tag may come at another try: what is not as it should be, or too much, is so the next time as well.
-fn helps(fault: &Fault) -> bool {
-    may_pass(fault) && !matches!(fault.kind, Kind::Invalid | Kind::Exhausted)
-}
 
 /// A run with its parts.
 pub struct Run {
@@ -164,7 +159,7 @@ impl Run {
 
     async fn once(&self) {
         self.with(Parts::begin);
-        self.pools.iter().for_each(|pool| pool.breaker.reset());
+        self.pools.iter().for_each(|pool| pool.breaker.retry());
         let owed = self.matters.debts.of(&self.rule.name);
         match self.compare().await {
             Err(fault) => {
@@ -449,17 +444,8 @@ impl Run {
             gaps: Mutex::default(),
             walk: if trail.replaces == Some(trail.digest) { Walk::arrived() } else { Walk::default() },
         };
-        let mut done = 0;
-        let outcome = loop {
-            match image.bring(trail.tag, trail.digest).await {
-                Err(fault) if helps(&fault) && !image.walk.is_final() && done + 1 < TRIES => {
-                    self.with(|parts| parts.retried(place));
-                    tokio::time::sleep(pause(done)).await;
-                }
-                other => break other,
-            }
-            done += 1;
-        };
+        let retried = || self.with(|parts| parts.retried(place));
+        let outcome = image.bring_again(trail.tag, trail.digest, retried).await;
         *gaps = image.gaps();
         (outcome, image.walk.has_arrived())
     }
@@ -487,6 +473,7 @@ impl Run {
             changes
         });
         for pool in &self.pools {
+            pool.breaker.retry();
             pool.look_again();
         }
     }

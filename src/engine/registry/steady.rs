@@ -5,15 +5,19 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use futures_util::stream::{BoxStream, StreamExt};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use crate::base::fault::{Fault, Kind, Outcome};
-use crate::engine::registry::patience::Patience;
+use crate::engine::registry::pace::{TRIES, Tries};
 use crate::model::oci::{Digest, Repository};
 use crate::ports::registry::RegistryClient;
 
 /// A registry that sends nothing for so long is asked anew.
 const SILENCE: Duration = Duration::from_secs(60);
+
+/// After so many more bytes, or a quarter of the blob, it gets on: its tries are counted anew. (Not after each one: a registry
+/// that drips would be listened to for days.)
+const GOT_ON: u64 = 64 << 10;
 
 /// A blob on its way from a registry. Its bytes are not checked.
 pub struct Steady {
@@ -23,18 +27,15 @@ pub struct Steady {
     size: u64,
     at: u64,
     open: Option<BoxStream<'static, Outcome<Bytes>>>,
-    patience: Arc<Patience>,
+    tries: Tries,
+    /// Where it was when it got on last.
+    mark: u64,
 }
 
 impl Steady {
     /// A blob of this length, from its first byte on. Nothing is asked for yet.
-    pub fn new(
-        client: Arc<dyn RegistryClient>,
-        of: Repository,
-        (digest, size): (Digest, u64),
-        patience: Arc<Patience>,
-    ) -> Steady {
-        Steady { client, of, digest, size, at: 0, open: None, patience }
+    pub fn new(client: Arc<dyn RegistryClient>, of: Repository, digest: Digest, size: u64) -> Steady {
+        Steady { client, of, digest, size, at: 0, open: None, tries: Tries::new(TRIES), mark: 0 }
     }
 
     /// The offset of the next byte.
@@ -65,19 +66,20 @@ impl Steady {
     /// # Errors
     /// When it is not.
     pub async fn step(&mut self) -> Outcome<Option<Bytes>> {
-        let began = Instant::now();
         match self.piece().await {
             Ok(bytes) => {
                 self.at += bytes.len() as u64;
-                self.patience.came(self.at);
+                if self.at - self.mark >= GOT_ON.min(self.size / 4).max(1) {
+                    self.mark = self.at;
+                    self.tries.reset();
+                }
                 Ok(Some(bytes).filter(|b| !b.is_empty()))
             }
             Err(fault) => {
                 self.open = None;
-                match self.patience.again(&fault, began.elapsed()) {
-                    Some(pause) => sleep(pause).await,
-                    None => return Err(fault),
-                }
+                // What has become wrong does not become right by its rest.
+                let pause = self.tries.again(&fault).filter(|_| fault.kind != Kind::Invalid);
+                sleep(pause.ok_or(fault)?).await;
                 Ok(None)
             }
         }

@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, stream};
 
 use crate::base::fault::{Fault, Kind, Outcome};
+use crate::engine::registry::pace::again;
 use crate::model::oci::{Descriptor, Digest, Form, Manifest, Platform, Reference, Repository};
 use crate::model::policy::ImageFacts;
 use crate::ports::registry::RegistryClient;
@@ -98,6 +99,11 @@ async fn configuration(
 /// # Errors
 /// When it cannot be had, or is not what its descriptor says.
 pub async fn blob(client: &dyn RegistryClient, of: &Repository, what: &Descriptor) -> Outcome<Vec<u8>> {
+    // (Once more only: somebody may be waiting for the answer.)
+    again(2, || whole(client, of, what)).await
+}
+
+async fn whole(client: &dyn RegistryClient, of: &Repository, what: &Descriptor) -> Outcome<Vec<u8>> {
     let opened = client.read_blob(of, &what.digest, 0).await?;
     let mut bytes = opened.bytes;
     let mut out: Vec<u8> = Vec::new();

@@ -244,8 +244,7 @@ impl End<'_> {
 
     /// Reads a blob to its end.
     async fn read(&self, of: &Repository, blob: &Descriptor) -> Outcome<()> {
-        let what = (blob.digest.clone(), blob.size);
-        let mut bytes = Steady::new(self.registry.clone(), of.clone(), what, Arc::default());
+        let mut bytes = Steady::new(self.registry.clone(), of.clone(), blob.digest.clone(), blob.size);
         let mut sum = Sha256::default();
         while let Some(piece) = bytes.next().await? {
             sum.update(&piece);
