@@ -110,7 +110,10 @@ async fn a_token_that_ends_in_the_middle_is_renewed() {
     .await;
     let client = client_of(&[&home.address], true);
     let (digest, mut came) = (Digest::of(&all), Vec::new());
-    while came.len() < all.len() {
+    for _ in 0..9 {
+        if came.len() == all.len() {
+            break;
+        }
         came.extend(in_time(read(&client, &digest, came.len() as u64)).await.unwrap().1);
     }
     assert!(came == all);

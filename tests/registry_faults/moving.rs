@@ -168,7 +168,10 @@ async fn a_bad_line_to_a_real_registry_only_costs_time() {
             assert!(tries < 5, "{fault}");
         }
         let (digest, mut came) = (Digest::of(&all), Vec::new());
-        while came.len() < all.len() {
+        for _ in 0..99 {
+            if came.len() == all.len() {
+                break;
+            }
             let (from, part, _) = in_time(read(&client, &digest, came.len() as u64)).await.unwrap();
             came.truncate(usize::try_from(from).unwrap());
             came.extend(part);
