@@ -30,6 +30,7 @@ use crate::engine::archive::Depot;
 use crate::engine::core::Connector;
 use crate::engine::session::{self, Setup};
 use crate::model::access::command::AccessCommand;
+use crate::model::access::view::AccessView;
 use crate::model::command::{Command, HostEdit};
 use crate::model::host::{HostConfig, HostSource};
 use crate::model::pool::ClusterSpec;
@@ -205,6 +206,11 @@ impl Backend for Wire {
     fn registry_auth(&self, session: &Session) -> Outcome<Option<RegistryAuth>> {
         let (config, state) = (Config::load()?, Wire::state_dir(session)?);
         config.tokens.map(|settings| tokens::registry_auth(&settings, &state)).transpose()
+    }
+
+    fn look_access(&self, door: AccessDoor) -> BoxFuture<'_, Outcome<AccessView>> {
+        let AccessDoor { url, login, secret, ca } = door;
+        async move { asking::look(&asking::Door { url, login, secret, ca }).await }.boxed()
     }
 
     fn change_access(

@@ -1,5 +1,7 @@
 //! `user`, `project` and `robot`: who may do what in the registries.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use crate::base::clock::Millis;
@@ -70,6 +72,15 @@ async fn door(cx: &mut Cx<'_>, of: AsArgs) -> Result<Option<AccessDoor>, Stop> {
     Ok(Some(AccessDoor { url, login, secret, ca: of.ca }))
 }
 
+/// Who may do what: all of it by the engine of this machine, or what the user may see by a token service elsewhere.
+async fn view(cx: &mut Cx<'_>, of: AsArgs) -> Result<Arc<AccessView>, Stop> {
+    if let Some(door) = door(cx, of).await? {
+        return Ok(Arc::new(cx.backend.look_access(door).await?));
+    }
+    let engine = cx.open(Purpose::Look).await?;
+    Ok(cx.present(&engine).access.clone())
+}
+
 /// Sends a request to the engine of this machine, or to a token service elsewhere.
 async fn send_as(cx: &mut Cx<'_>, of: AsArgs, command: AccessCommand) -> Done {
     let Some(door) = door(cx, of).await? else { return send(cx, command).await };
@@ -98,7 +109,8 @@ async fn tell(cx: &mut Cx<'_>, engine: &Engine, command: AccessCommand, next: &s
 /// `longshore user`
 pub async fn user(cx: &mut Cx<'_>, verb: Option<UserVerb>) -> Done {
     match verb {
-        None | Some(UserVerb::Ls) => users(cx).await,
+        None => users(cx, AsArgs::default()).await,
+        Some(UserVerb::Ls { of }) => users(cx, of).await,
         Some(UserVerb::Add { name, admin, password, of }) => {
             add_user(cx, &name, admin, password.password_stdin, of).await
         }
@@ -172,27 +184,27 @@ async fn passwd(cx: &mut Cx<'_>, name: &str, from_stdin: bool, of: AskingAsArgs)
     tell(cx, &engine, AccessCommand::SetPassword { name, password }, "").await
 }
 
-async fn users(cx: &mut Cx<'_>) -> Done {
-    let engine = cx.open(Purpose::Look).await?;
-    let world = cx.present(&engine);
+async fn users(cx: &mut Cx<'_>, of: AsArgs) -> Done {
+    let access = view(cx, of).await?;
     if cx.json {
-        let records: Vec<UserRecord> = UserRecord::all(&world.access);
+        let records: Vec<UserRecord> = UserRecord::all(&access);
         cx.print.json(&records)?;
         return Ok(DONE);
     }
-    if world.access.users.is_empty() {
+    if access.users.is_empty() {
         cx.print.note("there are no users yet: `longshore user add NAME`");
         return Ok(DONE);
     }
-    lists::print_table(cx, &rows::users(&world.access))?;
+    lists::print_table(cx, &rows::users(&access))?;
     Ok(DONE)
 }
 
 /// `longshore project`
 pub async fn project(cx: &mut Cx<'_>, verb: Option<ProjectVerb>) -> Done {
     match verb {
-        None | Some(ProjectVerb::Ls) => projects(cx).await,
-        Some(ProjectVerb::Members { name }) => members(cx, &project_name(&name)?).await,
+        None => projects(cx, AsArgs::default()).await,
+        Some(ProjectVerb::Ls { of }) => projects(cx, of).await,
+        Some(ProjectVerb::Members { name, of }) => members(cx, &project_name(&name)?, of).await,
         Some(ProjectVerb::Add { name, of }) => {
             let name = project_name(&name)?;
             if let Some(door) = door(cx, of).await? {
@@ -218,34 +230,36 @@ pub async fn project(cx: &mut Cx<'_>, verb: Option<ProjectVerb>) -> Done {
     }
 }
 
-async fn projects(cx: &mut Cx<'_>) -> Done {
-    let engine = cx.open(Purpose::Look).await?;
-    let world = cx.present(&engine);
+async fn projects(cx: &mut Cx<'_>, of: AsArgs) -> Done {
+    let is_elsewhere = of.service.is_some();
+    let access = view(cx, of).await?;
     if cx.json {
-        let records: Vec<ProjectRecord> = ProjectRecord::all(&world.access);
+        let records: Vec<ProjectRecord> = ProjectRecord::all(&access);
         cx.print.json(&records)?;
         return Ok(DONE);
     }
-    if world.access.projects.is_empty() {
-        cx.print.note("there are no projects yet: `longshore project add PROJECT`");
+    if access.projects.is_empty() {
+        cx.print.note(match is_elsewhere {
+            true => "you are a member of no project there",
+            false => "there are no projects yet: `longshore project add PROJECT`",
+        });
         return Ok(DONE);
     }
-    lists::print_table(cx, &rows::projects(&world.access))?;
+    lists::print_table(cx, &rows::projects(&access))?;
     Ok(DONE)
 }
 
-async fn members(cx: &mut Cx<'_>, name: &ProjectName) -> Done {
-    let engine = cx.open(Purpose::Look).await?;
-    let world = cx.present(&engine);
-    let Some(project) = world.access.projects.get(name) else {
-        return Err(unknown_project(&world.access, name));
+async fn members(cx: &mut Cx<'_>, name: &ProjectName, of: AsArgs) -> Done {
+    let access = view(cx, of).await?;
+    let Some(project) = access.projects.get(name) else {
+        return Err(unknown_project(&access, name));
     };
     let now = cx.now();
     if cx.json {
-        cx.print.json(&MemberRecord::all(&world.access, project, now))?;
+        cx.print.json(&MemberRecord::all(&access, project, now))?;
         return Ok(DONE);
     }
-    let table = rows::members(&world.access, project, now);
+    let table = rows::members(&access, project, now);
     if table.is_empty() {
         cx.print.note(&format!("nobody is a member of {name}: `longshore project grant {name} USER ROLE`"));
         return Ok(DONE);
@@ -265,8 +279,8 @@ fn unknown_project(access: &AccessView, name: &ProjectName) -> Stop {
 /// `longshore robot`
 pub async fn robot(cx: &mut Cx<'_>, verb: Option<RobotVerb>) -> Done {
     match verb {
-        None => robots(cx, None).await,
-        Some(RobotVerb::Ls { project }) => robots(cx, project.as_deref()).await,
+        None => robots(cx, None, AsArgs::default()).await,
+        Some(RobotVerb::Ls { project, of }) => robots(cx, project.as_deref(), of).await,
         Some(RobotVerb::Add { robot, role, expires, of }) => {
             let ((project, name), expires) = (robot_name(&robot)?, end(&expires, cx.now())?);
             let (login, secret) = (Subject::Robot(project.clone(), name.clone()), DRAW.to_owned());
@@ -357,24 +371,26 @@ async fn with_secret(
     Ok(DONE)
 }
 
-async fn robots(cx: &mut Cx<'_>, project: Option<&str>) -> Done {
+async fn robots(cx: &mut Cx<'_>, project: Option<&str>, of: AsArgs) -> Done {
     let project = project.map(project_name).transpose()?;
-    let engine = cx.open(Purpose::Look).await?;
-    let world = cx.present(&engine);
-    if let Some(name) = project.as_ref().filter(|name| !world.access.projects.contains_key(name)) {
-        return Err(unknown_project(&world.access, name));
+    let is_elsewhere = of.service.is_some();
+    let access = view(cx, of).await?;
+    if let Some(name) = project.as_ref().filter(|name| !access.projects.contains_key(name)) {
+        return Err(unknown_project(&access, name));
     }
     let now = cx.now();
     let wanted = |r: &&RobotView| project.as_ref().is_none_or(|name| r.project == *name);
-    let robots: Vec<&RobotView> =
-        rows::problems_first(&world.access, now).into_iter().filter(wanted).collect();
+    let robots: Vec<&RobotView> = rows::problems_first(&access, now).into_iter().filter(wanted).collect();
     if cx.json {
         let records: Vec<RobotRecord> = robots.iter().map(|r| RobotRecord::of(r, now)).collect();
         cx.print.json(&records)?;
         return Ok(DONE);
     }
     if robots.is_empty() {
-        cx.print.note("there are no robots: `longshore robot add PROJECT/NAME --role ROLE`");
+        cx.print.note(match is_elsewhere {
+            true => "the projects that you are a member of there have no robots",
+            false => "there are no robots: `longshore robot add PROJECT/NAME --role ROLE`",
+        });
         return Ok(DONE);
     }
     lists::print_table(cx, &rows::robots(&robots, now))?;

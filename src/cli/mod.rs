@@ -53,6 +53,7 @@ use crate::cli::print::Printer;
 use crate::engine::archive::Depot;
 use crate::engine::handle::Handle;
 use crate::model::access::command::AccessCommand;
+use crate::model::access::view::AccessView;
 use crate::model::host::HostConfig;
 use crate::model::registry::Registry;
 
@@ -84,6 +85,8 @@ pub trait Backend: Send + Sync {
         door: AccessDoor,
         command: AccessCommand,
     ) -> BoxFuture<'_, Outcome<AccessChanged>>;
+    /// What a user may see of who may do what at a token service elsewhere.
+    fn look_access(&self, door: AccessDoor) -> BoxFuture<'_, Outcome<AccessView>>;
     /// What a registry has to be told so that it asks our token service; `None` when none is configured.
     ///
     /// # Errors

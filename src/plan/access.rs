@@ -1,6 +1,7 @@
 //! Who may do what in the registries: rights by role, the scopes of a token, and why something is not allowed.
 
 pub mod apply;
+pub mod seen;
 
 use std::collections::BTreeSet;
 

@@ -10,6 +10,7 @@ use crate::base::ids::RegistryName;
 use crate::model::access::Subject;
 use crate::model::access::command::AccessCommand;
 use crate::model::access::scope::{Granted, Scope};
+use crate::model::access::view::AccessView;
 use crate::model::command::{Accepted, Refusal};
 use crate::model::oci::{Digest, Repository, Tag};
 
@@ -40,6 +41,12 @@ pub trait Desk: Send + Sync {
     /// # Errors
     /// The refusal, in words.
     fn change(&self, by: Subject, command: AccessCommand) -> BoxFuture<'static, Result<Accepted, Refusal>>;
+
+    /// What somebody who has logged in may see of who may do what.
+    ///
+    /// # Errors
+    /// When what is known of users is not there.
+    fn seen(&self, by: &Subject) -> Outcome<AccessView>;
 
     /// A new secret for a robot, and its hash as it may be kept. `Exhausted` when too many ask at once.
     fn draw(&self) -> BoxFuture<'static, Outcome<(String, String)>>;

@@ -98,7 +98,7 @@ pub trait Content: Send + Sync {
     ) -> BoxFuture<'a, Outcome<bool>>;
 
     /// Writes a blob of this length; the registry checks the digest. An upload that breaks off leaves nothing that can be
-    /// seen, and is not sent again unless the registry says when. The source's own faults come back as they are.
+    /// seen, and is sent again only when the registry has lost it. The source's own faults come back as they are.
     fn write_blob<'a>(
         &'a self,
         to: &'a Repository,

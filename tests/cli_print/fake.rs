@@ -18,6 +18,7 @@ use longshore::cli::{
 use longshore::engine::archive::Depot;
 use longshore::engine::handle::{CALLS_MAX, Call, Handle};
 use longshore::model::access::command::AccessCommand;
+use longshore::model::access::view::AccessView;
 use longshore::model::exec::{ExecInput, ExecOutput, ExecSession};
 use longshore::model::host::{HostConfig, HostSource};
 use longshore::model::logs::{LogChunk, LogTarget};
@@ -172,6 +173,16 @@ impl Backend for Fake {
 
     fn draw(&self) -> BoxFuture<'_, Outcome<(String, String)>> {
         Box::pin(async { Ok(("drawn-secret".into(), "$argon2id$drawn".into())) })
+    }
+
+    fn look_access(&self, door: AccessDoor) -> BoxFuture<'_, Outcome<AccessView>> {
+        let seen = (*self.world.borrow().access).clone();
+        Box::pin(async move {
+            match door.secret.as_str() {
+                "right-one" => Ok(AccessView { robots: Vec::new(), ..seen }),
+                _ => Err(Fault::new(Kind::Refused, "name or secret is wrong")),
+            }
+        })
     }
 
     fn change_access(

@@ -355,6 +355,9 @@ fn q_asks_only_where_something_ends_with_the_console() {
         world.engine.attached = attached;
         if !pools {
             world.pools.clear();
+            world.operations = Vec::new().into();
+            world.replication = Default::default();
+            world.access = Default::default();
         }
         let mut console = Console::new((120, 40), world);
         console.key("q");

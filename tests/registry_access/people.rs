@@ -208,3 +208,34 @@ fn people_change_access_with_the_rights_of_their_roles() {
         assert!(journal.iter().all(|line| !line.to_string().contains(&secret)), "a secret is in the journal");
     }
 }
+
+#[test]
+fn people_see_what_they_are_members_of_from_wherever_they_are() {
+    let place = Place::start();
+    let robot = ["robot", "add", "feed/ci", "--role", "guest"];
+    let made = place.ask("ada", "long-enough-ada\n", &robot).expect(0, &[]);
+    let list = |who: &str, args: &[&str]| {
+        let args = [args, &["--json"]].concat();
+        let said = place.ask(who, &format!("long-enough-{who}\n"), &args).expect(0, &[]);
+        serde_json::from_str::<Vec<serde_json::Value>>(&said.out).unwrap()
+    };
+    let names = |list: &[serde_json::Value], key: &str| {
+        list.iter().map(|v| v[key].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(names(&list("ada", &["user", "ls"]), "user"), "ada dev");
+    let members = |who: &str| names(&list(who, &["project", "members", "feed"]), "member");
+    assert_eq!(
+        (members("ada").as_str(), members("dev").as_str()),
+        ("ada dev robot$feed+ci", "ada dev robot$feed+ci")
+    );
+    assert_eq!((list("ada", &["robot", "ls"]).len(), list("olga", &["robot", "ls"]).len()), (1, 0));
+    assert_eq!(names(&list("olga", &["user", "ls"]), "user"), "olga");
+    let elsewhere = place.ask("olga", "long-enough-olga\n", &["project", "members", "feed"]);
+    elsewhere.expect(1, &["there is no project feed"]);
+    let as_robot = place.ask("robot$feed+ci", &format!("{}\n", secret(&made.out)), &["user", "ls"]);
+    as_robot.expect(1, &["see nothing here"]);
+    place
+        .ask("bob", "long-enough-bob\n", &["project", "ls"])
+        .expect(0, &["you are a member of no project there"]);
+    place.ask("bob", "long-enough-bad\n", &["project", "ls"]).expect(1, &["name or secret is wrong"]);
+}

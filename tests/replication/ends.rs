@@ -233,15 +233,48 @@ async fn a_registry_that_is_away_for_a_minute_costs_some_tags_and_not_the_rest()
 }
 
 #[tokio::test(start_paused = true)]
-async fn blobs_that_never_come_do_not_keep_the_others_from_coming() {
-    let lab = Lab::new().await;
-    fill(&lab.hq, 4, 20, 500);
-    for n in 0..20 {
-        lab.hq.push_image("bad/large", &format!("v{n}"), &[layer(500_000 + n, 9_000)]).unwrap();
+async fn what_never_comes_does_not_keep_the_others_from_coming() {
+    // More of them than go at a time, and they go first.
+    for bad in [20, 150] {
+        let lab = Lab::new().await;
+        fill(&lab.hq, 4, 20, 500);
+        for n in 0..bad {
+            lab.hq.push_image("bad/large", &format!("v{n}"), &[layer(500_000 + n, 9_000)]).unwrap();
+        }
+        lab.hq.trouble(|t| t.mute_blobs = Some(9_000));
+        let view = lab.run(rule(&["branch"])).await;
+        let came = (view.state, view.tags.done, u64::from(view.tags.failed));
+        assert_eq!(came, (RunState::Incomplete, 80, bad), "{view:?}");
     }
-    lab.hq.trouble(|t| t.mute_blobs = Some(9_000));
-    let view = lab.run(rule(&["branch"])).await;
-    assert_eq!((view.state, view.tags.done, view.tags.failed), (RunState::Incomplete, 80, 20), "{view:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_run_outlasts_a_line_that_another_run_has_given_up() {
+    let lab = Lab::new().await;
+    fill(&lab.hq, 20, 10, 2_000);
+    lab.hq.pace(RegistryPace { latency_ms: 10, ..RegistryPace::default() });
+    let of = |name: &str, glob: &str| Rule {
+        name: RuleName::new(name).unwrap(),
+        filters: vec![only(On::Repository, glob)],
+        ..rule(&["branch"])
+    };
+    let handle = lab.handle();
+    let rests = handle.start(of("rests", "feed/r?"), Cause::Schedule).await.unwrap();
+    while lab.branch.counts().bytes_in < 10_000 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    handle.pause(rests).await.unwrap();
+    lab.hq.trouble(|t| t.mute_blobs = Some(0));
+    let goes = handle.start(of("goes", "feed/r??"), Cause::Schedule).await.unwrap();
+    assert_eq!(handle.ended(goes).await.unwrap().state, RunState::Incomplete);
+    assert!(said(&lab, goes, "not tried").await > 0);
+    assert_eq!(
+        (said(&lab, rests, "").await, handle.runs(&of("rests", "*").name, 1).await.unwrap()[0].state),
+        (0, RunState::Paused)
+    );
+    lab.hq.trouble(|t| t.mute_blobs = None);
+    handle.resume(rests).await.unwrap();
+    assert_eq!(handle.ended(rests).await.unwrap().state, RunState::Done);
 }
 
 fn named(name: &str) -> Repository {

@@ -23,6 +23,8 @@ use crate::ports::registry::{Action, Source};
 
 /// Why one try of an upload has ended.
 enum Ended {
+    /// Nothing was sent.
+    Unbegun(Fault),
     /// The source failed: that is handed on as it is.
     Source(Fault),
     /// The registry takes blobs in parts only.
@@ -63,6 +65,7 @@ impl Inner {
             let fault = match self.upload(&blob, source).await {
                 Ok(()) => return Ok(()),
                 Err(Ended::Source(fault)) => return Err(fault),
+                Err(Ended::Unbegun(fault)) if fault.kind != Kind::Conflict => return Err(because(fault)),
                 Err(Ended::WantsParts) => {
                     self.in_parts.store(true, Ordering::Relaxed);
                     continue;
@@ -72,7 +75,7 @@ impl Inner {
                     continue;
                 }
                 Err(Ended::Renewed(fault)) => return Err(because(fault)),
-                Err(Ended::Target(fault)) => fault,
+                Err(Ended::Unbegun(fault) | Ended::Target(fault)) => fault,
             };
             let is_lost = fault.kind == Kind::Conflict;
             // The answer may have been lost, not the blob.
@@ -96,7 +99,8 @@ impl Inner {
     async fn upload<'a>(&self, blob: &Blob<'_>, source: &'a Source<'a>) -> Result<(), Ended> {
         let path = format!("/v2/{}/blobs/uploads/", blob.to);
         let call = self.get(format!("write to {}", blob.to), path, vec![scope(blob.to, Action::Push)]);
-        let begun = self.caller.send(&Call { method: Method::POST, ..call }).await?.ok()?;
+        let begun = self.caller.send(&Call { method: Method::POST, ..call }).await.and_then(Got::ok);
+        let begun = begun.map_err(Ended::Unbegun)?;
         let mut place = self.location(&begun)?;
         let least = begun.header("oci-chunk-min-length").and_then(|l| l.parse::<u64>().ok());
         let bytes =

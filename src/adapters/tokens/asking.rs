@@ -1,10 +1,10 @@
-//! The other side of the listener's `/v1/access`: a change of who may do what, asked of a token service elsewhere.
+//! The other side of the listener's `/v1/access`: who may do what, and a change of it, asked of a token service elsewhere.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::header::CONTENT_TYPE;
-use reqwest::{Certificate, Client, Response, StatusCode, Url};
+use reqwest::{Certificate, Client, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 
 use crate::adapters::tokens::of_file;
@@ -12,11 +12,14 @@ use crate::adapters::tokens::routes::CHANGES;
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::text::safe;
 use crate::model::access::command::AccessCommand;
+use crate::model::access::view::AccessView;
 
 /// From the first byte to the last: checking a password takes some 50 ms, and a full service answers at once.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes of an answer: a sentence.
 const ANSWER_MAX: usize = 64 << 10;
+/// Bytes of a list: of 10,000 people in 1,000 projects there are some 2 MB.
+const LIST_MAX: usize = 16 << 20;
 
 /// A token service, and as whom it is asked.
 pub struct Door {
@@ -60,31 +63,63 @@ pub async fn change(door: &Door, command: &AccessCommand) -> Outcome<Changed> {
     ask(door, command, PATIENCE).await
 }
 
+/// Who may do what, as far as the user may see it.
+///
+/// # Errors
+/// When the service refuses it, or cannot be reached.
+pub async fn look(door: &Door) -> Outcome<AccessView> {
+    let request = client(door, PATIENCE)?.get(place(&door.url)?);
+    let lost = |why: String| Fault::new(Kind::Unreachable, why);
+    let bytes = exchange(door, request, LIST_MAX, &lost).await?;
+    if bytes.len() > LIST_MAX {
+        let text = format!("{}: the list is longer than {} MiB", door.url, LIST_MAX >> 20);
+        return Err(Fault::new(Kind::Exhausted, text));
+    }
+    serde_json::from_slice(&bytes).map_err(|_| no_service(door))
+}
+
 async fn ask(door: &Door, command: &AccessCommand, patience: Duration) -> Outcome<Changed> {
-    let (client, url) = (client(door, patience)?, place(&door.url)?);
-    let unknown = |why: &str| unknown(why, command);
     let body = serde_json::to_vec(command)
         .map_err(|e| Fault::new(Kind::Bug, format!("the change cannot be written: {e}")))?;
-    let request = client.post(url).basic_auth(&door.login, Some(&door.secret));
-    let lost = |e: reqwest::Error| {
+    let request = client(door, patience)?.post(place(&door.url)?);
+    let request = request.header(CONTENT_TYPE, "application/json").body(body);
+    let bytes = exchange(door, request, ANSWER_MAX, &|why| unknown(&why, command)).await?;
+    let said: Said = serde_json::from_slice(&bytes).map_err(|_| no_service(door))?;
+    let secret = said.secret.map(|secret| safe(&secret).into_owned());
+    Ok(Changed { text: safe(&said.text).into_owned(), secret })
+}
+
+fn no_service(door: &Door) -> Fault {
+    Fault::new(Kind::Invalid, format!("{}: that is no token service", door.url))
+}
+
+/// The body of the answer, of so many bytes at most. `lost` says what it means that none came to what was sent.
+async fn exchange(
+    door: &Door,
+    request: RequestBuilder,
+    most: usize,
+    lost: &(dyn Fn(String) -> Fault + Sync),
+) -> Outcome<Vec<u8>> {
+    let lost_by = |e: reqwest::Error| {
         if !e.is_connect() {
-            return unknown(&format!("{} gave no answer: {}", door.url, innermost(&e)));
+            return lost(format!("{} gave no answer: {}", door.url, innermost(&e)));
         }
         Fault::new(Kind::Unreachable, format!("{} cannot be reached: {}", door.url, innermost(&e)))
             .hint("look whether it is open (`longshore doctor` there), and whether its certificate is trusted here (--ca)")
     };
-    let response = request.header(CONTENT_TYPE, "application/json").body(body).send().await.map_err(lost)?;
+    let response = request.basic_auth(&door.login, Some(&door.secret)).send().await.map_err(lost_by)?;
     let status = response.status();
-    let said: Said = read(response).await.map_err(lost).and_then(|bytes| {
-        let no_answer = |_| Fault::new(Kind::Invalid, format!("{}: that is no token service", door.url));
-        serde_json::from_slice(&bytes).map_err(no_answer)
-    })?;
+    let bytes = read(response, most).await.map_err(lost_by)?;
     if status.is_success() {
-        let secret = said.secret.map(|secret| safe(&secret).into_owned());
-        return Ok(Changed { text: safe(&said.text).into_owned(), secret });
+        return Ok(bytes);
     }
+    let said: Said = serde_json::from_slice(&bytes).map_err(|_| no_service(door))?;
     if status == StatusCode::REQUEST_TIMEOUT {
-        return Err(unknown(&format!("{} gave no answer in its time", door.url)));
+        return Err(lost(format!("{} gave no answer in its time", door.url)));
+    }
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        let text = format!("{}: the token service cannot do that", door.url);
+        return Err(Fault::new(Kind::Refused, text).hint("an older longshore runs there: upgrade it"));
     }
     let told = said.errors.first().map(|told| told.message.as_str());
     let text =
@@ -157,11 +192,11 @@ fn authorities(path: &Path) -> Outcome<Vec<Certificate>> {
     if list.is_empty() { Err(of_file(path, "there is no certificate in it")) } else { Ok(list) }
 }
 
-async fn read(mut response: Response) -> Result<Vec<u8>, reqwest::Error> {
+async fn read(mut response: Response, most: usize) -> Result<Vec<u8>, reqwest::Error> {
     let mut bytes = Vec::new();
     while let Some(part) = response.chunk().await? {
         bytes.extend_from_slice(&part);
-        if bytes.len() > ANSWER_MAX {
+        if bytes.len() > most {
             break;
         }
     }

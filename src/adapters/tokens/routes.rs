@@ -22,7 +22,7 @@ use crate::adapters::tokens::sign::Signer;
 use crate::base::clock::SharedClock;
 use crate::base::fault::{Fault, Kind};
 use crate::base::hash::sha256;
-use crate::base::ids::RegistryName;
+use crate::base::ids::{RegistryName, UserName};
 use crate::base::stamp::rfc3339;
 use crate::model::access::Subject;
 use crate::model::access::command::{AccessCommand, DRAW};
@@ -30,7 +30,7 @@ use crate::model::access::scope::Scope;
 use crate::model::command::{Refusal, RefusalKind};
 use crate::ports::desk::Desk;
 
-/// Where people change who may do what.
+/// Where people see, and change, who may do what.
 pub(crate) const CHANGES: &str = "/v1/access";
 /// Where a proxy says who asks it.
 const FORWARDED_FOR: &str = "x-forwarded-for";
@@ -77,6 +77,7 @@ impl Service {
         match (request.method(), path.as_str()) {
             (&Method::GET, "/token") => self.by_query(from, &request).await,
             (&Method::POST, "/token") => self.by_form(from, request).await,
+            (&Method::GET, CHANGES) => self.look(from, &request).await,
             (&Method::POST, CHANGES) => self.change(from, request).await,
             (&Method::POST, "/events") => self.report(None, request).await,
             (&Method::POST, _) if path.starts_with("/events/") => {
@@ -204,25 +205,50 @@ impl Service {
         }
     }
 
-    /// `POST /v1/access`: one change of who may do what, as whoever logs in with it.
-    async fn change(&self, from: IpAddr, request: Request<Incoming>) -> Answer {
-        let header = request.headers().get(AUTHORIZATION).and_then(|h| h.to_str().ok());
+    /// `GET /v1/access`: who may do what, as far as whoever logs in may see it.
+    async fn look(&self, from: IpAddr, request: &Request<Incoming>) -> Answer {
+        let subject = match self.person(from, request.headers(), "a look by a robot").await {
+            Ok((subject, _)) => subject,
+            Err(answer) => return answer,
+        };
+        let seen = self.desk.seen(&subject).map(|seen| serde_json::to_value(seen));
+        match seen {
+            Ok(Ok(seen)) => json(StatusCode::OK, &seen),
+            Ok(Err(_)) => plain(StatusCode::INTERNAL_SERVER_ERROR, "the answer cannot be written"),
+            Err(why) => self.unavailable(&why),
+        }
+    }
+
+    /// The person who asks. (Robots are not kept out by a wrong secret: here each of their calls would cost the engine a line.)
+    async fn person(
+        &self,
+        from: IpAddr,
+        headers: &HeaderMap,
+        what: &str,
+    ) -> Result<(Subject, UserName), Answer> {
+        let header = headers.get(AUTHORIZATION).and_then(|h| h.to_str().ok());
         let Some((login, secret)) = header.and_then(basic) else {
             one(&self.counts.anonymous);
-            return unauthorized("log in with a name and a password");
+            return Err(unauthorized("log in with a name and a password"));
+        };
+        let subject = self.log_in(from, &login, &secret).await?;
+        let Subject::User(user) = &subject else {
+            self.guard().denied(what);
+            return Err(plain(StatusCode::FORBIDDEN, "robots change nothing, and see nothing here"));
+        };
+        let user = user.clone();
+        Ok((subject, user))
+    }
+
+    /// `POST /v1/access`: one change of who may do what, as whoever logs in with it.
+    async fn change(&self, from: IpAddr, request: Request<Incoming>) -> Answer {
+        let (subject, user) = match self.person(from, request.headers(), "a change by a robot").await {
+            Ok(person) => person,
+            Err(answer) => return answer,
         };
         if !has_type(&request, "application/json") {
             return plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a change in JSON is expected");
         }
-        let subject = match self.log_in(from, &login, &secret).await {
-            Ok(subject) => subject,
-            Err(answer) => return answer,
-        };
-        // (Robots are not kept out by a wrong secret: here each of their calls would cost the engine a line.)
-        let Subject::User(user) = &subject else {
-            self.guard().denied("a change by a robot");
-            return plain(StatusCode::FORBIDDEN, "robots change nothing");
-        };
         let body = match body(request, self.limits.form_bytes).await {
             Ok(body) => body,
             Err(answer) => return answer,
@@ -233,7 +259,7 @@ impl Service {
         if command.password_hash().is_some_and(|hash| !is_as_ours(hash)) {
             return plain(StatusCode::BAD_REQUEST, "the hash is not of the sort that is kept here");
         }
-        let asked = self.guard().asks(user, Instant::now());
+        let asked = self.guard().asks(&user, Instant::now());
         if let Err((why, left)) = asked {
             self.guard().denied(&format!("a change by {user}: {why}"));
             let text = format!("{why}: nothing was changed");
@@ -247,7 +273,7 @@ impl Service {
         // (That the engine is not to be had is no line of its journal.)
         let is_gone = |r: &Refusal| matches!(r.why, RefusalKind::Unavailable | RefusalKind::Fenced);
         if !answer.as_ref().is_err_and(is_gone) {
-            self.guard().answered(user, answer.is_err(), Instant::now());
+            self.guard().answered(&user, answer.is_err(), Instant::now());
         }
         match answer {
             Ok(accepted) => {

@@ -12,8 +12,8 @@ pub struct PasswordArgs {
     pub password_stdin: bool,
 }
 
-/// Where a change is asked for, when that is not the engine of this machine.
-#[derive(Args, Clone, Debug)]
+/// Where it is asked for, when that is not the engine of this machine.
+#[derive(Args, Clone, Debug, Default)]
 pub struct AsArgs {
     /// Ask this token service (https://NAME:PORT) instead of this machine's engine, with the rights of --login
     #[arg(long, value_name = "URL", requires = "login")]
@@ -66,8 +66,16 @@ pub enum UserVerb {
         of: AskingAsArgs,
     },
     /// List users, and where they are members
-    #[command(visible_alias = "list", after_help = "Example: longshore user ls --json")]
-    Ls,
+    #[command(
+        visible_alias = "list",
+        after_help = "Examples:\n  longshore user ls --json\n  longshore user ls --service https://longshore.example.com:5443 --login ada\n\n\
+        Of a token service elsewhere a system admin sees all, others the members of their projects and themselves."
+    )]
+    Ls {
+        /// Where it is asked for.
+        #[command(flatten)]
+        of: AsArgs,
+    },
     /// Give a user another password
     #[command(after_help = "Example: longshore user passwd ada")]
     Passwd {
@@ -153,7 +161,11 @@ pub enum ProjectVerb {
     },
     /// List projects, with how many members they have
     #[command(visible_alias = "list", after_help = "Example: longshore project ls --json")]
-    Ls,
+    Ls {
+        /// Where it is asked for.
+        #[command(flatten)]
+        of: AsArgs,
+    },
     /// Remove a project with its memberships and robots; its images stay in the registries
     #[command(after_help = "Example: longshore project rm feed")]
     Rm {
@@ -170,6 +182,9 @@ pub enum ProjectVerb {
         /// Which
         #[arg(value_name = "PROJECT")]
         name: String,
+        /// Where it is asked for.
+        #[command(flatten)]
+        of: AsArgs,
     },
     /// Make a user a member of a project, or change a member's role, in all registries at once
     #[command(after_help = "Examples:\n  longshore project grant feed ada project-admin\n  \
@@ -235,6 +250,9 @@ pub enum RobotVerb {
         /// Only those of this project
         #[arg(value_name = "PROJECT")]
         project: Option<String>,
+        /// Where it is asked for.
+        #[command(flatten)]
+        of: AsArgs,
     },
     /// Give a robot more time from now on, and a new secret if you want
     #[command(after_help = "Examples:\n  longshore robot renew feed/ci\n  \

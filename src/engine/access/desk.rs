@@ -11,8 +11,10 @@ use crate::base::fault::{Fault, Kind, Outcome};
 use crate::base::ids::RegistryName;
 use crate::model::access::command::AccessCommand;
 use crate::model::access::scope::{Granted, Scope};
+use crate::model::access::view::AccessView;
 use crate::model::access::{Access, Subject};
 use crate::model::command::{Accepted, Refusal};
+use crate::plan::access::seen::seen_by;
 use crate::plan::access::{active, grant};
 use crate::ports::desk::{Desk, Hint, Secrets, Strength};
 
@@ -99,6 +101,10 @@ impl Desk for EngineDesk {
 
     fn change(&self, by: Subject, command: AccessCommand) -> BoxFuture<'static, Result<Accepted, Refusal>> {
         (self.changes)(by, command)
+    }
+
+    fn seen(&self, by: &Subject) -> Outcome<AccessView> {
+        Ok(seen_by(&self.known()?.access, by, self.clock.now()))
     }
 
     fn draw(&self) -> BoxFuture<'static, Outcome<(String, String)>> {

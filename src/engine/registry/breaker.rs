@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use crate::base::fault::{Fault, Kind, Outcome};
 use crate::model::oci::Repository;
@@ -19,6 +18,8 @@ const PROBE_EVERY: Duration = Duration::from_secs(30);
 const PROBES: u32 = 3;
 /// … and so long after the first in the row (a registry that begins anew is waited for), the rest is not tried.
 const AT_LEAST: Duration = Duration::from_secs(90);
+/// A row whose last failure is so long ago says nothing any more.
+const FORGOTTEN: Duration = Duration::from_secs(600);
 /// Repositories of a row that are remembered.
 const REPOSITORIES_MAX: usize = 100;
 
@@ -37,17 +38,14 @@ struct Row {
 
 /// What became of the last blobs and tags of a line.
 #[derive(Debug, Default)]
-pub struct Breaker {
-    row: Mutex<Option<Row>>,
-    came: Notify,
-}
+pub struct Breaker(Mutex<Option<Row>>);
 
 /// What may be tried now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pass {
     /// All.
     All,
-    /// One, the smallest, from another repository than these if there is one. Who is told so is to try it: for others it is later.
+    /// One, from another repository than these if there is one.
     One(BTreeSet<Repository>),
     /// None before that.
     Later(Instant),
@@ -67,14 +65,12 @@ impl Row {
 
 impl Breaker {
     fn with<T>(&self, work: impl FnOnce(&mut Option<Row>) -> T) -> T {
-        work(&mut self.row.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Something has come through.
     pub fn came(&self) {
-        if self.with(Option::take).is_some_and(|row| row.is_open()) {
-            self.came.notify_waiters();
-        }
+        self.with(|row| *row = None);
     }
 
     /// What was tried says nothing of the line: another may be tried now.
@@ -90,6 +86,7 @@ impl Breaker {
         }
         self.with(|row| {
             let now = Instant::now();
+            row.take_if(|row| now - row.last >= FORGOTTEN);
             let begin = || Row {
                 count: 0,
                 first: now,
@@ -109,7 +106,7 @@ impl Breaker {
 
     /// Somebody wants what was not tried any more to be tried.
     pub fn retry(&self) {
-        self.with(|row| row.take_if(|row| row.is_hopeless()));
+        self.with(|row| row.take_if(|row| row.is_hopeless() || row.last.elapsed() >= FORGOTTEN));
     }
 
     /// True when one at a time is tried.
@@ -117,39 +114,34 @@ impl Breaker {
         self.with(|row| row.as_ref().is_some_and(Row::is_open))
     }
 
-    /// Which blobs may be tried now.
-    pub fn pass(&self) -> Pass {
-        self.next(|row| &mut row.next_blob)
+    /// Which blobs may be tried now. Who is told of one is to try it: for others it is later.
+    pub fn blobs(&self) -> Pass {
+        let pass = self.pass(|row| row.next_blob);
+        if matches!(pass, Pass::One(_)) {
+            self.with(|row| row.as_mut().map(|row| row.next_blob = Instant::now() + PROBE_EVERY));
+        }
+        pass
     }
 
-    fn next(&self, which: fn(&mut Row) -> &mut Instant) -> Pass {
+    /// Which tags may be tried now. Who tries one says so ([`Breaker::tries_tag`]).
+    pub fn tags(&self) -> Pass {
+        self.pass(|row| row.next_tag)
+    }
+
+    /// A tag is tried: for others it is later.
+    pub fn tries_tag(&self) {
+        self.with(|row| row.as_mut().map(|row| row.next_tag = Instant::now() + PROBE_EVERY));
+    }
+
+    fn pass(&self, next: fn(&Row) -> Instant) -> Pass {
         if let Err(fault) = self.check() {
             return Pass::None(fault);
         }
-        self.with(|row| {
-            let Some(row) = row.as_mut().filter(|row| row.is_open()) else { return Pass::All };
-            let (now, next) = (Instant::now(), which(row));
-            if now < *next {
-                return Pass::Later(*next);
-            }
-            *next = now + PROBE_EVERY;
-            Pass::One(row.of.clone())
+        self.with(|row| match row.as_ref().filter(|row| row.is_open()) {
+            None => Pass::All,
+            Some(row) if Instant::now() < next(row) => Pass::Later(next(row)),
+            Some(row) => Pass::One(row.of.clone()),
         })
-    }
-
-    /// Waits for the turn of a tag.
-    ///
-    /// # Errors
-    /// As [`Breaker::check`].
-    pub async fn turn(&self) -> Outcome<()> {
-        loop {
-            let came = self.came.notified();
-            match self.next(|row| &mut row.next_tag) {
-                Pass::All | Pass::One(_) => return Ok(()),
-                Pass::None(fault) => return Err(fault),
-                Pass::Later(at) => tokio::select! { () = came => {} () = sleep_until(at) => {} },
-            }
-        }
     }
 
     /// Whether anything is worth its while.
@@ -161,8 +153,9 @@ impl Breaker {
             let Some(row) = row.as_ref().filter(|row| row.is_hopeless()) else { return Ok(()) };
             let (count, seconds) = (row.count, (row.last - row.first).as_secs());
             let words = format!("not tried: the last {count} tries here failed, over {seconds} s");
-            let fault = Fault { kind: Kind::Unreachable, ..row.why.clone() };
-            Err(fault.because(words).hint("mend the registry or the line to it, then run the rule again"))
+            let fault = Fault { kind: Kind::Unreachable, ..row.why.clone() }.because(words);
+            let next = "mend the registry or the line to it, then run the rule again";
+            Err(if fault.hint.is_some() { fault } else { fault.hint(next) })
         })
     }
 }
@@ -185,47 +178,54 @@ mod tests {
         }
         line.gave_up(&of("b"), &Fault::new(Kind::Invalid, "damaged"));
         line.gave_up(&of("b"), &Fault::new(Kind::Refused, "no right"));
-        assert_eq!((line.pass(), line.is_open()), (Pass::All, false));
+        assert_eq!((line.blobs(), line.tags(), line.is_open()), (Pass::All, Pass::All, false));
         line.gave_up(&of("a"), &cut);
-        assert_eq!((line.pass(), line.is_open()), (Pass::One([of("a")].into()), true));
+        let one = Pass::One([of("a")].into());
+        assert_eq!((line.tags(), line.blobs(), line.is_open()), (one.clone(), one.clone(), true));
+        line.tries_tag();
         for _ in 0..PROBES {
-            assert_eq!(line.pass(), Pass::Later(Instant::now() + PROBE_EVERY), "one at a time");
+            let later = Pass::Later(Instant::now() + PROBE_EVERY);
+            assert_eq!((line.blobs(), line.tags()), (later.clone(), later), "one at a time");
             line.gave_up(&of("c"), &Fault::new(Kind::Invalid, "damaged"));
-            assert_eq!(line.pass(), Pass::One(line.with(|row| row.as_ref().unwrap().of.clone())));
+            assert!(matches!(line.blobs(), Pass::One(_)), "that said nothing");
             line.gave_up(&of("c"), &cut);
             line.retry();
             sleep(PROBE_EVERY).await;
-            assert_eq!(line.pass(), Pass::One([of("a"), of("c")].into()), "it went on");
+            assert_eq!(line.blobs(), Pass::One([of("a"), of("c")].into()), "it went on");
+            line.tries_tag();
         }
         line.gave_up(&of("c"), &cut);
         let fault = line.check().unwrap_err();
         assert_eq!(fault.to_string(), "not tried: the last 12 tries here failed, over 90 s: cut");
-        assert_eq!(line.turn().await, Err(fault.clone()));
-        assert!(fault.is_unknown() && line.pass() == Pass::None(fault));
+        assert!(fault.is_unknown() && line.blobs() == Pass::None(fault.clone()));
+        assert_eq!(line.tags(), Pass::None(fault));
         line.retry();
-        assert_eq!(line.pass(), Pass::All);
+        assert_eq!(line.blobs(), Pass::All);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn neither_time_nor_number_alone_ends_it_and_a_success_does_end_the_row() {
+    async fn neither_time_nor_number_alone_ends_it_and_a_success_or_a_long_time_ends_the_row() {
         let (line, cut) = (Breaker::default(), Fault::new(Kind::Unreachable, "cut"));
         line.gave_up(&of("a"), &cut);
         sleep(AT_LEAST * 2).await;
         line.gave_up(&of("a"), &cut);
-        assert_eq!(line.pass(), Pass::All);
+        assert_eq!(line.blobs(), Pass::All);
         line.came();
         for _ in 0..100 {
             line.gave_up(&of("a"), &cut);
         }
         sleep(AT_LEAST).await;
         line.check().unwrap();
-        let began = Instant::now();
-        line.turn().await.unwrap();
-        let comes = async {
-            sleep(Duration::from_secs(9)).await;
-            line.came();
-        };
-        assert_eq!(tokio::join!(line.turn(), line.turn(), comes).0, Ok(()));
-        assert_eq!((line.pass(), began.elapsed().as_secs()), (Pass::All, 9), "whoever waited goes at once");
+        line.retry();
+        assert!(line.is_open());
+        sleep(FORGOTTEN).await;
+        line.gave_up(&of("a"), &cut);
+        assert!(!line.is_open() && line.check().is_ok(), "a failure of yesterday is none of today");
+        for _ in 0..IN_A_ROW {
+            line.gave_up(&of("a"), &cut);
+        }
+        assert!(line.is_open());
+        line.came();
+        assert_eq!((line.blobs(), line.is_open()), (Pass::All, false));
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use crate::base::ids::{RegistryName, RuleName};
-use crate::model::oci::Repository;
+use crate::model::oci::{Repository, Tag};
 use crate::model::replication::Rule;
 use crate::plan::replicate::filter::Selector;
 use crate::store::replication::{Note, Owed};
@@ -46,15 +46,8 @@ impl Debts {
         let (of_rule, registry, _, tag) = what;
         self.with(|s| {
             let Some(paid) = s.owed.take(what) else { return Vec::new() };
-            let is_carried = |rule: &&Rule| {
-                let wants = |of: Selector| of.wants_repository(there) && of.wants_tag(tag);
-                rule.name != *of_rule && rule.source == *registry && Selector::of(rule).is_ok_and(wants)
-            };
-            let of =
-                |rule: &Rule, to: &RegistryName| (rule.name.clone(), to.clone(), there.clone(), tag.clone());
-            let carried = s.rules.iter().filter(is_carried);
-            let next: Vec<Owed> =
-                carried.flat_map(|rule| rule.targets.iter().map(|to| of(rule, to))).collect();
+            let others = s.rules.iter().filter(|rule| rule.name != *of_rule);
+            let next: Vec<Owed> = others.flat_map(|rule| carried_on(rule, registry, there, tag)).collect();
             s.owed.extend(next.iter().cloned());
             std::iter::once(Note::Paid(paid)).chain(next.into_iter().map(Note::Owed)).collect()
         })
@@ -79,6 +72,20 @@ impl Debts {
 
     fn drop_if(&self, is_over: impl Fn(&Owed) -> bool) -> Vec<Note> {
         self.with(|s| s.owed.extract_if(.., |owed| is_over(owed)).map(Note::Paid).collect())
+    }
+}
+
+/// Where a rule brings a tag from this registry: to its targets or, with two masters, back to its source.
+fn carried_on(rule: &Rule, from: &RegistryName, there: &Repository, tag: &Tag) -> Vec<Owed> {
+    let Ok(selector) = Selector::of(rule) else { return Vec::new() };
+    let wants = |at: &Repository| selector.wants_repository(at) && selector.wants_tag(tag);
+    let of = |to: &RegistryName, at: &Repository| (rule.name.clone(), to.clone(), at.clone(), tag.clone());
+    if rule.source == *from && wants(there) {
+        rule.targets.iter().map(|to| of(to, there)).collect()
+    } else if rule.two_way && rule.targets.contains(from) {
+        selector.at_source(there).filter(wants).iter().map(|at| of(&rule.source, at)).collect()
+    } else {
+        Vec::new()
     }
 }
 
@@ -107,6 +114,18 @@ mod tests {
         assert_eq!(notes, [Note::Paid(owed("first", "site", "v1")), Note::Owed(next.clone())]);
         assert!(debts.owes(&next) && !debts.owes(&owed("first", "site", "v1")));
         assert_eq!(debts.paid(&owed("first", "site", "v1"), &there), [], "it was not owed");
+    }
+
+    #[test]
+    fn a_rule_of_two_ways_carries_it_back_to_its_source() {
+        let debts = Debts::new(vec![owed("first", "site", "v1")]);
+        let back = |name, prefix: &str| {
+            let prefix = Some(prefix.parse().unwrap());
+            Rule { two_way: true, prefix, ..rule(name, "other", "site") }
+        };
+        debts.keep(&[rule("first", "hq", "site"), back("masters", "hq"), back("elsewhere", "tc")]);
+        let notes = debts.paid(&owed("first", "site", "v1"), &"hq/feed/web".parse().unwrap());
+        assert_eq!(notes[1..], [Note::Owed(owed("masters", "other", "v1"))], "by the name that it has there");
     }
 
     #[test]

@@ -24,7 +24,8 @@ pub(super) async fn fly(pool: &Arc<Pool>, flight: &Arc<Flight>) -> Outcome<()> {
         pool.may_go(flight).await;
         flight.is_given_up.store(false, Ordering::Relaxed);
         let Err(fault) = once(pool, flight).await else { return Ok(()) };
-        let may = fault.kind == Kind::Invalid || !flight.is_given_up.load(Ordering::Relaxed);
+        let is_last = flight.is_given_up.load(Ordering::Relaxed) || pool.breaker.is_open();
+        let may = fault.kind == Kind::Invalid || !is_last;
         let Some(pause) = tries.again(&fault).filter(|_| may) else {
             pool.breaker.gave_up(&flight.to, &fault);
             return Err(fault.because(format!("blob {}", flight.digest.short())));

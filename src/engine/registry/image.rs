@@ -77,7 +77,7 @@ impl Walk {
         if self.count.fetch_add(1, Ordering::Relaxed) < MANIFESTS_MAX {
             return Ok(());
         }
-        Err(Fault::new(Kind::Exhausted, format!("the image has more than {MANIFESTS_MAX} manifests")))
+        Err(Fault::new(Kind::Refused, format!("the image has more than {MANIFESTS_MAX} manifests")))
     }
 }
 
@@ -142,7 +142,8 @@ impl Image<'_> {
     /// Why it cannot be had.
     pub async fn bring_again(&self, tag: &Tag, digest: &Digest, retried: impl Fn()) -> Outcome<()> {
         let breaker = &self.pool.breaker;
-        breaker.turn().await?;
+        go(&self.pace).await;
+        breaker.check()?;
         let mut tries = Tries::new(if breaker.is_open() { 1 } else { TAG_TRIES });
         loop {
             let Err(fault) = self.bring(tag, digest).await else { break };
@@ -305,7 +306,7 @@ impl Image<'_> {
             }
             for referrer in &said {
                 if known.len() >= REFERRERS_MAX {
-                    return Err(Fault::new(Kind::Exhausted, format!("more than {REFERRERS_MAX} referrers")));
+                    return Err(Fault::new(Kind::Refused, format!("more than {REFERRERS_MAX} referrers")));
                 }
                 if known.insert(referrer.digest.clone()) {
                     self.child(&referrer.digest, 1).await?;

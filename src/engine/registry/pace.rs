@@ -70,7 +70,8 @@ impl Tries {
     pub fn again(&mut self, fault: &Fault) -> Option<Duration> {
         self.done += 1;
         self.hurts += u32::from(fault.kind == Kind::Invalid);
-        let may = may_pass(fault) && self.done < self.most && self.hurts < HURTS;
+        let is_hurt = fault.kind == Kind::Invalid;
+        let may = if is_hurt { self.hurts < HURTS } else { may_pass(fault) && self.done < self.most };
         may.then(|| pause(self.done - 1))
     }
 }
@@ -117,5 +118,10 @@ mod tests {
         );
         hurt.reset();
         assert_eq!(pauses(&mut hurt, Kind::Invalid), [0; 0], "however far it came meanwhile");
+        assert_eq!(
+            pauses(&mut Tries::new(1), Kind::Invalid),
+            [1],
+            "a line that is tried once says that, too"
+        );
     }
 }

@@ -34,6 +34,11 @@ pub struct Part {
 }
 
 impl Part {
+    /// Where the source has it.
+    pub fn repository(&self) -> &Repository {
+        &self.tag.repository
+    }
+
     /// As it stands now.
     pub fn view(&self) -> TagRun {
         let mut tag = self.tag.clone();
@@ -280,9 +285,27 @@ impl Parts {
         }
     }
 
-    /// The next tag whose turn it is: it is moving from now on.
-    pub fn next(&mut self) -> Option<usize> {
-        let (_, place) = self.waiting.pop_first()?;
+    /// True while there are tags whose turn has not come.
+    pub fn waits(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// The next tag: it is moving from now on. The first whose turn it may be, and that is not put last, if there is one.
+    pub fn next(&mut self, is_last: impl Fn(&Part) -> Option<bool>) -> Option<usize> {
+        let mut chosen = None;
+        for entry in &self.waiting {
+            match self.parts.get(entry.1).and_then(&is_last) {
+                Some(false) => {
+                    chosen = Some(*entry);
+                    break;
+                }
+                Some(true) => chosen = chosen.or(Some(*entry)),
+                None => {}
+            }
+        }
+        let entry = chosen?;
+        self.waiting.remove(&entry);
+        let place = entry.1;
         if let Some(part) = self.parts.get_mut(place) {
             part.tag.state = TagState::Moving;
             self.lags.moving(&self.rule, &part.tag);

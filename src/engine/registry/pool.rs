@@ -315,7 +315,7 @@ impl Pool {
         if !waits {
             return;
         }
-        let pass = self.breaker.pass();
+        let pass = self.breaker.blobs();
         let begun: Vec<Arc<Flight>> = self.with(|s| {
             let mut begun = Vec::new();
             while s.flying.len() < s.parallel {
@@ -361,10 +361,14 @@ impl Pool {
 
     /// Nothing comes through: what waits for its turn is told so.
     fn drop_all(&self, fault: &Fault) {
+        // (Those of paused runs wait on.)
         let jobs: Vec<Job> = self.with(|s| {
-            let waiting = std::mem::take(&mut s.waiting);
-            let keys = waiting.into_iter().map(|(_, _, digest, to)| (to, digest));
-            keys.filter_map(|key| s.jobs.remove(&key)).collect()
+            let mut out = Vec::new();
+            while let Some(next) = s.next(&Pass::All) {
+                s.waiting.remove(&next);
+                out.extend(s.jobs.remove(&(next.3, next.2)));
+            }
+            out
         });
         for job in jobs {
             let why = fault.clone().because(format!("blob {}", job.flight.digest.short()));
@@ -412,6 +416,7 @@ impl State {
         let mut all = self.waiting.iter().filter(may);
         match pass {
             Pass::All => all.next().cloned(),
+            // The smallest: it says soonest how the line is.
             Pass::One(of) if self.flying.is_empty() => {
                 all.min_by_key(|(_, Reverse(size), _, to)| (of.contains(to), *size)).cloned()
             }

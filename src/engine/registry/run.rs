@@ -2,15 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::watch;
+use tokio::time::sleep;
 
 use crate::base::clock::SharedClock;
 use crate::base::fault::{Fault, Outcome};
 use crate::base::ids::RegistryName;
 use crate::base::text::Untrusted;
+use crate::engine::registry::breaker::Pass;
 use crate::engine::registry::compare::{Compared, Comparison, Found};
 use crate::engine::registry::guard::{Guard, is_of_guard};
 use crate::engine::registry::image::{Claimed, Image, Walk};
@@ -31,7 +34,11 @@ use crate::store::replication::{Note, Owed};
 
 /// Tags of a run that are under way at a time: enough that the largest blobs of many are known.
 const TAGS: usize = 64;
-/// A tag, and a sign of life, are tried so often.
+/// So many more while nothing comes through: those that try whether something does.
+const PROBES: usize = 16;
+/// How often it is looked then whether tags may go.
+const LOOK: Duration = Duration::from_secs(1);
+/// A sign of life is asked for so often.
 const TRIES: u32 = 4;
 
 /// A run with its parts.
@@ -346,23 +353,53 @@ impl Run {
         // A rule whose filters make no sense was refused as the run began.
         let Ok(selector) = Selector::of(&self.rule) else { return };
         let mut moving: FuturesUnordered<BoxFuture<'_, ()>> = FuturesUnordered::new();
+        let mut pace = self.pace.subscribe();
         loop {
-            while moving.len() < TAGS {
-                let Some(turn) = self.with(Run::turn) else { break };
+            let is_open = self.pools.iter().any(|pool| pool.breaker.is_open());
+            while moving.len() < if is_open { TAGS + PROBES } else { TAGS } {
+                let Some(turn) = self.turn(&selector) else { break };
                 moving.push(self.bring(&selector, turn).boxed());
             }
-            if moving.next().await.is_none() {
+            let waits = self.with(|parts| parts.waits());
+            if moving.is_empty() && !waits {
                 return;
+            }
+            tokio::select! {
+                Some(()) = moving.next() => {}
+                _ = pace.changed() => {}
+                () = sleep(LOOK), if waits && is_open => {}
             }
         }
     }
 
-    /// The next tag whose turn it is.
-    fn turn(parts: &mut Parts) -> Option<Turn> {
-        let place = parts.next()?;
-        let part = parts.part(place)?;
-        let (way, tag, known) = (part.way, part.view(), part.known.clone());
-        Some(Turn { place, way, tag, replaces: part.replaces.clone(), known })
+    /// The next tag whose turn it is; none while the run rests. Where nothing comes through, one now and then, of another repository
+    /// if there is one.
+    fn turn(&self, selector: &Selector) -> Option<Turn> {
+        if *self.pace.borrow() != Pace::Go {
+            return None;
+        }
+        let passes: Vec<Pass> = self.pools.iter().map(|pool| pool.breaker.tags()).collect();
+        let targets = self.rule.targets.len();
+        let is_of = |part: &Part, of: &BTreeSet<Repository>| {
+            let repository = part.repository();
+            let there = if part.way < targets { selector.at_target(repository).ok() } else { None };
+            of.contains(there.as_ref().unwrap_or(repository))
+        };
+        let rank = |part: &Part| match passes.get(part.way) {
+            None | Some(Pass::All | Pass::None(_)) => Some(false),
+            Some(Pass::One(of)) => Some(is_of(part, of)),
+            Some(Pass::Later(_)) => None,
+        };
+        let turn = self.with(|parts| {
+            let place = parts.next(rank)?;
+            let part = parts.part(place)?;
+            let (way, tag, known) = (part.way, part.view(), part.known.clone());
+            Some(Turn { place, way, tag, replaces: part.replaces.clone(), known })
+        })?;
+        if let Some(pool) = self.pools.get(turn.way) {
+            pool.breaker.tries_tag();
+        }
+        Some(turn)
     }
 
     async fn bring(&self, selector: &Selector, turn: Turn) {
@@ -473,7 +510,9 @@ impl Run {
             changes
         });
         for pool in &self.pools {
-            pool.breaker.retry();
+            if pace == Pace::Go {
+                pool.breaker.retry();
+            }
             pool.look_again();
         }
     }

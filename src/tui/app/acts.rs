@@ -4,6 +4,7 @@ use crate::base::text::safe;
 use crate::model::command::{Command, Target};
 use crate::model::logs::LogTarget;
 use crate::model::query::{Query, Request};
+use crate::model::world::World;
 use crate::tui::app::dialog::{Dialog, Then};
 use crate::tui::app::palette::Palette;
 use crate::tui::app::{App, Field, Mode, Pending, View};
@@ -262,8 +263,8 @@ impl App {
             return self.back();
         }
         let engine = &self.world.engine;
-        // Nothing ends with this console.
-        if engine.attached || self.world.pools.is_empty() {
+        // Nothing ends with this console, or there is nothing yet that could.
+        if engine.attached || is_idle(&self.world) {
             return vec![Effect::Quit];
         }
         let body = if engine.simulated {
@@ -569,4 +570,11 @@ fn log_command(target: &LogTarget) -> String {
         LogTarget::Previous(pool, slot) => format!("longshore logs {pool}.{slot} --previous"),
         LogTarget::Container(host, id) => format!("longshore logs {host}:{} --follow", id.short()),
     }
+}
+
+/// True when an engine has come up and has nothing to see to.
+fn is_idle(world: &World) -> bool {
+    let is_empty = world.pools.is_empty() && world.replication.rules.is_empty() && world.prewarms.is_empty();
+    let has_work = world.operations.iter().any(|op| op.ended.is_none()) || world.access.service.is_some();
+    world.revision > 0 && is_empty && !has_work
 }

@@ -13,6 +13,7 @@ use crate::base::clock::SystemClock;
 use crate::model::access::Subject;
 use crate::model::access::command::AccessCommand;
 use crate::model::access::scope::{Granted, Scope};
+use crate::model::access::view::{AccessView, UserView};
 use crate::model::command::{Accepted, Refusal, RefusalKind};
 use crate::ports::desk::Hint;
 
@@ -41,6 +42,12 @@ impl Desk for OneUser {
                 _ => Ok(None),
             }
         })
+    }
+
+    fn seen(&self, by: &Subject) -> Outcome<AccessView> {
+        let Subject::User(name) = by else { return Ok(AccessView::default()) };
+        let user = UserView { admin: false, disabled: false };
+        Ok(AccessView { users: [(name.clone(), user)].into(), ..AccessView::default() })
     }
 
     fn allowed(&self, subject: &Subject, asked: &[Scope]) -> Outcome<Granted> {
@@ -392,7 +399,15 @@ async fn a_change_goes_on_under_the_name_that_logged_in() {
         }
     }
     assert_eq!(status(&at.post("/v1/access", "application/json", "", grant).await), 401);
-    assert_eq!(status(&at.get("/v1/access", Some("ada:right")).await), 405);
+    assert_eq!(status(&at.get("/v1/access", None).await), 401);
+    let seen = at.get("/v1/access", Some("ada:right")).await;
+    assert!(status(&seen) == 200 && seen.contains(r#""users":{"ada":"#), "{seen}");
+    assert_eq!(status(&at.get("/v1/access", Some("robot$feed+ci:right")).await), 403);
+    assert_eq!(status(&at.get("/v1/access", Some("broken:x")).await), 503);
+    assert_eq!(
+        status(&at.send("PUT /v1/access HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await),
+        405
+    );
     for wanted in [401, 401, 429] {
         assert_eq!(status(&post("ada:wrong", "application/json", grant).await), wanted);
     }
