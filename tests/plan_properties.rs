@@ -365,8 +365,13 @@ impl Model {
     }
 }
 
+/// How many histories: `LONGSHORE_SEEDS`, of which `.ci/run` wants 2,000.
+fn histories() -> u32 {
+    std::env::var("LONGSHORE_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(200)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: histories(), ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_happens_what_is_wanted_runs_in_the_end(troubles in prop::collection::vec((trouble(), 0..4u8), 1..40)) {

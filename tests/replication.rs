@@ -38,6 +38,7 @@ fn rule(targets: &[&str]) -> Rule {
         platforms: vec![],
         trigger: Trigger::default(),
         deletes: Deletes::Keep,
+        compare_referrers: false,
         grace_ms: None,
         prefix: None,
         priority: 0,

@@ -250,9 +250,10 @@ async fn projects(cx: &mut Cx<'_>, of: AsArgs) -> Done {
 }
 
 async fn members(cx: &mut Cx<'_>, name: &ProjectName, of: AsArgs) -> Done {
+    let is_elsewhere = of.service.is_some();
     let access = view(cx, of).await?;
     let Some(project) = access.projects.get(name) else {
-        return Err(unknown_project(&access, name));
+        return Err(unknown_project(&access, name, is_elsewhere));
     };
     let now = cx.now();
     if cx.json {
@@ -268,8 +269,9 @@ async fn members(cx: &mut Cx<'_>, name: &ProjectName, of: AsArgs) -> Done {
     Ok(DONE)
 }
 
-fn unknown_project(access: &AccessView, name: &ProjectName) -> Stop {
+fn unknown_project(access: &AccessView, name: &ProjectName, is_elsewhere: bool) -> Stop {
     let hint = match access.projects.len() {
+        _ if is_elsewhere => "you see only projects that you are a member of".to_owned(),
         0 => format!("there are none yet: longshore project add {name}"),
         _ => "see `longshore project ls`".to_owned(),
     };
@@ -376,7 +378,7 @@ async fn robots(cx: &mut Cx<'_>, project: Option<&str>, of: AsArgs) -> Done {
     let is_elsewhere = of.service.is_some();
     let access = view(cx, of).await?;
     if let Some(name) = project.as_ref().filter(|name| !access.projects.contains_key(name)) {
-        return Err(unknown_project(&access, name));
+        return Err(unknown_project(&access, name, is_elsewhere));
     }
     let now = cx.now();
     let wanted = |r: &&RobotView| project.as_ref().is_none_or(|name| r.project == *name);

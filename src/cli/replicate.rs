@@ -171,6 +171,7 @@ async fn add(cx: &mut Cx<'_>, args: RuleAdd) -> Done {
         platforms: kept_list(args.platforms.clone(), before.platforms.clone(), platform)?,
         trigger: trigger(&args, before.trigger.clone())?,
         deletes: if deletes { Deletes::Review } else { Deletes::Keep },
+        compare_referrers: yes(args.compare_referrers, before.compare_referrers),
         grace_ms: args.grace.as_deref().map(|text| length("--grace", text)).transpose()?.or(before.grace_ms),
         prefix,
         priority: args.priority.unwrap_or(before.priority),

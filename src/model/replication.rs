@@ -41,6 +41,10 @@ pub struct Rule {
     /// What becomes of tags at the targets that are gone from the source.
     #[serde(default)]
     pub deletes: Deletes,
+    /// Of tags that are the same on both sides, what refers to them is compared, too: signatures that came later. That costs two
+    /// requests more a tag.
+    #[serde(default)]
+    pub compare_referrers: bool,
     /// A tag must have been gone for so many milliseconds before its deletion is proposed; none is an hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grace_ms: Option<u64>,
@@ -67,6 +71,7 @@ impl Rule {
             platforms: Vec::new(),
             trigger: Trigger::default(),
             deletes: Deletes::default(),
+            compare_referrers: false,
             grace_ms: None,
             prefix: None,
             priority: 0,

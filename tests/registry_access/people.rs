@@ -231,7 +231,7 @@ fn people_see_what_they_are_members_of_from_wherever_they_are() {
     assert_eq!((list("ada", &["robot", "ls"]).len(), list("olga", &["robot", "ls"]).len()), (1, 0));
     assert_eq!(names(&list("olga", &["user", "ls"]), "user"), "olga");
     let elsewhere = place.ask("olga", "long-enough-olga\n", &["project", "members", "feed"]);
-    elsewhere.expect(1, &["there is no project feed"]);
+    elsewhere.expect(1, &["there is no project feed", "you are a member of"]);
     let as_robot = place.ask("robot$feed+ci", &format!("{}\n", secret(&made.out)), &["user", "ls"]);
     as_robot.expect(1, &["see nothing here"]);
     place

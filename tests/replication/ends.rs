@@ -5,7 +5,9 @@ use std::time::Duration;
 use longshore::adapters::sim::{RegistryCall, RegistryPace, SimRegistry, layer};
 use longshore::base::ids::RuleName;
 use longshore::model::oci::{Manifest, Reference, Repository};
-use longshore::model::replication::{Budget, Cause, LineLimits, On, Rule, RunId, RunState, TagRun, TagState};
+use longshore::model::replication::{
+    Budget, Cause, Difference, LineLimits, On, Rule, RunId, RunState, TagRun, TagState,
+};
 use longshore::ports::registry::{Catalogue, Content};
 use tokio::time::Instant;
 
@@ -342,5 +344,35 @@ async fn referrers_that_did_not_come_with_their_tag_come_with_the_next_run() {
         assert_eq!(listed().await, 1);
         let view = lab.run(rule(&["branch"])).await;
         assert_eq!((view.tags.same, view.tags.done), (2, 0), "it is owed no more");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signature_that_comes_later_follows_where_the_rule_compares_that_too() {
+    for (two_way, by_tags) in [(false, false), (true, false), (false, true)] {
+        let lab = Lab::new().await;
+        lab.hq.trouble(|t| t.no_referrers = by_tags);
+        lab.branch.trouble(|t| t.no_referrers = by_tags);
+        let image = lab.hq.push_image("feed/web", "v1", &[layer(1, 1_000)]).unwrap();
+        let plain = Rule { two_way, ..rule(&["branch"]) };
+        assert_eq!(lab.run(plain.clone()).await.state, RunState::Done);
+        // At the side that the image came to, with two masters.
+        let (signed, other) = if two_way { (&lab.branch, &lab.hq) } else { (&lab.hq, &lab.branch) };
+        signed.push_artifact("feed/web", &image, "x/sig", layer(2, 20)).unwrap();
+        let listed = async || other.referrers(&named("feed/web"), &image).await.unwrap().len();
+        if !by_tags {
+            // Its tag says nothing of it.
+            assert_eq!((lab.run(plain.clone()).await.tags.done, listed().await), (0, 0));
+        }
+        let compares = Rule { compare_referrers: true, ..plain };
+        let diff = lab.handle().diff(&compares).await.unwrap();
+        assert!(by_tags || diff.rows[0].difference == Difference::Behind, "{diff:?}");
+        let view = lab.run(compares.clone()).await;
+        assert_eq!((view.state, listed().await), (RunState::Done, 1), "{two_way} {by_tags}: {view:?}");
+        let view = lab.run(compares.clone()).await;
+        assert_eq!((view.state, view.tags.done), (RunState::Done, 0), "{two_way} {by_tags}: {view:?}");
+        lab.branch.trouble(|t| t.mute_referrers = true);
+        let view = lab.run(compares).await;
+        assert!(view.state == RunState::Incomplete && view.tags.unknown > 0, "{view:?}");
     }
 }

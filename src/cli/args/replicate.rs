@@ -289,6 +289,9 @@ pub struct RuleAdd {
     /// Propose deletions of what is gone from the source; they wait for a yes
     #[arg(long, value_name = "yes|no", num_args = 0..=1, default_missing_value = "yes")]
     pub deletes: Option<YesNo>,
+    /// Compare also what refers to images whose tags are the same, such as signatures that came later (two requests more a tag)
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, default_missing_value = "yes")]
+    pub compare_referrers: Option<YesNo>,
     /// A tag must be gone for so long before its deletion is proposed (1h)
     #[arg(long, value_name = "TIME")]
     pub grace: Option<String>,

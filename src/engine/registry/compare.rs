@@ -15,12 +15,12 @@ use crate::engine::registry::pace::{Pace, again, go};
 use crate::engine::registry::pages::Pages;
 use crate::engine::registry::pool::Pool;
 use crate::engine::registry::tally::Tally;
-use crate::model::oci::{Digest, Reference, Repository, Tag};
+use crate::model::oci::{Descriptor, Digest, Reference, Repository, Tag};
 use crate::model::registry::Page;
 use crate::model::replication::known::{Known, Side};
-use crate::model::replication::{Deletes, DiffRow, Rule};
+use crate::model::replication::{Deletes, DiffRow, Difference, Rule};
 use crate::plan::replicate::deletes::Listing;
-use crate::plan::replicate::difference::{Sight, Verdict, Way, decide};
+use crate::plan::replicate::difference::{Deed, Sight, Verdict, Way, decide};
 use crate::plan::replicate::filter::{Selector, named};
 use crate::ports::registry::RegistryClient;
 use crate::store::replication::{Note, Remembered};
@@ -383,7 +383,7 @@ impl<'a> Comparison<'a> {
         if let Some(note) = self.learnt(place, pool, tag, &before, &known) {
             pool.ends.notes.lazily(vec![note]).await;
         }
-        let verdict = decide(self.way, source, &target, &known);
+        let mut verdict = decide(self.way, source, &target, &known);
         place.tally.count(n, &known, source, &target);
         if (source, &target) == (&Sight::Absent, &Sight::Absent) {
             // It went away between the list and now.
@@ -391,9 +391,46 @@ impl<'a> Comparison<'a> {
         }
         // Equal digests are kept once: there may be a hundred thousand.
         let target = if *source == target { source.clone() } else { target };
-        let row = verdict.row(&pool.ends.line, place.from, tag, source, &target);
+        let mut row = verdict.row(&pool.ends.line, place.from, tag, source, &target);
+        if self.rule.compare_referrers
+            && row.difference == Difference::Same
+            && let Some(digest) = source.digest()
+        {
+            match self.lacking(pool, place, digest).await {
+                Ok(None) => {}
+                Ok(Some(side)) => again_for_referrers(&mut row, &mut verdict, side, digest),
+                Err(fault) => {
+                    let text = fault.because("what refers to it").to_string();
+                    row.difference = Difference::Unknown(Untrusted::from(text));
+                }
+            }
+        }
         let (place, source) = (*line, source.clone());
         (self.tell)(Found::Tag(Box::new(Compared { place, row, verdict, known, source, target })));
+    }
+
+    /// The side that lacks something of what the other says refers to this image.
+    async fn lacking(&self, pool: &Pool, place: &Place<'_>, digest: &Digest) -> Outcome<Option<Side>> {
+        let ends = &pool.ends;
+        ends.purse.request().await;
+        let (source, target) = tokio::try_join!(
+            again(TRIES, || ends.source.referrers(place.from, digest)),
+            again(TRIES, || ends.target.referrers(place.to, digest)),
+        )?;
+        let lacks = |all: &[Descriptor], of: &[Descriptor]| {
+            of.iter().any(|said| !all.iter().any(|has| has.digest == said.digest))
+        };
+        let back = self.way.two_way && lacks(&source, &target);
+        Ok(if lacks(&target, &source) { Some(Side::Target) } else { back.then_some(Side::Source) })
+    }
+}
+
+/// A tag that is the same on both sides is to be brought once more, for what refers to it.
+pub fn again_for_referrers(row: &mut DiffRow, verdict: &mut Verdict, to: Side, digest: &Digest) {
+    row.difference = Difference::Behind;
+    if to == Side::Source {
+        row.line = row.line.back();
+        verdict.deed = Deed::Write { to, digest: digest.clone() };
     }
 }
 

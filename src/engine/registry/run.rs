@@ -14,7 +14,7 @@ use crate::base::fault::{Fault, Outcome};
 use crate::base::ids::RegistryName;
 use crate::base::text::Untrusted;
 use crate::engine::registry::breaker::Pass;
-use crate::engine::registry::compare::{Compared, Comparison, Found};
+use crate::engine::registry::compare::{Compared, Comparison, Found, again_for_referrers};
 use crate::engine::registry::guard::{Guard, is_of_guard};
 use crate::engine::registry::image::{Claimed, Image, Walk};
 use crate::engine::registry::matters::{Key, Matters};
@@ -237,12 +237,7 @@ impl Run {
             && let Some(digest) = source.digest()
             && let Some(to) = owing
         {
-            // It is brought once more for what refers to it.
-            row.difference = Difference::Behind;
-            if to == Side::Source {
-                row.line = row.line.back();
-                verdict.deed = Deed::Write { to, digest: digest.clone() };
-            }
+            again_for_referrers(&mut row, &mut verdict, to, digest);
         }
         match &verdict.deed {
             Deed::Ask => self.matter(|m| m.conflicts.push(question)),
