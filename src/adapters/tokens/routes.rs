@@ -211,7 +211,7 @@ impl Service {
             Ok((subject, _)) => subject,
             Err(answer) => return answer,
         };
-        let seen = self.desk.seen(&subject).map(|seen| serde_json::to_value(seen));
+        let seen = self.desk.seen(&subject).map(serde_json::to_value);
         match seen {
             Ok(Ok(seen)) => json(StatusCode::OK, &seen),
             Ok(Err(_)) => plain(StatusCode::INTERNAL_SERVER_ERROR, "the answer cannot be written"),
