@@ -371,6 +371,13 @@ async fn a_signature_that_comes_later_follows_where_the_rule_compares_that_too()
         assert_eq!((view.state, listed().await), (RunState::Done, 1), "{two_way} {by_tags}: {view:?}");
         let view = lab.run(compares.clone()).await;
         assert_eq!((view.state, view.tags.done), (RunState::Done, 0), "{two_way} {by_tags}: {view:?}");
+        if by_tags {
+            // Of what a list names although it was deleted only the list itself suffers.
+            let gone = signed.push_artifact("feed/web", &image, "x/sig", layer(3, 20)).unwrap();
+            signed.delete_manifest(&named("feed/web"), &gone).await.unwrap();
+            let view = lab.run(compares.clone()).await;
+            assert_eq!((view.tags.same, view.tags.failed), (1, 1), "{view:?}");
+        }
         lab.branch.trouble(|t| t.mute_referrers = true);
         let view = lab.run(compares).await;
         assert!(view.state == RunState::Incomplete && view.tags.unknown > 0, "{view:?}");

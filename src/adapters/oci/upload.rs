@@ -128,7 +128,7 @@ impl Inner {
         let got = self.exchange(blob, &place, Method::PUT, &[], feed, blob.size).await?;
         let is_unable = matches!(got.status.as_u16(), 405 | 411 | 413 | 415 | 501)
             || faults::codes(&got.body).iter().any(|c| c == "UNSUPPORTED");
-        if is_unable && !self.in_parts.load(Ordering::Relaxed) {
+        if is_unable {
             return Err(Ended::WantsParts);
         }
         self.judge(got).map(drop)

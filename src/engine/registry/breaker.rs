@@ -45,12 +45,22 @@ pub struct Breaker(Mutex<Option<Row>>);
 pub enum Pass {
     /// All.
     All,
-    /// One, from another repository than these if there is one.
+    /// One, of which [`likeness`] to these repositories is least.
     One(BTreeSet<Repository>),
     /// None before that.
     Later(Instant),
     /// None, for this reason.
     None(Fault),
+}
+
+/// How much what a repository suffers from may be what these do: nothing, the project (a quota), or itself.
+pub fn likeness(of: &BTreeSet<Repository>, repository: &Repository) -> u8 {
+    let project = |of: &Repository| of.as_str().split('/').next().unwrap_or_default().to_owned();
+    if of.contains(repository) {
+        return 2;
+    }
+    let mine = project(repository);
+    u8::from(of.iter().any(|other| project(other) == mine))
 }
 
 impl Row {
@@ -227,5 +237,13 @@ mod tests {
         assert!(line.is_open());
         line.came();
         assert_eq!((line.blobs(), line.is_open()), (Pass::All, false));
+    }
+
+    #[test]
+    fn what_a_project_suffers_from_is_not_what_another_does() {
+        let failed = [of("feed/web"), of("top")].into();
+        let likeness =
+            ["ads/web", "feed/api", "feed/web", "top", "top/web"].map(|r| likeness(&failed, &of(r)));
+        assert_eq!(likeness, [0, 1, 2, 2, 1]);
     }
 }

@@ -20,7 +20,7 @@ use crate::model::registry::Page;
 use crate::model::replication::known::{Known, Side};
 use crate::model::replication::{Deletes, DiffRow, Difference, Rule};
 use crate::plan::replicate::deletes::Listing;
-use crate::plan::replicate::difference::{Deed, Sight, Verdict, Way, decide};
+use crate::plan::replicate::difference::{Sight, Verdict, Way, decide};
 use crate::plan::replicate::filter::{Selector, named};
 use crate::ports::registry::RegistryClient;
 use crate::store::replication::{Note, Remembered};
@@ -58,6 +58,8 @@ pub struct Compared {
     pub source: Sight,
     /// What the target shows.
     pub target: Sight,
+    /// The side that lacks something of what refers to it, where the tag is the same.
+    pub lacks: Option<Side>,
 }
 
 /// One comparison.
@@ -383,7 +385,7 @@ impl<'a> Comparison<'a> {
         if let Some(note) = self.learnt(place, pool, tag, &before, &known) {
             pool.ends.notes.lazily(vec![note]).await;
         }
-        let mut verdict = decide(self.way, source, &target, &known);
+        let verdict = decide(self.way, source, &target, &known);
         place.tally.count(n, &known, source, &target);
         if (source, &target) == (&Sight::Absent, &Sight::Absent) {
             // It went away between the list and now.
@@ -391,14 +393,14 @@ impl<'a> Comparison<'a> {
         }
         // Equal digests are kept once: there may be a hundred thousand.
         let target = if *source == target { source.clone() } else { target };
+        let mut lacks = None;
         let mut row = verdict.row(&pool.ends.line, place.from, tag, source, &target);
         if self.rule.compare_referrers
             && row.difference == Difference::Same
             && let Some(digest) = source.digest()
         {
             match self.lacking(pool, place, digest).await {
-                Ok(None) => {}
-                Ok(Some(side)) => again_for_referrers(&mut row, &mut verdict, side, digest),
+                Ok(side) => lacks = side,
                 Err(fault) => {
                     let text = fault.because("what refers to it").to_string();
                     row.difference = Difference::Unknown(Untrusted::from(text));
@@ -406,7 +408,7 @@ impl<'a> Comparison<'a> {
             }
         }
         let (place, source) = (*line, source.clone());
-        (self.tell)(Found::Tag(Box::new(Compared { place, row, verdict, known, source, target })));
+        (self.tell)(Found::Tag(Box::new(Compared { place, row, verdict, known, source, target, lacks })));
     }
 
     /// The side that lacks something of what the other says refers to this image.
@@ -417,20 +419,35 @@ impl<'a> Comparison<'a> {
             again(TRIES, || ends.source.referrers(place.from, digest)),
             again(TRIES, || ends.target.referrers(place.to, digest)),
         )?;
-        let lacks = |all: &[Descriptor], of: &[Descriptor]| {
-            of.iter().any(|said| !all.iter().any(|has| has.digest == said.digest))
-        };
-        let back = self.way.two_way && lacks(&source, &target);
-        Ok(if lacks(&target, &source) { Some(Side::Target) } else { back.then_some(Side::Source) })
+        if self.has_more((ends.source.as_ref(), place.from), &source, &target).await? {
+            return Ok(Some(Side::Target));
+        }
+        let back =
+            self.way.two_way && self.has_more((ends.target.as_ref(), place.to), &target, &source).await?;
+        Ok(back.then_some(Side::Source))
+    }
+
+    /// Whether a side lists something that the other does not, and that is there. (A list may name what was deleted.)
+    async fn has_more(
+        &self,
+        (registry, of): (&dyn RegistryClient, &Repository),
+        here: &[Descriptor],
+        there: &[Descriptor],
+    ) -> Outcome<bool> {
+        for more in here.iter().filter(|d| !there.iter().any(|t| t.digest == d.digest)) {
+            if head(registry, of, &Reference::Digest(more.digest.clone())).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 
 /// A tag that is the same on both sides is to be brought once more, for what refers to it.
-pub fn again_for_referrers(row: &mut DiffRow, verdict: &mut Verdict, to: Side, digest: &Digest) {
+pub fn again_for_referrers(row: &mut DiffRow, to: Side) {
     row.difference = Difference::Behind;
     if to == Side::Source {
         row.line = row.line.back();
-        verdict.deed = Deed::Write { to, digest: digest.clone() };
     }
 }
 

@@ -290,11 +290,11 @@ impl Image<'_> {
     async fn referrers(&self, root: &Manifest) -> Outcome<()> {
         let mut about = self.carried(root);
         let mut known: BTreeSet<Digest> = about.iter().cloned().collect();
-        let mut is_there = self.walk.has_arrived();
+        let (mut is_there, mut gone) = (self.walk.has_arrived(), Vec::new());
         self.walk.count.store(0, Ordering::Relaxed);
         while let Some(subject) = about.pop() {
             self.call().await;
-            let said = self.pool.ends.source.referrers(self.from, &subject).await?;
+            let mut said = self.pool.ends.source.referrers(self.from, &subject).await?;
             // Nothing is said about what is not there yet.
             if !said.is_empty() && !is_there {
                 let reference = Reference::Digest(root.digest.clone());
@@ -309,10 +309,15 @@ impl Image<'_> {
                     return Err(Fault::new(Kind::Refused, format!("more than {REFERRERS_MAX} referrers")));
                 }
                 if known.insert(referrer.digest.clone()) {
-                    self.child(&referrer.digest, 1).await?;
-                    about.push(referrer.digest.clone());
+                    match self.child(&referrer.digest, 1).await {
+                        Ok(()) => about.push(referrer.digest.clone()),
+                        // A list may name what was deleted.
+                        Err(fault) if fault.kind == Kind::NotFound => gone.push(referrer.digest.clone()),
+                        Err(fault) => return Err(fault),
+                    }
                 }
             }
+            said.retain(|referrer| !gone.contains(&referrer.digest));
             if !said.is_empty() {
                 self.list(&subject, &said).await?;
             }

@@ -290,20 +290,19 @@ impl Parts {
         !self.waiting.is_empty()
     }
 
-    /// The next tag: it is moving from now on. The first whose turn it may be, and that is not put last, if there is one.
-    pub fn next(&mut self, is_last: impl Fn(&Part) -> Option<bool>) -> Option<usize> {
+    /// The next tag: it is moving from now on. Of those whose turn it may be, the first of the lowest rank.
+    pub fn next(&mut self, rank: impl Fn(&Part) -> Option<u8>) -> Option<usize> {
         let mut chosen = None;
         for entry in &self.waiting {
-            match self.parts.get(entry.1).and_then(&is_last) {
-                Some(false) => {
-                    chosen = Some(*entry);
-                    break;
-                }
-                Some(true) => chosen = chosen.or(Some(*entry)),
-                None => {}
+            let Some(rank) = self.parts.get(entry.1).and_then(&rank) else { continue };
+            if chosen.is_none_or(|(least, _)| rank < least) {
+                chosen = Some((rank, *entry));
+            }
+            if rank == 0 {
+                break;
             }
         }
-        let entry = chosen?;
+        let (_, entry) = chosen?;
         self.waiting.remove(&entry);
         let place = entry.1;
         if let Some(part) = self.parts.get_mut(place) {

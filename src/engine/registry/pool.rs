@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base::clock::{Millis, SharedClock};
 use crate::base::fault::{Fault, Kind, Outcome};
-use crate::engine::registry::breaker::{Breaker, Pass};
+use crate::engine::registry::breaker::{Breaker, Pass, likeness};
 use crate::engine::registry::budget::Purse;
 use crate::engine::registry::flight;
 use crate::engine::registry::notes::Notes;
@@ -309,8 +309,7 @@ impl Pool {
         let now = self.ends.clock.now();
         let waits = self.with(|s| {
             s.make_room(now);
-            // (One at a time is tried, maybe: then that one is under way already.)
-            s.next(&Pass::All).is_some() && (s.flying.is_empty() || !self.breaker.is_open())
+            s.flying.len() < s.parallel && s.next(&Pass::All).is_some()
         });
         if !waits {
             return;
@@ -325,6 +324,9 @@ impl Pool {
                 s.busy.insert(next.2);
                 s.flying.insert(job.flight.id, job.flight.clone());
                 begun.push(job.flight.clone());
+                if matches!(pass, Pass::One(_)) {
+                    break;
+                }
             }
             begun
         });
@@ -417,10 +419,8 @@ impl State {
         match pass {
             Pass::All => all.next().cloned(),
             // The smallest: it says soonest how the line is.
-            Pass::One(of) if self.flying.is_empty() => {
-                all.min_by_key(|(_, Reverse(size), _, to)| (of.contains(to), *size)).cloned()
-            }
-            Pass::One(_) | Pass::Later(_) | Pass::None(_) => None,
+            Pass::One(of) => all.min_by_key(|(_, Reverse(size), _, to)| (likeness(of, to), *size)).cloned(),
+            Pass::Later(_) | Pass::None(_) => None,
         }
     }
 

@@ -13,7 +13,7 @@ use crate::base::clock::SharedClock;
 use crate::base::fault::{Fault, Outcome};
 use crate::base::ids::RegistryName;
 use crate::base::text::Untrusted;
-use crate::engine::registry::breaker::Pass;
+use crate::engine::registry::breaker::{Pass, likeness};
 use crate::engine::registry::compare::{Compared, Comparison, Found, again_for_referrers};
 use crate::engine::registry::guard::{Guard, is_of_guard};
 use crate::engine::registry::image::{Claimed, Image, Walk};
@@ -178,6 +178,8 @@ impl Run {
             }
             Ok(()) => self.tell_matters(&owed).await,
         }
+        // Both ends have answered meanwhile, whatever others have made of the line.
+        self.pools.iter().for_each(|pool| pool.breaker.retry());
         self.with(|parts| parts.enter(Phase::Moving, self.clock.now()));
         let waiting = self.with(|parts| parts.tags(0, usize::MAX));
         let notes: Vec<Note> =
@@ -229,15 +231,18 @@ impl Run {
 
     /// Takes one compared tag in.
     fn compared(&self, tag: Compared) {
-        let Compared { place, mut row, mut verdict, known, source, target } = tag;
+        let Compared { place, mut row, mut verdict, known, source, target, lacks } = tag;
         let at = (self.rule.name.clone(), row.repository.clone(), row.tag.clone());
-        let owing = self.owing(&row);
+        let owing = self.owing(&row).or(lacks);
         let question = self.guarded(place, &mut row, &mut verdict, &known, (&source, &target));
         if row.difference == Difference::Same
             && let Some(digest) = source.digest()
             && let Some(to) = owing
         {
-            again_for_referrers(&mut row, &mut verdict, to, digest);
+            again_for_referrers(&mut row, to);
+            if to == Side::Source {
+                verdict.deed = Deed::Write { to, digest: digest.clone() };
+            }
         }
         match &verdict.deed {
             Deed::Ask => self.matter(|m| m.conflicts.push(question)),
@@ -362,7 +367,8 @@ impl Run {
             tokio::select! {
                 Some(()) = moving.next() => {}
                 _ = pace.changed() => {}
-                () = sleep(LOOK), if waits && is_open => {}
+                // (There was room, and none might go.)
+                () = sleep(LOOK), if waits && moving.len() < TAGS && *self.pace.borrow() == Pace::Go => {}
             }
         }
     }
@@ -375,14 +381,14 @@ impl Run {
         }
         let passes: Vec<Pass> = self.pools.iter().map(|pool| pool.breaker.tags()).collect();
         let targets = self.rule.targets.len();
-        let is_of = |part: &Part, of: &BTreeSet<Repository>| {
+        let like = |part: &Part, of: &BTreeSet<Repository>| {
             let repository = part.repository();
             let there = if part.way < targets { selector.at_target(repository).ok() } else { None };
-            of.contains(there.as_ref().unwrap_or(repository))
+            likeness(of, there.as_ref().unwrap_or(repository))
         };
         let rank = |part: &Part| match passes.get(part.way) {
-            None | Some(Pass::All | Pass::None(_)) => Some(false),
-            Some(Pass::One(of)) => Some(is_of(part, of)),
+            None | Some(Pass::All | Pass::None(_)) => Some(0),
+            Some(Pass::One(of)) => Some(like(part, of)),
             Some(Pass::Later(_)) => None,
         };
         let turn = self.with(|parts| {
@@ -497,6 +503,10 @@ impl Run {
 
     /// What people want of it from now on.
     pub fn set_pace(&self, pace: Pace) {
+        // First: whoever waits for the pace looks at that next.
+        if pace == Pace::Go {
+            self.pools.iter().for_each(|pool| pool.breaker.retry());
+        }
         self.pace.send_if_modified(|now| {
             let changes = *now != pace && *now != Pace::Stopped;
             if changes {
@@ -505,9 +515,6 @@ impl Run {
             changes
         });
         for pool in &self.pools {
-            if pace == Pace::Go {
-                pool.breaker.retry();
-            }
             pool.look_again();
         }
     }

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use crate::base::fault::{Fault, Outcome};
 use crate::base::ids::RegistryName;
-use crate::engine::registry::compare::{Comparison, Found};
+use crate::engine::registry::compare::{Comparison, Found, again_for_referrers};
 use crate::engine::registry::pace::Pace;
 use crate::engine::registry::pool::Pool;
 use crate::engine::registry::replicator::Handle;
@@ -42,7 +42,10 @@ impl Handle {
             let mut diff = found.lock().unwrap_or_else(PoisonError::into_inner);
             match new {
                 Found::Tag(tag) => {
-                    let row = tag.row;
+                    let mut row = tag.row;
+                    if let Some(to) = tag.lacks {
+                        again_for_referrers(&mut row, to);
+                    }
                     if rule.two_way && row.difference == Difference::Extra && tag.known.gone_since.is_some() {
                         diff.lost.push((row.repository.clone(), row.tag.clone(), row.line.from.clone()));
                     }
