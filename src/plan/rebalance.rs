@@ -47,6 +47,8 @@ struct Work<'a> {
     tries: usize,
     /// How uneven each pool is, as far as this has come.
     skews: BTreeMap<PoolId, u32>,
+    /// What cannot be mended, as far as this has come.
+    stuck: Vec<String>,
     out: Proposal,
 }
 
@@ -61,16 +63,17 @@ pub fn propose(
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let tries = (LOOKS / room.classes().max(1)).clamp(50, TRIES);
     let (skews, out) = (BTreeMap::new(), Proposal::default());
-    let mut work = Work { desired, hosts, target, room, limit, tries, skews, out };
+    let stuck = Vec::new();
+    let mut work = Work { desired, hosts, target, room, limit, tries, skews, stuck, out };
     work.out.before = work.balance(hosts);
     work.room.begin_trial();
     let pools: Vec<&Pool> = desired.pools.values().filter(|p| work.covers(p)).collect();
-    for pool in desired.pools.values().filter(|p| !p.down && target.is_none_or(|t| t.covers(&p.id))) {
-        work.mend(pool);
-    }
+    let all: Vec<&Pool> =
+        desired.pools.values().filter(|p| !p.down && target.is_none_or(|t| t.covers(&p.id))).collect();
     for _ in 0..ROUNDS {
         let before = work.tries;
         let moves = work.out.moves.clone();
+        work.mend_all(&all);
         for baskets in [true, false] {
             for pool in &pools {
                 work.spread(pool, baskets);
@@ -81,6 +84,8 @@ pub fn propose(
             break;
         }
     }
+    work.out.blocked.splice(0..0, std::mem::take(&mut work.stuck));
+    work.out.blocked.truncate(BLOCKED);
     work.out.after = if work.out.moves.is_empty() { work.out.before } else { work.balance(hosts) };
     work.room.end_trial();
     work.out
@@ -129,7 +134,7 @@ impl Work<'_> {
     }
 
     fn blocked(&mut self, sentence: String) {
-        if self.out.blocked.len() < BLOCKED {
+        if self.out.blocked.len() < BLOCKED && !self.out.blocked.contains(&sentence) {
             self.out.blocked.push(sentence);
         }
     }
@@ -158,17 +163,40 @@ impl Work<'_> {
         }
     }
 
+    /// Moves slots from where their pools' rules would not put them any more; again while some went, since that makes room for others.
+    fn mend_all(&mut self, pools: &[&Pool]) {
+        loop {
+            let before = self.out.moves.len();
+            self.stuck.clear();
+            for pool in pools {
+                self.mend(pool);
+            }
+            if self.out.moves.len() == before || !self.has_more() {
+                return;
+            }
+        }
+    }
+
+    fn stuck(&mut self, sentence: String) {
+        if self.stuck.len() < BLOCKED {
+            self.stuck.push(sentence);
+        }
+    }
+
     /// Moves slots of a pool from where its rules would not put them any more.
     fn mend(&mut self, pool: &Pool) {
         for Misplaced { host, slots, why } in misplaced::of(self.desired, pool, self.room) {
             if !is_movable(pool) {
                 let rule = pool.spec.loss_rule().word();
-                self.blocked(format!("{} stays on {host}, which {why}: its rule is {rule}", pool.id));
+                self.stuck(format!("{} stays on {host}, which {why}: its rule is {rule}", pool.id));
                 continue;
             }
             for slot in slots {
                 let records = self.desired.instances.get(&pool.id);
                 let Some(instance) = records.and_then(|r| r.get(&slot)) else { continue };
+                if self.out.moves.iter().any(|m| m.pool == pool.id && m.slot == slot) {
+                    continue;
+                }
                 if !self.has_more() {
                     return;
                 }
@@ -176,7 +204,7 @@ impl Work<'_> {
                 match self.room.choose(&Ask { not_on: Some(&host), ..Ask::new(pool, slot) }) {
                     Ok(to) => self.moved(instance, to, format!("{host} {why}")),
                     Err(no) => {
-                        self.blocked(format!("{}.{slot} stays on {host}, which {why}: {no}", pool.id));
+                        self.stuck(format!("{}.{slot} stays on {host}, which {why}: {no}", pool.id));
                         break;
                     }
                 }

@@ -356,7 +356,8 @@ impl Run {
         let mut pace = self.pace.subscribe();
         loop {
             let is_open = self.pools.iter().any(|pool| pool.breaker.is_open());
-            while moving.len() < if is_open { TAGS + PROBES } else { TAGS } {
+            let most = if is_open { TAGS + PROBES } else { TAGS };
+            while moving.len() < most {
                 let Some(turn) = self.turn(&selector) else { break };
                 moving.push(self.bring(&selector, turn).boxed());
             }
@@ -368,7 +369,7 @@ impl Run {
                 Some(()) = moving.next() => {}
                 _ = pace.changed() => {}
                 // (There was room, and none might go.)
-                () = sleep(LOOK), if waits && moving.len() < TAGS && *self.pace.borrow() == Pace::Go => {}
+                () = sleep(LOOK), if waits && moving.len() < most && *self.pace.borrow() == Pace::Go => {}
             }
         }
     }
