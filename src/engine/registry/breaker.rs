@@ -138,9 +138,12 @@ impl Breaker {
         self.pass(|row| row.next_tag)
     }
 
-    /// A tag is tried: for others it is later.
+    /// A tag is tried: where one at a time is, for others it is later.
     pub fn tries_tag(&self) {
-        self.with(|row| row.as_mut().map(|row| row.next_tag = Instant::now() + PROBE_EVERY));
+        self.with(|row| {
+            let open = row.as_mut().filter(|row| row.is_open());
+            open.map(|row| row.next_tag = Instant::now() + PROBE_EVERY)
+        });
     }
 
     fn pass(&self, next: fn(&Row) -> Instant) -> Pass {
@@ -189,6 +192,7 @@ mod tests {
         line.gave_up(&of("b"), &Fault::new(Kind::Invalid, "damaged"));
         line.gave_up(&of("b"), &Fault::new(Kind::Refused, "no right"));
         assert_eq!((line.blobs(), line.tags(), line.is_open()), (Pass::All, Pass::All, false));
+        line.tries_tag(); // As all do before: that takes no turn from the first one that is tried alone.
         line.gave_up(&of("a"), &cut);
         let one = Pass::One([of("a")].into());
         assert_eq!((line.tags(), line.blobs(), line.is_open()), (one.clone(), one.clone(), true));
