@@ -107,7 +107,7 @@ pub struct RegistryAdd {
     #[arg(long = "site", value_name = "SITE")]
     pub sites: Option<Vec<String>>,
     /// It speaks HTTP without TLS
-    #[arg(long, value_name = "yes|no")]
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, default_missing_value = "yes")]
     pub plain_http: Option<YesNo>,
     /// A file with further certificate authorities, PEM ('' takes it away)
     #[arg(long, value_name = "FILE")]
